@@ -1,0 +1,264 @@
+"""Read and write cameras and depth images: the formats that users have.
+
+Cameras: preset names, Berkeley ``.intr``, JSON and TOML. Depth: ``.npy``, 16-bit PNG and TIFF, float TIFF.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from . import transforms
+from .camera import CameraIntrinsics, DepthImage
+from .errors import InvalidConfig, InvalidImage, UnknownAsset
+from .values import array
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """What a camera file says. A preset says the intrinsics alone."""
+
+    name: str
+    intrinsics: CameraIntrinsics
+    T_world_camera: Float[np.ndarray, "4 4"] | None = None
+    depth_unit: float | None = None
+    """Metres per count of a 16-bit image (0.001 or 0.0001), or None where the file does not say."""
+
+
+def camera_names() -> list[str]:
+    """Names of the built-in cameras."""
+    return sorted(
+        p.name.removesuffix(".toml") for p in _assets().iterdir() if p.name.endswith(".toml")
+    )
+
+
+def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = None) -> Camera:
+    """Load a camera by preset name or from a ``.intr``, ``.json`` or ``.toml`` file.
+
+    A file holds fx, fy, cx, cy, width, height, either at the top or under ``intrinsics``, or a 3×3 matrix ``K``; optionally
+    ``T_world_camera`` (4×4) and ``depth_unit`` (m per count). A file of several cameras takes ``path#name``.
+    Berkeley's ``_fx`` … and ``T_camera_to_world`` {rotation, translation_m} are understood.
+
+    Args:
+        name_or_path: which camera.
+        image_shape: (height, width) to assume where the file gives no size.
+
+    Raises:
+        UnknownAsset: no such preset or file.
+        InvalidConfig: the file says too little or contradicts itself.
+    """
+    text = str(name_or_path)
+    if text in camera_names():
+        return _parse(
+            tomllib.loads((_assets() / f"{text}.toml").read_text()), text, None, image_shape
+        )
+    stem, _, member = text.partition("#")
+    path = Path(stem)
+    if not path.is_file():
+        raise UnknownAsset.named("camera", text, camera_names())
+    try:
+        content = path.read_text(encoding="utf-8")
+        values = tomllib.loads(content) if path.suffix == ".toml" else json.loads(content)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InvalidConfig(
+            f"camera {path}: not readable as {path.suffix or 'JSON'}: {error}"
+        ) from error
+    if not isinstance(values, dict):
+        raise InvalidConfig(
+            f"camera {path}: expected an object with fx, fy, cx, cy, width, height, got a {type(values).__name__}"
+        )
+    return _parse(values, path.name, member or None, image_shape)
+
+
+def load_depth(
+    path: str | Path, camera: Camera | CameraIntrinsics | str | Path, unit: float | None = None
+) -> DepthImage:
+    """Load a depth image: ``.npy``, or 16-bit or float PNG/TIFF.
+
+    Args:
+        path: the image file.
+        camera: its camera, as a value, a preset name or a file.
+        unit: metres per count. Float images default to 1; 16-bit ones need it, here or in the camera file.
+
+    Raises:
+        UnknownAsset: no such file.
+        InvalidImage: not a depth image, or its unit is unknown or wrong.
+    """
+    path = Path(path)
+    counts = _read_array(path)
+    if counts.ndim == 3 and counts.shape[-1] == 1:
+        counts = counts[..., 0]
+    if counts.ndim != 2:
+        raise InvalidImage(
+            f"{path.name} has shape {counts.shape}: expected one channel (height, width); give the depth image, not colour"
+        )
+    if isinstance(camera, str | Path):
+        camera = load_camera(camera, counts.shape)
+    if isinstance(camera, CameraIntrinsics):
+        camera = Camera("", camera)
+    if counts.dtype.kind in "iu":
+        if counts.dtype.itemsize == 1:
+            raise InvalidImage(
+                f"{path.name} has 8 bits per pixel: expected a 16-bit or float depth image"
+            )
+        unit = unit or camera.depth_unit
+        if unit is None:
+            raise InvalidImage(
+                f"{path.name} holds {counts.dtype} counts of unknown unit: give --depth-unit 0.001 for millimetres or 0.0001 "
+                "for tenths, or depth_unit in the camera file"
+            )
+    elif counts.dtype.kind != "f":
+        raise InvalidImage(
+            f"{path.name} has dtype {counts.dtype}: expected float metres or 16-bit counts"
+        )
+    # the finiteness check is DepthImage's: here infinities may pass through the product
+    return DepthImage(
+        counts.astype(np.float64) * (unit or 1.0), camera.intrinsics, camera.T_world_camera
+    )
+
+
+def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Load an object mask (any image or .npy; non-zero = object) and check that it covers something.
+
+    Raises:
+        InvalidImage: of another shape than the depth image, or empty.
+    """
+    mask = _read_array(Path(path))
+    if mask.ndim == 3:
+        mask = mask[..., :3].any(-1)
+    mask = mask > 0
+    if mask.shape != shape:
+        raise InvalidImage(
+            f"mask {Path(path).name} is {mask.shape[1]}×{mask.shape[0]} px: expected {shape[1]}×{shape[0]}, the size of the depth image"
+        )
+    if not mask.any():
+        raise InvalidImage(
+            f"mask {Path(path).name} is empty: expected non-zero pixels on the object"
+        )
+    return mask
+
+
+def save_depth(image: DepthImage, path: str | Path) -> None:
+    """Write ``.npy`` (float32 m) or 16-bit ``.png``/``.tiff`` (0.1 mm), and the camera beside it as ``<stem>.camera.json``."""
+    path = Path(path)
+    if path.suffix == ".npy":
+        np.save(path, image.depth)
+    elif path.suffix in {".png", ".tif", ".tiff"}:
+        import cv2
+
+        counts = np.round(np.asarray(image.depth, np.float64) * 1e4)
+        if counts.max() > 65535:
+            raise InvalidImage(
+                f"depth {image.depth.max():g} m does not fit 16 bits at 0.1 mm: save as .npy"
+            )
+        cv2.imwrite(str(path), counts.astype(np.uint16))
+    else:
+        raise InvalidImage(f"cannot write depth as '{path.suffix}': expected .npy, .png or .tiff")
+    camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json(), "depth_unit": 1e-4}
+    if image.T_world_camera is not None:
+        camera["T_world_camera"] = image.T_world_camera.tolist()
+    path.with_suffix(".camera.json").write_text(json.dumps(camera, indent=1))
+
+
+def _assets() -> Any:
+    return resources.files("antipodal") / "assets" / "cameras"
+
+
+def _read_array(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise UnknownAsset(f"no file {path}: check the path")
+    if path.suffix == ".npy":
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise InvalidImage(f"{path.name} is not a readable .npy array: {error}") from error
+    import cv2  # heavy: loaded with the first image file
+
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise InvalidImage(f"{path.name} is not a readable image: expected .npy, .png or .tiff")
+    return image
+
+
+def _parse(
+    values: dict[str, Any], name: str, member: str | None, image_shape: tuple[int, int] | None
+) -> Camera:
+    inner = values.get("intrinsics", values)
+    if isinstance(inner, dict) and not {"fx", "_fx", "K"} & set(inner):
+        matrices = {k: v for k, v in inner.items() if np.shape(v) == (3, 3)}
+        if matrices and member not in matrices:
+            raise InvalidConfig(
+                f"camera {name} holds several: choose one as {name}#{', #'.join(matrices)}"
+            )
+        if matrices:
+            inner = {"K": matrices[member]}
+    if np.shape(inner) == (3, 3):
+        inner = {"K": inner}
+    intrinsics = _intrinsics(inner, name, image_shape)
+    pose = values.get("T_world_camera")
+    if pose is None and isinstance(values.get("T_camera_to_world"), dict):
+        theirs = values[
+            "T_camera_to_world"
+        ]  # autolab's "camera to world" maps camera points to the world: T_world_camera
+        pose = transforms.from_rt(theirs["rotation"], theirs["translation_m"])
+    if pose is not None:
+        pose = array(pose, (4, 4), f"camera {name}: T_world_camera")
+    return Camera(name, intrinsics, pose, _unit(values, name))
+
+
+def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> CameraIntrinsics:
+    if not isinstance(values, dict):
+        raise InvalidConfig(f"camera {name}: expected fx, fy, cx, cy, width, height or a 3×3 K")
+    found = {k.lstrip("_"): v for k, v in values.items()}
+    if np.shape(found.get("K")) == (3, 3) and "fx" not in found:
+        K = found["K"]
+        found |= {"fx": K[0][0], "fy": K[1][1], "cx": K[0][2], "cy": K[1][2]}
+    if image_shape is not None:
+        found.setdefault("height", image_shape[0])
+        found.setdefault("width", image_shape[1])
+    if abs(found.get("skew") or 0.0) > 1e-9:
+        raise InvalidConfig(
+            f"camera {name} has skew {found['skew']}: expected 0; rectify the images first"
+        )
+    names = ("fx", "fy", "cx", "cy", "width", "height")
+    missing = [n for n in names if n not in found]
+    if missing:
+        raise InvalidConfig(
+            f"camera {name} lacks {', '.join(missing)}: expected {', '.join(names)}"
+        )
+    try:
+        return CameraIntrinsics(
+            *(float(found[n]) for n in names[:4]), *(found[n] for n in names[4:])
+        )
+    except TypeError as error:
+        raise InvalidConfig(
+            f"camera {name}: {error}: expected numbers for {', '.join(names)}"
+        ) from error
+
+
+def _unit(values: dict[str, Any], name: str) -> float | None:
+    unit = values.get("depth_unit")
+    if unit is None:
+        text = str(values.get("units", ""))  # prose, as in "uint16 PNG, 1e-4 m, 0 = invalid"
+        if "uint16" not in text:
+            return None
+        number = re.search(r"(\d+(?:\.\d+)?e-?\d+|0?\.\d+)\s*m\b", text)
+        if number:
+            unit = float(number[1])
+        elif "millimet" in text:
+            unit = 1e-3
+        else:
+            return None
+    if not 1e-6 <= float(unit) <= 1.0:
+        raise InvalidConfig(
+            f"camera {name}: depth_unit {unit}: expected metres per count in [1e-6, 1]"
+        )
+    return float(unit)

@@ -1,0 +1,161 @@
+"""Parallel-jaw grasps in space and in the image, and the way between them.
+
+``grasp`` frame: origin midway between the jaws, +z approach (palm → object), +x closing direction (jaw to jaw),
+y = z × x. The variable's name says the parent frame: ``grasps_obj``, ``grasp_world``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from . import transforms
+from .camera import CameraIntrinsics
+from .errors import InvalidConfig
+from .values import Batched, array
+
+
+@dataclass(frozen=True, eq=False)
+class Grasp(Batched):
+    """Parallel-jaw grasp in SE(3) [Mahler17, III-A]."""
+
+    pose: Float[np.ndarray, "*batch 4 4"]
+    """T_parent_grasp."""
+    width: Float[np.ndarray, "*batch"]
+    """Opening when approaching, m."""
+
+    _ranks: ClassVar[dict[str, int]] = {"pose": 2, "width": 0}
+
+    def __post_init__(self) -> None:
+        pose = array(self.pose, (4, 4), "grasp pose")
+        object.__setattr__(self, "pose", pose)
+        width = np.broadcast_to(np.asarray(self.width, float), pose.shape[:-2])
+        object.__setattr__(self, "width", array(width, (), "grasp width"))
+
+    @property
+    def center(self) -> Float[np.ndarray, "*batch 3"]:
+        """Midpoint of the jaws in the parent frame, m."""
+        return self.pose[..., :3, 3]
+
+    @property
+    def closing_axis(self) -> Float[np.ndarray, "*batch 3"]:
+        """Unit x of the grasp frame: jaw to jaw."""
+        return self.pose[..., :3, 0]
+
+    @property
+    def approach_axis(self) -> Float[np.ndarray, "*batch 3"]:
+        """Unit z of the grasp frame: palm to object."""
+        return self.pose[..., :3, 2]
+
+    def in_frame(self, T_new_parent: transforms.Transform) -> Grasp:
+        """Express the same grasps in another parent frame; batch axes broadcast."""
+        return Grasp(T_new_parent @ self.pose, self.width)
+
+    def to_planar(self, intrinsics: CameraIntrinsics) -> PlanarGrasp:
+        """Project grasps whose parent is the camera to the image plane.
+
+        ``angle`` is that of the closing axis' component in the image plane; the approach axis is lost.
+        """
+        x = self.closing_axis
+        return PlanarGrasp(
+            intrinsics.project(self.center),
+            np.arctan2(x[..., 1], x[..., 0]),
+            self.center[..., 2],
+            self.width,
+        )
+
+    @classmethod
+    def from_axes(
+        cls, center: ArrayLike, closing_axis: ArrayLike, approach_axis: ArrayLike, width: ArrayLike
+    ) -> Grasp:
+        """Build from a centre (…, 3) and two axes (…, 3); the approach is made perpendicular to the closing axis.
+
+        Raises:
+            InvalidConfig: an axis is zero or the two are parallel.
+        """
+        c, x, z = np.broadcast_arrays(
+            *(np.asarray(a, float) for a in (center, closing_axis, approach_axis))
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+            z = z - np.sum(z * x, -1, keepdims=True) * x
+            norm = np.linalg.norm(z, axis=-1, keepdims=True)
+            z = z / norm
+        if not (np.isfinite(x).all() and (norm > 1e-9).all()):
+            raise InvalidConfig(
+                "grasp axes: expected a non-zero closing axis and an approach axis not parallel to it"
+            )
+        return cls(transforms.from_rt(np.stack([x, np.cross(z, x), z], -1), c), np.asarray(width))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as nested lists."""
+        return {"pose": self.pose.tolist(), "width": self.width.tolist()}
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarGrasp(Batched):
+    """Parallel-jaw grasp in the image plane: the paper's u = (i, j, φ, z) [Mahler17, III-B]."""
+
+    center_px: Float[np.ndarray, "*batch 2"]
+    """Midpoint of the jaws, (u, v) = (column, row)."""
+    angle: Float[np.ndarray, "*batch"]
+    """Closing axis about the optical axis from image +u, in [−π/2, π/2): jaws may be swapped."""
+    depth: Float[np.ndarray, "*batch"]
+    """Depth of the jaw midpoint along the optical axis, m."""
+    width: Float[np.ndarray, "*batch"]
+    """Opening when approaching, m."""
+
+    _ranks: ClassVar[dict[str, int]] = {"center_px": 1, "angle": 0, "depth": 0, "width": 0}
+
+    def __post_init__(self) -> None:
+        center = array(self.center_px, (2,), "grasp center_px")
+        object.__setattr__(self, "center_px", center)
+        batch = center.shape[:-1]
+        angle = (np.asarray(self.angle, float) + np.pi / 2) % np.pi - np.pi / 2
+        for name, value in (("angle", angle), ("depth", self.depth), ("width", self.width)):
+            value = np.broadcast_to(np.asarray(value, float), batch)
+            object.__setattr__(self, name, array(value, (), f"grasp {name}"))
+
+    def to_grasp(
+        self, intrinsics: CameraIntrinsics, approach_axis: ArrayLike = (0.0, 0.0, 1.0)
+    ) -> Grasp:
+        """Lift to SE(3) in the camera frame.
+
+        The closing axis is the one perpendicular to ``approach_axis`` whose image-plane component has ``angle``, so
+        that ``to_planar`` gives back this grasp exactly. With the default, R_camera_grasp = rot_z(angle).
+
+        Args:
+            intrinsics: of the image.
+            approach_axis: unit (3,) in the camera frame, e.g. minus the table's normal (reference §8.7).
+        """
+        a = np.asarray(approach_axis, float)
+        if a[2] <= 1e-6:
+            raise InvalidConfig(
+                f"approach_axis {a.tolist()}: expected one that points away from the camera (z > 0)"
+            )
+        c, s = np.cos(self.angle), np.sin(self.angle)
+        x = np.stack([c, s, -(c * a[0] + s * a[1]) / a[2]], -1)
+        return Grasp.from_axes(intrinsics.deproject(self.center_px, self.depth), x, a, self.width)
+
+    def width_px(self, intrinsics: CameraIntrinsics) -> Float[np.ndarray, "*batch"]:
+        """Length in pixels of the opening at the grasp's depth along its angle."""
+        step = np.stack(
+            [intrinsics.fx * np.cos(self.angle), intrinsics.fy * np.sin(self.angle)], -1
+        )
+        return np.linalg.norm(step, axis=-1) * self.width / self.depth
+
+    def endpoints_px(self, intrinsics: CameraIntrinsics) -> Float[np.ndarray, "*batch 2 2"]:
+        """Pixels (u, v) of the two jaws: centre ∓ half the opening along the angle."""
+        step = np.stack(
+            [intrinsics.fx * np.cos(self.angle), intrinsics.fy * np.sin(self.angle)], -1
+        )
+        half = step * (self.width / self.depth / 2)[..., None]
+        return np.stack([self.center_px - half, self.center_px + half], -2)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as nested lists."""
+        return {name: getattr(self, name).tolist() for name in self._ranks}

@@ -1,0 +1,183 @@
+"""Parallel-jaw grippers: numbers, frames and collision geometry. A user adds one by copying a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from . import transforms
+from .errors import InvalidConfig, UnknownAsset
+from .grasp import Grasp
+from .mesh import TriMesh
+from .values import array, config_from_dict
+
+
+class Boxes(NamedTuple):
+    """Axis-aligned boxes in the grasp frame."""
+
+    centers: Float[np.ndarray, "*batch B 3"]
+    """m."""
+    sizes: Float[np.ndarray, "*batch B 3"]
+    """Full side lengths, m."""
+
+
+@dataclass(frozen=True, eq=False)
+class GripperModel:
+    """A hand with two parallel jaws that move symmetrically along the grasp frame's x.
+
+    Its collision geometry is boxes in the grasp frame: two fingers derived from the numbers, and the palm's as given.
+    """
+
+    name: str
+    max_width: float
+    """Stroke: largest distance between the jaws, m."""
+    max_force: float
+    """Force limit of one jaw, N."""
+    jaw_thickness: float
+    """Finger along x, m: what must fit beside the object."""
+    jaw_width: float
+    """Finger along y, m."""
+    finger_depth: float
+    """Free finger length from palm to tip, m."""
+    tip_overhang: float
+    """How far the tips reach beyond the grasp centre along z, m."""
+    contact_radius: float
+    """Radius of the soft-finger contact patch, m."""
+    palm_boxes: tuple[dict[str, Any], ...]
+    """Boxes {center, size} in the grasp frame, m."""
+    min_width: float = 0.0
+    """Smallest distance between the jaws, m."""
+    jaw_clearance: float = 0.0
+    """How far each jaw's face stands outside half the width in the collision model, m."""
+    T_gripper_grasp: Float[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+    """Pose of the grasp frame in the hand's own base frame."""
+
+    JAWS: ClassVar[tuple[int, int]] = (0, 1)
+    """Rows of :meth:`boxes` that are the −x and the +x finger; the rest is palm."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "max_width",
+            "max_force",
+            "jaw_thickness",
+            "jaw_width",
+            "finger_depth",
+            "contact_radius",
+        ):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 < value < 1e4):
+                raise InvalidConfig(
+                    f"gripper {self.name}: {name} = {value!r}: expected a positive number in SI units"
+                )
+        if not 0 <= self.min_width < self.max_width <= 1.0:
+            raise InvalidConfig(
+                f"gripper {self.name}: widths {self.min_width}–{self.max_width}: expected 0 ≤ min < max ≤ 1 in metres"
+            )
+        if not 0 <= self.tip_overhang <= self.finger_depth:
+            raise InvalidConfig(
+                f"gripper {self.name}: tip_overhang {self.tip_overhang}: expected between 0 and finger_depth {self.finger_depth}"
+            )
+        for box in self.palm_boxes:
+            if set(box) != {"center", "size"}:
+                raise InvalidConfig(
+                    f"gripper {self.name}: palm box has {sorted(box)}: expected center and size"
+                )
+            array(box["center"], (3,), f"gripper {self.name}: palm box center")
+            if (array(box["size"], (3,), f"gripper {self.name}: palm box size") <= 0).any():
+                raise InvalidConfig(
+                    f"gripper {self.name}: palm box size {box['size']}: expected positive lengths"
+                )
+        object.__setattr__(
+            self, "T_gripper_grasp", array(self.T_gripper_grasp, (4, 4), "T_gripper_grasp")
+        )
+
+    def boxes(self, width: Any) -> Boxes:
+        """Boxes of both fingers and the palm at jaw distances ``width`` (…), in the grasp frame."""
+        width = np.asarray(width, float)
+        x = width / 2 + self.jaw_clearance + self.jaw_thickness / 2
+        z = np.full_like(x, self.tip_overhang - self.finger_depth / 2)
+        fingers = np.stack([np.stack([s * x, np.zeros_like(x), z], -1) for s in (-1.0, 1.0)], -2)
+        palm = np.array([b["center"] for b in self.palm_boxes], float).reshape(-1, 3)
+        centers = np.concatenate([fingers, np.broadcast_to(palm, (*x.shape, *palm.shape))], -2)
+        finger_size = [self.jaw_thickness, self.jaw_width, self.finger_depth]
+        sizes = np.array([finger_size, finger_size, *(b["size"] for b in self.palm_boxes)], float)
+        return Boxes(centers, np.broadcast_to(sizes, centers.shape))
+
+    @cached_property
+    def collision_mesh(self) -> TriMesh:
+        """The fully open hand as one mesh in the gripper frame."""
+        return self._mesh(self.T_gripper_grasp, self.max_width)
+
+    def collision_mesh_at(self, grasp: Grasp) -> TriMesh:
+        """Mesh of the hand at one grasp, opened to its width, in the grasp's parent frame."""
+        return self._mesh(grasp.pose, float(grasp.width))
+
+    def T_parent_gripper(self, grasp: Grasp) -> Float[np.ndarray, "*batch 4 4"]:
+        """Pose of the hand's base in the grasps' parent frame: what a robot is told."""
+        return grasp.pose @ transforms.inverse(self.T_gripper_grasp)
+
+    def _mesh(self, T_parent_grasp: Float[np.ndarray, "4 4"], width: float) -> TriMesh:
+        centers, sizes = self.boxes(width)
+        vertices = centers[:, None] + sizes[:, None] * (UNIT_BOX_VERTICES - 0.5)
+        faces = UNIT_BOX_FACES + 8 * np.arange(len(centers))[:, None, None]
+        vertices = transforms.apply(T_parent_grasp, vertices.reshape(-1, 3))
+        return TriMesh(vertices, faces.reshape(-1, 3), self.name)
+
+
+UNIT_BOX_VERTICES = np.array(
+    [[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)]
+)
+"""Corners of the unit cube [0, 1]³."""
+UNIT_BOX_FACES = np.array(
+    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+)  # fmt: skip
+"""Its twelve triangles, counter-clockwise seen from outside."""
+
+
+def gripper_names() -> list[str]:
+    """Names of the built-in grippers."""
+    return sorted(p.name for p in _assets().iterdir() if (p / "gripper.toml").is_file())
+
+
+def load_gripper(name_or_path: str | Path) -> GripperModel:
+    """Load a gripper by built-in name, or from a TOML file or a folder with ``gripper.toml``.
+
+    Raises:
+        UnknownAsset: neither a name nor a file; lists the names.
+        InvalidConfig: a field is unknown, missing or out of range.
+    """
+    text = str(name_or_path)
+    if text in gripper_names():
+        content = (_assets() / text / "gripper.toml").read_text()
+    else:
+        path = Path(text)
+        path = path / "gripper.toml" if path.is_dir() else path
+        if not path.is_file():
+            raise UnknownAsset.named("gripper", text, gripper_names())
+        content = path.read_text(encoding="utf-8")
+    try:
+        values = tomllib.loads(content)
+    except ValueError as error:
+        raise InvalidConfig(f"gripper {text}: not readable as TOML: {error}") from error
+    pose = values.pop("T_gripper_grasp", None)
+    if pose is not None:
+        if set(pose) != {"translation", "wxyz"}:
+            raise InvalidConfig(
+                f"gripper {text}: T_gripper_grasp has {sorted(pose)}: expected translation and wxyz"
+            )
+        values["T_gripper_grasp"] = transforms.from_rt(
+            transforms.from_wxyz(pose["wxyz"]), pose["translation"]
+        )
+    values["palm_boxes"] = tuple(values.get("palm_boxes", ()))
+    return config_from_dict(GripperModel, values, f"gripper {text}")
+
+
+def _assets() -> Any:
+    return resources.files("antipodal") / "assets" / "grippers"

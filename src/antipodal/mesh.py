@@ -1,0 +1,254 @@
+"""Triangle meshes as values: load, repair, rescale, mass properties. Frame: ``obj``, as in the file, in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from . import transforms
+from .errors import InvalidConfig, InvalidMesh, UnknownAsset
+from .raycast import RayCaster
+from .values import array
+
+DENSITY = 500.0
+"""kg/m³ where nothing better is known: a hollow or foamed household object."""
+MAX_EXTENT = 5.0
+"""A mesh larger than this is taken for another unit [m]."""
+MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb")
+
+RescaleMode = Literal["min", "med", "max", "diag"]
+
+
+@dataclass(frozen=True, eq=False)
+class TriMesh:
+    """A triangle mesh: a value, not a god object; everything else is a function."""
+
+    vertices: Float[np.ndarray, "V 3"]
+    """m, obj frame."""
+    faces: Int[np.ndarray, "F 3"]
+    """Vertex indices, counter-clockwise seen from outside."""
+    name: str = "object"
+    density: float = DENSITY
+    """kg/m³, uniform."""
+
+    def __post_init__(self) -> None:
+        vertices = array(self.vertices, (None, 3), f"{self.name}: vertices", error=InvalidMesh)
+        faces = array(self.faces, (None, 3), f"{self.name}: faces", np.int64, InvalidMesh)
+        if len(faces) == 0:
+            raise InvalidMesh(
+                f"{self.name} has no faces: expected a triangle mesh; is it a point cloud or a CAD file?"
+            )
+        if faces.min() < 0 or faces.max() >= len(vertices):
+            raise InvalidMesh(
+                f"{self.name}: faces name vertex {faces.max()}, but there are {len(vertices)}"
+            )
+        if not self.density > 0:
+            raise InvalidMesh(f"{self.name}: density {self.density}: expected a positive kg/m³")
+        object.__setattr__(self, "vertices", vertices)
+        object.__setattr__(self, "faces", faces)
+
+    @cached_property
+    def triangles(self) -> Float[np.ndarray, "F 3 3"]:
+        """Corner points of each face, m."""
+        return self.vertices[self.faces]
+
+    @cached_property
+    def _area_vectors(self) -> Float[np.ndarray, "F 3"]:
+        a, b, c = np.moveaxis(self.triangles, 1, 0)
+        return np.cross(b - a, c - a) / 2
+
+    @cached_property
+    def face_areas(self) -> Float[np.ndarray, "F"]:
+        """m²."""
+        return np.linalg.norm(self._area_vectors, axis=-1)
+
+    @cached_property
+    def face_normals(self) -> Float[np.ndarray, "F 3"]:
+        """Outward unit normals; zero where a face has no area."""
+        area = self.face_areas[:, None]
+        return self._area_vectors / np.where(area > 0, area, 1.0)
+
+    @cached_property
+    def bounds(self) -> Float[np.ndarray, "2 3"]:
+        """Lower and upper corner of the bounding box, m."""
+        return np.stack([self.vertices.min(0), self.vertices.max(0)])
+
+    @property
+    def extents(self) -> Float[np.ndarray, "3"]:
+        """Sides of the bounding box, m."""
+        return self.bounds[1] - self.bounds[0]
+
+    @cached_property
+    def is_watertight(self) -> bool:
+        """True if every edge is shared by exactly two faces that run through it in opposite directions."""
+        edges = self.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+        forth, back = (
+            edges[:, 0] * len(self.vertices) + edges[:, 1],
+            edges[:, 1] * len(self.vertices) + edges[:, 0],
+        )
+        return len(np.unique(forth)) == len(forth) and np.array_equal(np.sort(forth), np.sort(back))
+
+    @cached_property
+    def _mass(self) -> Any:
+        import trimesh  # heavy: loaded with the first use
+
+        return trimesh.triangles.mass_properties(
+            self.triangles, density=self.density, skip_inertia=False
+        )
+
+    @cached_property
+    def volume(self) -> float:
+        """m³ enclosed, by the divergence theorem; negative if the faces are inside out."""
+        return float(self._mass["volume"])
+
+    @cached_property
+    def mass(self) -> float:
+        """kg: volume × density."""
+        return self.volume * self.density
+
+    @cached_property
+    def center_of_mass(self) -> Float[np.ndarray, "3"]:
+        """Volume centroid, m; the bounding box' centre where the mesh is not watertight (reference 10.11)."""
+        if self.is_watertight and self.volume > 0:
+            return np.asarray(self._mass["center_mass"], float)
+        return self.bounds.mean(0)
+
+    @cached_property
+    def inertia(self) -> Float[np.ndarray, "3 3"]:
+        """Inertia tensor about the centre of mass in the axes of the obj frame, kg·m²."""
+        return np.asarray(self._mass["inertia"], float)
+
+    @cached_property
+    def raycaster(self) -> RayCaster:
+        """Embree's tree over this mesh."""
+        return RayCaster(self.vertices, self.faces)
+
+    def scaled(self, factor: float) -> TriMesh:
+        """Return the mesh scaled about the origin."""
+        if not factor > 0:
+            raise InvalidMesh(f"{self.name}: scale {factor}: expected a positive factor")
+        return replace(self, vertices=self.vertices * factor)
+
+    def transformed(self, T_new_obj: transforms.Transform) -> TriMesh:
+        """Return the mesh moved by a rigid transform."""
+        return replace(self, vertices=transforms.apply(T_new_obj, self.vertices))
+
+
+class Repair(NamedTuple):
+    """A repaired mesh and, in words, what was done to it."""
+
+    mesh: TriMesh
+    actions: list[str]
+
+
+def load_mesh(path: str | Path, unit: float = 1.0, density: float = DENSITY) -> TriMesh:
+    """Load STL, OBJ, PLY, OFF or GLB; scenes are merged into one mesh. Nothing is repaired here.
+
+    Args:
+        path: the file.
+        unit: metres per unit of the file, e.g. 0.001.
+        density: kg/m³.
+
+    Raises:
+        UnknownAsset: no such file.
+        InvalidMesh: not a mesh, empty, or so large that its unit must be another.
+    """
+    import trimesh  # heavy: loaded with the first use
+
+    path = Path(path)
+    if not path.is_file():
+        raise UnknownAsset(f"no mesh {path}: check the path")
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise InvalidMesh(f"{path.name}: expected one of {', '.join(MESH_SUFFIXES)}")
+    try:
+        loaded = trimesh.load_mesh(path, process=False)
+    except (
+        Exception
+    ) as error:  # trimesh raises whatever its readers stumble over; each means "unreadable"
+        raise InvalidMesh(f"{path.name} is not a readable mesh: {error}") from error
+    if isinstance(loaded, trimesh.Scene):
+        loaded = loaded.to_mesh() if loaded.geometry else None
+    if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
+        raise InvalidMesh(
+            f"{path.name} has no faces: expected a triangle mesh; is it a point cloud or an empty export?"
+        )
+    loaded.merge_vertices(merge_tex=True, merge_norm=True)
+    mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem, density)
+    if (size := float(mesh.extents.max())) > MAX_EXTENT:
+        raise InvalidMesh(
+            f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; if the file is in millimetres, "
+            "say so with --mesh-unit 0.001 (or load_mesh(…, unit=0.001))"
+        )
+    if size < 1e-4:
+        raise InvalidMesh(
+            f"{path.name}: extents {size:g} m: expected at least 0.1 mm; give its unit with --mesh-unit"
+        )
+    return mesh
+
+
+def save_mesh(mesh: TriMesh, path: str | Path) -> None:
+    """Write the mesh in metres; the suffix chooses the format."""
+    import trimesh
+
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
+
+
+def repair(mesh: TriMesh) -> Repair:
+    """Merge vertices, drop degenerate faces, close holes, orient outward; say each thing that was done.
+
+    Raises:
+        InvalidMesh: nothing with an area is left.
+    """
+    import trimesh
+
+    work = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    actions: list[str] = []
+
+    def say(what: str, before: int, after: int) -> None:
+        if before != after:
+            actions.append(f"{what}: {before} → {after}")
+
+    n_vertices, n_faces = len(work.vertices), len(work.faces)
+    work.merge_vertices()
+    work.update_faces(work.unique_faces() & work.nondegenerate_faces())
+    work.remove_unreferenced_vertices()
+    say("merged and dropped vertices", n_vertices, len(work.vertices))
+    say("dropped degenerate and duplicate faces", n_faces, len(work.faces))
+    if len(work.faces) == 0:
+        raise InvalidMesh(f"{mesh.name}: every face is degenerate: expected a mesh with area")
+    if not work.is_watertight:
+        n_faces = len(work.faces)
+        trimesh.repair.fill_holes(work)
+        say("closed holes, faces", n_faces, len(work.faces))
+    if not work.is_winding_consistent:
+        trimesh.repair.fix_winding(work)
+        actions.append("made the winding consistent")
+    if work.volume < 0:
+        work.invert()
+        actions.append("turned the faces outward")
+    repaired = TriMesh(work.vertices, work.faces, mesh.name, mesh.density)
+    if not repaired.is_watertight:
+        actions.append("still not watertight: mass properties use the bounding box' centre")
+    return Repair(repaired, actions)
+
+
+def rescale(mesh: TriMesh, target: float = 0.04, mode: RescaleMode = "min") -> TriMesh:
+    """Scale so that a side of the bounding box equals ``target`` m: Dex-Net's rule, default 4 cm (reference §2.5).
+
+    Args:
+        mesh: any size.
+        target: length that the chosen side gets, m.
+        mode: smallest, middle or largest side, or a third of the diagonal.
+    """
+    sides = np.sort(mesh.extents)
+    lengths = {"min": sides[0], "med": sides[1], "max": sides[2], "diag": np.linalg.norm(sides) / 3}
+    if mode not in lengths:
+        raise InvalidConfig(f"rescale mode '{mode}': expected one of {', '.join(lengths)}")
+    if lengths[mode] <= 0:
+        raise InvalidMesh(f"{mesh.name} is flat: its {mode} side is 0 and cannot become {target} m")
+    return mesh.scaled(target / float(lengths[mode]))

@@ -1,0 +1,1 @@
+"""Planning from one depth image: sample, score, rank."""

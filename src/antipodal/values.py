@@ -1,0 +1,110 @@
+"""Frozen values over numpy arrays: checked and locked on the way in, indexed over their leading axis.
+
+Every value type of the package is a ``@dataclass(frozen=True, eq=False)`` whose ``__post_init__`` passes its
+arrays through :func:`array`. Leading axes are batch axes: one grasp has a pose (4, 4), a thousand have (1000, 4, 4).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from .errors import InvalidConfig
+
+Config = TypeVar("Config")
+
+
+def array(
+    x: object,
+    shape: tuple[int | None, ...],
+    name: str,
+    dtype: type = np.float64,
+    error: type[ValueError] = InvalidConfig,
+) -> np.ndarray:
+    """Copy ``x``, check its trailing shape and finiteness, and lock it.
+
+    Args:
+        x: anything numpy understands.
+        shape: the required trailing shape; ``None`` stands for any length.
+        name: what the message calls it.
+        error: the exception class to raise.
+    """
+    a = np.array(x, dtype=dtype)
+    n = len(shape)
+    trailing = a.shape[a.ndim - n :] if a.ndim >= n else None
+    if trailing is None or any(
+        want not in (None, got) for want, got in zip(shape, trailing, strict=True)
+    ):
+        wanted = "(…, " + ", ".join("any" if s is None else str(s) for s in shape) + ")"
+        raise error(f"{name} has shape {a.shape}: expected {wanted}")
+    if np.issubdtype(a.dtype, np.floating) and not np.isfinite(a).all():
+        raise error(
+            f"{name} has {int((~np.isfinite(a)).sum())} non-finite entries: expected finite numbers"
+        )
+    a.setflags(write=False)
+    return a
+
+
+class Batched:
+    """``len``, iteration and indexing over the leading batch axis, for frozen dataclasses of arrays.
+
+    ``_ranks`` gives each array field's rank without batch axes.
+    """
+
+    _ranks: ClassVar[dict[str, int]]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the batch axes: () for a single value."""
+        name, rank = next(iter(self._ranks.items()))
+        a = getattr(self, name)
+        return a.shape[: a.ndim - rank]
+
+    def _check_batch(self) -> None:
+        shapes = {
+            n: getattr(self, n).shape[: getattr(self, n).ndim - r] for n, r in self._ranks.items()
+        }
+        if len(set(shapes.values())) > 1:
+            raise InvalidConfig(
+                f"{type(self).__name__}: batch shapes differ: {shapes}; expected the same for each"
+            )
+
+    def __len__(self) -> int:
+        if not self.batch_shape:
+            raise TypeError(
+                f"a single {type(self).__name__} has no length: give its arrays a leading axis"
+            )
+        return self.batch_shape[0]
+
+    def __getitem__(self, index: Any) -> Self:
+        if not self.batch_shape:
+            raise TypeError(
+                f"a single {type(self).__name__} cannot be indexed: give its arrays a leading axis"
+            )
+        return dataclasses.replace(self, **{n: getattr(self, n)[index] for n in self._ranks})  # type: ignore[type-var]
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[i] for i in range(len(self)))
+
+
+def config_from_dict(cls: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build the frozen config dataclass ``cls``; an unknown or missing key is an error that lists the known ones."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise InvalidConfig(
+            f"{where}: unknown key {', '.join(unknown)}: expected some of {', '.join(fields)}"
+        )
+    missing = [
+        n
+        for n, f in fields.items()
+        if n not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InvalidConfig(f"{where}: missing key {', '.join(missing)}: add it")
+    return cls(**values)

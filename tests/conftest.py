@@ -1,0 +1,51 @@
+"""Shared places and shapes. Tests that need the data beside the repository skip, with the reason, where it is absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from antipodal.mesh import TriMesh
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder with real meshes, real images and the original's recorded outputs."""
+    if not SHARED.is_dir():
+        pytest.skip("the development data (../shared) is not here")
+    return SHARED
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A fixed random state."""
+    return np.random.default_rng(20170712)
+
+
+def to_trimesh_value(mesh: trimesh.Trimesh, name: str = "object") -> TriMesh:
+    """Our value of a trimesh primitive."""
+    return TriMesh(mesh.vertices, mesh.faces, name)
+
+
+def box(x: float = 0.04, y: float = 0.04, z: float = 0.04) -> TriMesh:
+    """A box centred on the origin, sides in m."""
+    return to_trimesh_value(trimesh.creation.box((x, y, z)), "box")
+
+
+def sphere(radius: float = 0.02, subdivisions: int = 4) -> TriMesh:
+    """An icosphere centred on the origin."""
+    return to_trimesh_value(
+        trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius), "sphere"
+    )
+
+
+def cylinder(radius: float = 0.02, height: float = 0.08, sections: int = 64) -> TriMesh:
+    """A cylinder about z, centred on the origin."""
+    return to_trimesh_value(
+        trimesh.creation.cylinder(radius=radius, height=height, sections=sections), "cylinder"
+    )

@@ -1,0 +1,412 @@
+"""The command line: each verb reads its inputs, calls the library, and prints one result.
+
+Progress goes to stderr, the result to stdout, ``--json`` makes it one JSON object. Exit 0: done; 1: ran, but the answer
+is no; 2: misuse, in one line. Flags and help come from the signatures below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from tyro.conf import Positional
+
+from . import __version__
+from .errors import AntipodalError, InvalidConfig
+
+Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
+Verb = Callable[..., int]
+
+
+def demo(output: Output = Path("out/demo"), seed: int = 0, json: bool = False) -> int:
+    """The main job end to end on a built-in object: noisy depth image → grasp → simulated lift.
+
+    Writes demo.png and demo.json. Needs no download and no torch.
+
+    Example: antipodal demo -o out/demo
+
+    Args:
+        output: folder for the picture and the JSON.
+        seed: of the scene, the noise and the planner.
+        json: print the result as JSON.
+    """
+    from .demo import run_demo
+
+    result = run_demo(output, seed)
+    best = result["plan"]["grasps"][0]
+    text = (
+        f"object {result['object']}: grasp q = {best['quality']:.2f} planned in {result['plan']['plan_time'] * 1e3:.0f} ms, "
+        f"{result['trial']['outcome']} ({result['trial']['lift_height'] * 100:.0f} cm)\npicture: {output / 'demo.png'}"
+    )
+    _emit(result, text, json)
+    return 0 if result["trial"]["success"] else 1
+
+
+def plan(
+    depth: Positional[Path],
+    camera: str,
+    mask: Path | None = None,
+    gripper: str = "yumi",
+    model: str = "builtin",
+    policy: Literal["auto", "cem", "antipodal"] = "auto",
+    depth_unit: float | None = None,
+    seed: int = 0,
+    repeat: int = 1,
+    output: MaybeOutput = None,
+    plot: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Plan grasps from one depth image. Exit 1, with the reason, if there is none.
+
+    Example: antipodal plan depth.npy --camera primesense --mask mask.png --plot plan.png -o grasp.json
+
+    Args:
+        depth: .npy (metres), or 16-bit PNG/TIFF.
+        camera: preset, or a .intr, .json or .toml file; FILE#NAME where it holds several.
+        mask: image whose non-zero pixels are the object; without it, whatever stands on the table.
+        gripper: name, or a gripper.toml.
+        model: "builtin", or an ONNX file.
+        policy: cem refines by the cross-entropy method; antipodal ranks a fixed set; auto is cem.
+        depth_unit: metres per count, for 16-bit images: 0.001 or 0.0001.
+        seed: of the planner.
+        repeat: plan this often and report the median time.
+        output: write the plan as JSON.
+        plot: draw the plan.
+        json: print the plan as JSON.
+    """
+    from .planning import plan_image, read_inputs
+
+    inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit)
+    result = plan_image(inputs, seed, repeat)
+    if output is not None:
+        _write_json(result.json, output)
+    if plot is not None:
+        from .draw import save_plan
+
+        save_plan(plot, inputs.image, result.plan, inputs.gripper, inputs.mask)
+    _emit(result.json, result.text, json)
+    return 0 if len(result.plan.grasps) else 1
+
+
+def doctor(
+    inputs: Positional[tuple[str, ...]],
+    camera: str | None = None,
+    gripper: str = "yumi",
+    depth_unit: float | None = None,
+    mesh_unit: float = 1.0,
+    json: bool = False,
+) -> int:
+    """Say in words what is wrong with depth images, meshes, grippers or cameras. Exit 1 if one is unusable.
+
+    Example: antipodal doctor depth.png --camera d435.json --depth-unit 0.001
+
+    Args:
+        inputs: depth images, meshes, gripper or camera files or names.
+        camera: of the depth images.
+        gripper: that meshes must fit.
+        depth_unit: metres per count of 16-bit images.
+        mesh_unit: metres per unit of the meshes.
+        json: print the findings as JSON.
+    """
+    from .doctor import examine
+
+    if not inputs:
+        raise InvalidConfig(
+            "doctor: nothing to examine: give depth images, meshes, grippers or cameras"
+        )
+    reports = {
+        name: examine(
+            name, camera=camera, gripper=gripper, depth_unit=depth_unit, mesh_unit=mesh_unit
+        )
+        for name in inputs
+    }
+    lines = [f"{name}: {f.severity}: {f.message}" for name, found in reports.items() for f in found]
+    findings = {
+        n: [{"severity": f.severity, "message": f.message} for f in fs] for n, fs in reports.items()
+    }
+    _emit({"findings": findings}, "\n".join(lines), json)
+    return int(any(f.severity == "error" for found in reports.values() for f in found))
+
+
+def objects_make(
+    output: Output, n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 100, seed: int = 0
+) -> int:
+    """Make procedural training objects.
+
+    Example: antipodal objects make -n 200 --seed 1 -o objects
+
+    Args:
+        output: folder for the object set.
+        n: how many.
+        seed: object i of a seed is the same whatever n.
+    """
+    from .objects import make_object_set
+
+    with _progress("objects") as progress:
+        made = make_object_set(output, n, seed, progress=progress)
+    _emit({}, f"{len(made.objects)} objects in {output}", False)
+    return 0
+
+
+def objects_import(
+    source: Positional[Path], output: Output, mesh_unit: float | None = None, json: bool = False
+) -> int:
+    """Import a folder of meshes: repaired, or refused by name with the reason.
+
+    Example: antipodal objects import parts/ --mesh-unit 0.001 -o objects
+
+    Args:
+        source: folder with STL, OBJ, PLY, OFF or GLB files.
+        output: folder for the object set.
+        mesh_unit: metres per unit of the files; guessed from their size, and shown, if not given.
+        json: print the result as JSON.
+    """
+    from .objects import import_meshes
+
+    with _progress("meshes") as progress:
+        report = import_meshes(source, output, unit=mesh_unit, progress=progress)
+    lines = [f"refused {name}: {reason}" for name, reason in report.refused.items()]
+    lines += [f"{name}: {'; '.join(what)}" for name, what in report.notes.items() if what]
+    lines.append(
+        f"{len(report.object_set.objects)} objects in {output}, {len(report.refused)} refused"
+    )
+    values = {
+        "n_objects": len(report.object_set.objects),
+        "refused": report.refused,
+        "notes": report.notes,
+    }
+    _emit(values, "\n".join(lines), json)
+    return 0 if report.object_set.objects else 1
+
+
+def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = False) -> int:
+    """List an object set: size, volume, stable poses, and whether the gripper's jaws can span it.
+
+    Example: antipodal objects info objects
+
+    Args:
+        source: object set, or any folder of meshes.
+        gripper: name, or a gripper.toml.
+        json: print the list as JSON.
+    """
+    from .gripper import load_gripper
+    from .objects import describe, load_object_set
+
+    rows = [describe(mesh, load_gripper(gripper)) for mesh in load_object_set(source).meshes()]
+    lines = [
+        f"{r['name']:<28} {'×'.join(f'{1e3 * x:.0f}' for x in r['extents']):>15} mm  {1e6 * r['volume']:7.1f} cm³  "
+        f"{r['n_stable_poses']:2d} poses  {'fits' if r['fits_gripper'] else 'TOO WIDE for ' + gripper}"
+        for r in rows
+    ]
+    _emit({"objects": rows}, "\n".join([*lines, f"{len(rows)} objects"]), json)
+    return 0
+
+
+def generate(
+    objects: Positional[Path],
+    output: Output,
+    preset: str = "paper",
+    n_datapoints: int | None = None,
+    gripper: str = "yumi",
+    camera: str | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    json: bool = False,
+) -> int:
+    """Generate a data set from an object set. The same command resumes an interrupted run.
+
+    Example: antipodal generate objects -o data/pilot --n-datapoints 20000 --workers 2
+
+    Args:
+        objects: object set, or any folder of meshes in metres.
+        output: folder for the data set.
+        preset: paper, release2017, or builtin (what the shipped model is trained on).
+        n_datapoints: about how many in all; without it, the preset's images per stable pose.
+        gripper: name, or a gripper.toml.
+        camera: preset or file that replaces the focal length and image size of the preset's camera.
+        workers: processes; the bytes do not depend on it.
+        seed: the only source of randomness.
+        json: print the summary as JSON.
+    """
+    from .dataset.run import run_generate
+
+    with _progress("objects") as progress:
+        summary = run_generate(
+            objects, output, preset, n_datapoints, gripper, camera, workers, seed, progress
+        )
+    text = (
+        f"{summary['n_datapoints']} datapoints in {output}: {summary['positive_share']:.1%} positive, "
+        f"{summary['collision_free_share']:.1%} collision-free, {summary['datapoints_per_second']:.0f}/s"
+    )
+    _emit(summary, text, json)
+    return 0 if summary["n_datapoints"] else 1
+
+
+def dataset_info(dataset: Positional[Path], plots: Path | None = None, json: bool = False) -> int:
+    """Say what is in a data set; draw it with --plots DIR.
+
+    Example: antipodal dataset info data/pilot --plots out/pilot
+
+    Args:
+        dataset: folder of the data set.
+        plots: folder for the pictures.
+        json: print the summary as JSON.
+    """
+    from .dataset.generate import summary
+    from .dataset.store import Dataset
+
+    opened = Dataset.open(dataset)
+    facts = summary(opened)
+    if plots is not None:
+        from .draw_dataset import save_dataset_plots
+
+        facts["plots"] = [str(p) for p in save_dataset_plots(opened, plots)]
+    _emit(facts, "\n".join(f"{key:<22} {value}" for key, value in facts.items()), json)
+    return 0
+
+
+def dataset_check(dataset: Positional[Path]) -> int:
+    """Compare every shard with its recorded hash. Exit 1 if something differs.
+
+    Example: antipodal dataset check data/pilot
+
+    Args:
+        dataset: folder of the data set.
+    """
+    from .dataset.store import Dataset
+    from .errors import CorruptDataset
+
+    try:
+        opened = Dataset.open(dataset)
+        opened.check()
+    except CorruptDataset as error:
+        _emit({}, f"corrupt: {error}", False)
+        return 1
+    _emit(
+        {},
+        f"{dataset}: {len(opened)} datapoints, {len(opened.manifest['shards'])} shards, all hashes match",
+        False,
+    )
+    return 0
+
+
+GROUPS: dict[str, Verb | dict[str, Verb]] = {
+    "demo": demo,
+    "plan": plan,
+    "doctor": doctor,
+    "objects": {"make": objects_make, "import": objects_import, "info": objects_info},
+    "generate": generate,
+    "dataset": {"info": dataset_info, "check": dataset_check},
+}
+"""Every verb; a dictionary holds the verbs of one group."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; return its exit code."""
+    verbs, prog = GROUPS, "antipodal"
+    while arguments and arguments[0] in verbs:
+        verb, prog = verbs[arguments[0]], f"{prog} {arguments[0]}"
+        arguments = arguments[1:]
+        if not isinstance(verb, dict):
+            return _call(verb, prog, arguments)
+        verbs = verb
+    return _help(prog, verbs, arguments)
+
+
+def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
+    try:
+        return tyro.cli(verb, prog=prog, args=arguments)
+    except (AntipodalError, ImportError) as error:
+        _stderr(f"{prog}: {error}")
+    except KeyboardInterrupt:
+        _stderr(f"{prog}: interrupted")
+        return 130
+    return 2
+
+
+def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:
+    if arguments and arguments[0] == "--version":
+        _stdout(f"antipodal {__version__}")
+        return 0
+    asked = bool(arguments) and arguments[0] in ("-h", "--help")
+    lines = [f"usage: {prog} VERB …", ""]
+    for name, verb in verbs.items():
+        said = (verb.__doc__ or "").splitlines()[0] if callable(verb) else " | ".join(verb)
+        lines.append(f"  {name:<9} {said}")
+    lines += ["", f"{prog} VERB --help says more, with an example."]
+    if asked:
+        _stdout("\n".join(lines))
+        return 0
+    if arguments:
+        lines.insert(
+            0, f"{prog}: unknown verb '{arguments[0]}': expected one of {', '.join(verbs)}"
+        )
+    _stderr("\n".join(lines))
+    return 2
+
+
+def _emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
+    _stdout(json_.dumps(values, default=_plain) if as_json else text)
+
+
+def _write_json(values: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json_.dumps(values, indent=1, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)
+
+
+@contextmanager
+def _progress(what: str):
+    """Yield a callback (done, total, datapoints) that draws a bar with rate and time left on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[n]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, n="")
+
+        def callback(done: int, total: int, datapoints: int | None = None) -> None:
+            said = "" if datapoints is None else f"{datapoints} datapoints"
+            bar.update(task, completed=done, total=total, n=said)
+
+        yield callback
+
+
+def _stdout(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _stderr(text: str) -> None:
+    sys.stderr.write(text + "\n")

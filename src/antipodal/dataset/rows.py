@@ -1,0 +1,322 @@
+"""One object's share of the data set: its poses, grasps, labels and crops, from (seed, object_id) alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+
+from .. import transforms
+from ..alignment import align_with_table
+from ..camera import CameraIntrinsics
+from ..collision import approach_is_free
+from ..contact import ContactModel, find_contacts
+from ..crop import crop_grasps
+from ..grasp import Grasp, PlanarGrasp
+from ..gripper import GripperModel
+from ..mesh import TriMesh, rescale
+from ..metrics import ferrari_canny, force_closure
+from ..render.depth import object_window, render_depth
+from ..render.scene import Scene, recentered, sample_cameras, sample_poses, table_point
+from ..robust import robust_epsilon
+from ..sampling import sample_antipodal
+from ..stable_pose import StablePose, stable_poses
+from .model import GenerativeModel
+from .schema import GRASPS, POSES, shard_schema
+
+MAX_POSES = 64
+"""Ids: pose_id = object_id · MAX_POSES + pose. The least probable of more poses are left out."""
+MAX_IMAGES = 1000
+"""Ids: image_id = pose_id · MAX_IMAGES + image."""
+MAX_GRASPS = 1 << 16
+"""Ids: grasp_id = object_id · MAX_GRASPS + grasp. With 32-bit ids this leaves room for 32,768 objects."""
+
+
+class ObjectRows(NamedTuple):
+    """Tables of one object; ``reason`` says why there are no datapoints."""
+
+    datapoints: pa.Table
+    grasps: pa.Table
+    poses: pa.Table
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledGrasps:
+    """Grasps with what the object alone decides about them."""
+
+    grasps_obj: Grasp
+    robust_epsilon: Float[np.ndarray, "N"]
+    grasp_id: Int[np.ndarray, "N"]
+    table: pa.Table
+
+    def joined(self, other: LabelledGrasps) -> LabelledGrasps:
+        """Both, one after the other; the table stays this one's."""
+        grasps = Grasp(
+            np.concatenate([self.grasps_obj.pose, other.grasps_obj.pose]),
+            np.concatenate([self.grasps_obj.width, other.grasps_obj.width]),
+        )
+        epsilon = np.concatenate([self.robust_epsilon, other.robust_epsilon])
+        ids = np.concatenate([self.grasp_id, other.grasp_id])
+        return LabelledGrasps(grasps, epsilon, ids, self.table)
+
+
+@dataclass(frozen=True, eq=False)
+class PosedGrasps:
+    """The grasps of one stable pose: turned to the table, with their collision flags."""
+
+    pose_id: int
+    pose: StablePose
+    grasps_obj: Grasp
+    robust_epsilon: Float[np.ndarray, "N"]
+    collision_free: np.ndarray
+    grasp_id: Int[np.ndarray, "N"]
+
+
+def object_rows(
+    mesh: TriMesh,
+    object_id: int,
+    gripper: GripperModel,
+    model: GenerativeModel,
+    seed: int,
+    budget: int | None,
+) -> ObjectRows:
+    """Run the generative model on one object.
+
+    Args:
+        mesh: in m, real size.
+        object_id: its row in objects.parquet.
+        gripper: the hand.
+        model: the distributions.
+        seed: of the data set.
+        budget: about how many datapoints; None takes every aligned grasp in ``images_per_pose`` images.
+    """
+    rng = np.random.default_rng([seed, object_id])
+    if model.rescale_to is not None:
+        mesh = rescale(mesh, model.rescale_to)
+    poses = stable_poses(mesh, model.min_pose_probability)[:MAX_POSES]
+    sampled = sample_antipodal(mesh, gripper, model.n_grasps, rng, model.sampling)
+    labelled = label_grasps(mesh, sampled, gripper, model, rng, object_id, 0)
+    tables, posed = [labelled.table], []
+    n_ids = len(sampled)
+    for index, pose in enumerate(poses):
+        pose_id = object_id * MAX_POSES + index
+        candidates = labelled
+        if model.n_jittered and len(flat := flat_grasps(sampled, pose, model)):
+            near = jitter(flat, pose, gripper, model.n_jittered, rng)
+            extra = label_grasps(mesh, near, gripper, model, rng, object_id, n_ids, pose_id)
+            n_ids += len(near)
+            tables.append(extra.table)
+            candidates = labelled.joined(extra)
+        posed.append(pose_grasps(mesh, candidates, pose, pose_id, gripper, model))
+    posed = [p for p in posed if len(p.grasps_obj)]
+    schema = shard_schema(model.crop.size)
+    poses_table = _poses_table(object_id, poses)
+    grasps_table = pa.concat_tables(tables)
+    if not posed:
+        what = (
+            "no antipodal grasp fits the gripper"
+            if not len(sampled)
+            else "no grasp is parallel to the table"
+        )
+        return ObjectRows(schema.empty_table(), grasps_table, poses_table, what)
+    total = sum(len(p.grasps_obj) for p in posed)
+    n_images, share = _plan_images(total, len(posed), model.images_per_pose, budget)
+    batches = [
+        batch
+        for p in posed
+        for batch in image_rows(mesh, object_id, p, n_images, share, model, rng, schema)
+    ]
+    return ObjectRows(pa.concat_tables(batches), grasps_table, poses_table)
+
+
+def label_grasps(
+    mesh: TriMesh,
+    grasps_obj: Grasp,
+    gripper: GripperModel,
+    model: GenerativeModel,
+    rng: np.random.Generator,
+    object_id: int,
+    first_id: int,
+    pose_id: int = -1,
+) -> LabelledGrasps:
+    """Contacts and metrics of grasps: everything that does not depend on table and camera."""
+    found = find_contacts(mesh, grasps_obj)
+    contact_model = ContactModel(contact_radius=gripper.contact_radius)
+    closed = found.found & force_closure(found.contacts, model=contact_model)
+    epsilon = np.zeros(len(grasps_obj))
+    epsilon[closed] = ferrari_canny(found.contacts[closed], mesh.center_of_mass, contact_model)
+    robust = robust_epsilon(mesh, grasps_obj, gripper, rng, model.perturbation)
+    n = len(grasps_obj)
+    ids = object_id * MAX_GRASPS + first_id + np.arange(n)
+    nowhere = np.where(found.found[:, None, None], 0.0, np.nan)
+    table = _table(
+        GRASPS,
+        grasp_id=ids,
+        object_id=np.full(n, object_id),
+        pose_id=np.full(n, pose_id),
+        kind=["antipodal" if pose_id < 0 else "jittered"] * n,
+        T_obj_grasp=grasps_obj.pose.reshape(n, 16),
+        width=grasps_obj.width,
+        contact_points=(found.contacts.point + nowhere).reshape(n, 6),
+        contact_inward_normals=(found.contacts.inward_normal + nowhere).reshape(n, 6),
+        found=found.found,
+        force_closure=closed,
+        epsilon=epsilon,
+        robust_epsilon=robust.mean,
+        robust_epsilon_error=robust.standard_error,
+    )
+    return LabelledGrasps(grasps_obj, robust.mean, ids, table)
+
+
+def pose_grasps(
+    mesh: TriMesh,
+    labelled: LabelledGrasps,
+    pose: StablePose,
+    pose_id: int,
+    gripper: GripperModel,
+    model: GenerativeModel,
+) -> PosedGrasps:
+    """Turn grasps to the table, keep those nearly parallel to it, and check their approach (reference §3.4, §3.5)."""
+    aligned = align_with_table(labelled.grasps_obj, pose)
+    keep = aligned.tilt < model.max_approach_table_angle
+    grasps = aligned.grasps_obj[keep]
+    T = pose.T_world_obj
+    free = approach_is_free(mesh, T, grasps.in_frame(T), gripper, model.collision)
+    return PosedGrasps(
+        pose_id, pose, grasps, labelled.robust_epsilon[keep], free, labelled.grasp_id[keep]
+    )
+
+
+def flat_grasps(grasps_obj: Grasp, pose: StablePose, model: GenerativeModel) -> Grasp:
+    """Those that close nearly parallel to the table, turned to approach it along its normal."""
+    aligned = align_with_table(grasps_obj, pose)
+    return aligned.grasps_obj[aligned.tilt < model.max_approach_table_angle]
+
+
+def jitter(
+    grasps_obj: Grasp, pose: StablePose, gripper: GripperModel, n: int, rng: np.random.Generator
+) -> Grasp:
+    """Near misses of n grasps (drawn with replacement): moved by σ = 8 mm and turned by σ = 0.35 rad about world z.
+
+    Fingertips that would reach below the table are raised to it. A planner proposes such grasps; the paper's data
+    hold centred antipodal ones alone.
+    """
+    picked = grasps_obj.in_frame(pose.T_world_obj)[rng.integers(len(grasps_obj), size=n)]
+    offset = rng.normal(0, 0.008, (n, 3))
+    offset[:, 2] = np.maximum(offset[:, 2], gripper.tip_overhang - picked.center[:, 2])
+    move = transforms.translation(offset)
+    center = transforms.translation(picked.center)
+    turn = center @ transforms.rot_z(rng.normal(0, 0.35, n)) @ transforms.inverse(center)
+    return picked.in_frame(transforms.inverse(pose.T_world_obj) @ move @ turn)
+
+
+def image_rows(
+    mesh: TriMesh,
+    object_id: int,
+    posed: PosedGrasps,
+    n_images: int,
+    share: float,
+    model: GenerativeModel,
+    rng: np.random.Generator,
+    schema: pa.Schema,
+) -> list[pa.Table]:
+    """Render ``n_images`` of one stable pose and cut a crop for a ``share`` of its grasps in each."""
+    cameras = sample_cameras(n_images, rng, model.camera)
+    T_world_obj = sample_poses(n_images, posed.pose, rng, model.placement)
+    base = table_point(T_world_obj, posed.pose.T_world_obj)
+    tables = []
+    for k in range(n_images):
+        intrinsics = cameras.intrinsics[k]
+        if model.camera.recenter:
+            intrinsics = recentered(intrinsics, cameras.T_world_camera[k], base[k])
+        scene = Scene(mesh, T_world_obj[k], cameras.T_world_camera[k], intrinsics)
+        n = max(1, round(share * len(posed.grasps_obj)))
+        chosen = np.sort(rng.choice(len(posed.grasps_obj), n, replace=False))
+        planar = posed.grasps_obj[chosen].in_frame(scene.T_camera_obj).to_planar(intrinsics)
+        crops = crop_scene(scene, planar, model)
+        relative = np.where(
+            crops > 0, crops - planar.depth[:, None, None].astype(np.float32), np.nan
+        )
+        k4 = [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]
+        tables.append(
+            _table(
+                schema,
+                crop=relative.astype(np.float16).reshape(n, -1),
+                depth=planar.depth,
+                center_px=planar.center_px,
+                angle=planar.angle,
+                width=planar.width,
+                collision_free=posed.collision_free[chosen],
+                robust_epsilon=posed.robust_epsilon[chosen],
+                object_id=np.full(n, object_id),
+                pose_id=np.full(n, posed.pose_id),
+                image_id=np.full(n, posed.pose_id * MAX_IMAGES + k),
+                grasp_id=posed.grasp_id[chosen],
+                T_world_camera=np.broadcast_to(scene.T_world_camera.reshape(1, 16), (n, 16)),
+                intrinsics=np.broadcast_to(np.array([k4]), (n, 4)),
+            )
+        )
+    return tables
+
+
+def crop_scene(
+    scene: Scene, planar: PlanarGrasp, model: GenerativeModel
+) -> Float[np.ndarray, "N size size"]:
+    """Render only the window that the crops see, then crop: the same pixels as from the whole image."""
+    k = scene.intrinsics
+    whole = CameraIntrinsics(k.fx, k.fy, k.cx, k.cy, k.width, k.height)
+    u0, v0, u1, v1 = object_window(scene)
+    focal = (k.fx + k.fy) / 2
+    window = model.crop.window_px or model.crop.window_m * focal / planar.depth.min()  # type: ignore[operator]
+    reach = int(np.ceil(window * np.sqrt(0.5))) + 2
+    low = np.minimum(planar.center_px.min(0), [u0, v0])
+    high = np.maximum(planar.center_px.max(0), [u1, v1])
+    u0, v0 = np.clip(np.floor(low).astype(int) - reach, 0, [whole.width - 1, whole.height - 1])
+    u1, v1 = np.clip(
+        np.ceil(high).astype(int) + reach, [u0 + 1, v0 + 1], [whole.width, whole.height]
+    )
+    part = dataclasses.replace(
+        scene, intrinsics=whole.crop(int(u0), int(v0), int(u1 - u0), int(v1 - v0))
+    )
+    shifted = dataclasses.replace(planar, center_px=planar.center_px - [u0, v0])
+    return crop_grasps(render_depth(part), shifted, model.crop)
+
+
+def _plan_images(
+    total: int, n_poses: int, images_per_pose: int, budget: int | None
+) -> tuple[int, float]:
+    """Images per pose and the share of grasps per image, so that total · images · share ≈ budget."""
+    if budget is None:
+        return images_per_pose, 1.0
+    n_images = int(np.clip(round(budget / total), 1, MAX_IMAGES))
+    return n_images, min(1.0, budget / (total * n_images))
+
+
+def _poses_table(object_id: int, poses: list[StablePose]) -> pa.Table:
+    n = len(poses)
+    return _table(
+        POSES,
+        pose_id=object_id * MAX_POSES + np.arange(n),
+        object_id=np.full(n, object_id),
+        probability=np.array([p.probability for p in poses]),
+        T_world_obj=np.array([p.T_world_obj for p in poses]).reshape(n, 16),
+    )
+
+
+def _table(schema: pa.Schema, **columns: Any) -> pa.Table:
+    """Build a table; two-dimensional arrays become fixed-size lists."""
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if pa.types.is_fixed_size_list(field.type):
+            dtype = field.type.value_type.to_pandas_dtype()
+            flat = pa.array(np.ascontiguousarray(values, dtype).ravel(), field.type.value_type)
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
+        else:
+            arrays.append(pa.array(values).cast(field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)

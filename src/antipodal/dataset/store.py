@@ -1,0 +1,194 @@
+"""The data set on disk: one folder of Parquet tables, written atomically, read by column.
+
+dataset.json            schema version, configuration, seed, hashes of the inputs and of the shards
+objects.parquet         one row per object
+poses.parquet           one row per stable pose
+grasps.parquet          one row per grasp: pose, contacts, every metric
+shards/part-00000.parquet …   one row per datapoint
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as error:  # pragma: no cover - needs an environment without pyarrow
+    raise ImportError("antipodal.dataset needs pyarrow: pip install 'antipodal[data]'") from error
+
+from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
+from .schema import SUCCESS_THRESHOLD, VERSION
+
+SplitName = Literal["image_wise", "pose_wise", "object_wise"]
+SPLIT_KEYS: dict[str, str | None] = {
+    "image_wise": None,
+    "pose_wise": "pose_id",
+    "object_wise": "object_id",
+}
+"""What a split keeps together; the paper's image-wise split keeps nothing (reference §6.7)."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A finished data set, opened for reading."""
+
+    path: Path
+    manifest: dict[str, Any]
+    """The content of dataset.json."""
+
+    @classmethod
+    def open(cls, path: str | Path) -> Dataset:
+        """Open a folder that :func:`antipodal.dataset.generate.generate` has finished.
+
+        Raises:
+            UnknownAsset: no data set there.
+            CorruptDataset: unfinished, of another schema version, or a shard is missing.
+        """
+        path = Path(path)
+        file = path / "dataset.json"
+        if not file.is_file():
+            unfinished = (path / "config.json").is_file()
+            if unfinished:
+                raise CorruptDataset(f"{path} is unfinished: run the same generate again to resume")
+            raise UnknownAsset(f"no data set in {path}: expected a folder with dataset.json")
+        try:
+            manifest = json.loads(file.read_text())
+            version = manifest["schema_version"]
+            shards = [s["file"] for s in manifest["shards"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptDataset(
+                f"{file} is not readable: {error!r}: restore or regenerate"
+            ) from error
+        if version != VERSION:
+            raise CorruptDataset(
+                f"{path} has schema version {version}: this release reads {VERSION}; regenerate it"
+            )
+        for name in ["objects.parquet", "poses.parquet", "grasps.parquet", *shards]:
+            if not (path / name).is_file():
+                raise CorruptDataset(
+                    f"{path} lacks {name}: expected {len(shards)} shards; regenerate it"
+                )
+        return cls(path, manifest)
+
+    def __len__(self) -> int:
+        return int(self.manifest["counts"]["n_datapoints"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The generative model, as it was resolved."""
+        return self.manifest["config"]
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the crops, px."""
+        return int(self.config["crop"]["size"])
+
+    def read(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Read whole columns of all shards, in order. ``crop`` comes as (N, size, size) float16."""
+        parts = [part for part in self.iterate(columns)]
+        return {name: np.concatenate([p[name] for p in parts]) for name in columns}
+
+    def iterate(self, columns: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Read the same columns shard by shard, for data sets that do not fit in memory."""
+        for shard in self.manifest["shards"]:
+            table = pq.read_table(self.path / shard["file"], columns=list(columns))
+            yield {name: self._column(table, name) for name in columns}
+
+    def table(self, name: Literal["objects", "poses", "grasps"]) -> pa.Table:
+        """Read one of the side tables."""
+        return pq.read_table(self.path / f"{name}.parquet")
+
+    def labels(self, threshold: float = SUCCESS_THRESHOLD) -> Bool[np.ndarray, "N"]:
+        """S of each datapoint: collision-free and robust, E_Q > δ [Mahler17, §IV-B2]."""
+        facts = self.read(["collision_free", "robust_epsilon"])
+        return facts["collision_free"] & (facts["robust_epsilon"] > threshold)
+
+    def split(
+        self, name: SplitName, seed: int, train_fraction: float = 0.8
+    ) -> tuple[Int[np.ndarray, "T"], Int[np.ndarray, "V"]]:
+        """Return the row numbers of training and validation: a function of the ids and a seed.
+
+        Raises:
+            InvalidConfig: an unknown split, or a side would be empty.
+        """
+        if name not in SPLIT_KEYS:
+            raise InvalidConfig(f"split '{name}': expected one of {', '.join(SPLIT_KEYS)}")
+        key = SPLIT_KEYS[name]
+        groups = np.arange(len(self)) if key is None else self.read([key])[key]
+        return split_by_group(groups, seed, train_fraction, name)
+
+    def check(self) -> None:
+        """Compare every shard with its recorded hash and look for foreign files.
+
+        Raises:
+            CorruptDataset: names the first file that differs.
+        """
+        known = {shard["file"] for shard in self.manifest["shards"]}
+        for shard in self.manifest["shards"]:
+            if (got := file_hash(self.path / shard["file"])) != shard["sha256"]:
+                raise CorruptDataset(
+                    f"{shard['file']} has hash {got[:12]}: expected {shard['sha256'][:12]}; restore or regenerate"
+                )
+        found = {f"shards/{p.name}" for p in (self.path / "shards").iterdir()}
+        if foreign := sorted(found - known):
+            raise CorruptDataset(
+                f"{self.path} has foreign files: {', '.join(foreign)}; move them away"
+            )
+
+    def _column(self, table: pa.Table, name: str) -> np.ndarray:
+        column = table.column(name).combine_chunks()
+        if pa.types.is_fixed_size_list(column.type):
+            # flatten() keeps the rows in order; .values would ignore a slice's offset
+            values = column.flatten().to_numpy(zero_copy_only=False)
+            shape = (self.crop_size, self.crop_size) if name == "crop" else (column.type.list_size,)
+            return values.reshape(len(column), *shape)
+        return column.to_numpy(zero_copy_only=False)
+
+
+def split_by_group(
+    groups: Int[np.ndarray, "N"], seed: int, train_fraction: float, name: str = "split"
+) -> tuple[Int[np.ndarray, "T"], Int[np.ndarray, "V"]]:
+    """Divide rows so that rows of one group stay together.
+
+    Raises:
+        InvalidConfig: ``train_fraction`` leaves one side empty.
+    """
+    ids = np.unique(groups)
+    order = np.random.default_rng(seed).permutation(ids)
+    n_train = round(train_fraction * len(ids))
+    if not 0 < n_train < len(ids):
+        raise InvalidConfig(
+            f"{name}: {train_fraction:g} of {len(ids)} groups leaves a side empty: use more objects or another split"
+        )
+    is_train = np.isin(groups, order[:n_train])
+    return np.flatnonzero(is_train), np.flatnonzero(~is_train)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file atomically: a temporary name, then a rename."""
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary, compression="zstd", compression_level=1)
+    os.replace(temporary, path)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write JSON atomically."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=1))
+    os.replace(temporary, path)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

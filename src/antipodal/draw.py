@@ -1,0 +1,130 @@
+"""Pictures of plans and lifts. Pixels and camera frame; nothing here computes a grasp."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from . import transforms
+from .camera import CameraIntrinsics, DepthImage
+from .grasp import Grasp
+from .gripper import GripperModel
+from .policy.base import Plan
+
+JAW_COLOR, AXIS_COLOR, OTHER_COLOR, MASK_COLOR = "#ff7f0e", "#ffd92f", "#7fd6ff", "#2ca02c"
+
+
+def draw_depth(axes: Axes, image: DepthImage, mask: Bool[np.ndarray, "H W"] | None = None) -> None:
+    """Show depth in grey, near is bright; missing pixels dark blue; the mask's outline green."""
+    depth = np.ma.masked_where(~image.valid, image.depth)
+    seen = image.depth[image.valid]
+    near, far = np.percentile(seen, [0.5, 99.0])
+    axes.imshow(depth, cmap="gray_r", vmin=near - 0.02, vmax=far + 0.02, interpolation="nearest")
+    axes.set_facecolor("#1b2a49")
+    if mask is not None and mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=MASK_COLOR, linewidths=0.8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def draw_plan(
+    axes: Axes, image: DepthImage, plan: Plan, gripper: GripperModel, n_others: int = 20
+) -> None:
+    """Draw the best grasp's two fingertips and closing axis to scale, and the runners-up thin."""
+    for grasp in plan.grasps[1 : 1 + n_others] if len(plan.grasps) > 1 else []:
+        ends = grasp.endpoints_px(image.intrinsics)
+        axes.plot(ends[:, 0], ends[:, 1], color=OTHER_COLOR, lw=0.7, alpha=0.5)
+    if len(plan.grasps) == 0:
+        axes.set_title(f"no grasp: {plan.reason}", fontsize=9, wrap=True)
+        return
+    best = plan.best
+    for corners in fingertips_px(
+        best.to_grasp(image.intrinsics, plan.approach_axis), image.intrinsics, gripper
+    ):
+        axes.add_patch(Polygon(corners, closed=True, fc=JAW_COLOR, ec="black", lw=0.6, alpha=0.85))
+    ends = best.endpoints_px(image.intrinsics)
+    axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
+    axes.plot(*best.center_px, "o", ms=4, color=AXIS_COLOR, mec="black", mew=0.6)
+
+
+def fingertips_px(
+    grasp_camera: Grasp, intrinsics: CameraIntrinsics, gripper: GripperModel
+) -> Float[np.ndarray, "2 4 2"]:
+    """Outlines in the image of the two fingertips' ends, at the open width of one grasp."""
+    boxes = gripper.boxes(grasp_camera.width)
+    corners = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]) / 2
+    jaws = list(gripper.JAWS)
+    points = boxes.centers[jaws][:, None] + boxes.sizes[jaws][:, None] * corners
+    return intrinsics.project(
+        transforms.apply(grasp_camera.pose, points.reshape(-1, 3)).reshape(2, 4, 3)
+    )
+
+
+def zoom(
+    axes: Axes, image: DepthImage, center_px: Float[np.ndarray, "2"], size_m: float = 0.3
+) -> None:
+    """Show a square of ``size_m`` around a pixel, at the median depth."""
+    half = size_m / 2 * image.intrinsics.fx / float(np.median(image.depth[image.valid]))
+    half = min(half, image.intrinsics.width / 2, image.intrinsics.height / 2)
+    u = float(np.clip(center_px[0], half, image.intrinsics.width - half))
+    v = float(np.clip(center_px[1], half, image.intrinsics.height - half))
+    axes.set_xlim(u - half - 0.5, u + half - 0.5)
+    axes.set_ylim(v + half - 0.5, v - half - 0.5)
+
+
+def save_plan(
+    path: str | Path,
+    image: DepthImage,
+    plan: Plan,
+    gripper: GripperModel,
+    mask: Bool[np.ndarray, "H W"] | None = None,
+) -> None:
+    """Write the picture of a plan: the whole image, and a close-up of the best grasp."""
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    whole, close = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    for axes in (whole, close):
+        draw_depth(axes, image, mask)
+        draw_plan(axes, image, plan, gripper)
+    if len(plan.grasps):
+        best = plan.best
+        zoom(close, image, best.center_px, 0.2)
+        whole.set_title(f"{len(plan.grasps)} grasps, best q = {plan.quality[0]:.2f}", fontsize=10)
+        close.set_title(
+            f"angle {np.degrees(best.angle):.0f}°, depth {best.depth * 1000:.0f} mm, "
+            f"opening {best.width * 1000:.0f} mm",
+            fontsize=10,
+        )
+    save_figure(figure, path)
+
+
+def save_demo(
+    path: str | Path,
+    image: DepthImage,
+    plan: Plan,
+    gripper: GripperModel,
+    lift: UInt8[np.ndarray, "H W 3"],
+    outcome: str,
+) -> None:
+    """Write the demo's picture: what the camera saw and what was planned; beside it the simulated lift."""
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_depth(left, image)
+    draw_plan(left, image, plan, gripper)
+    left.set_title(f"planned from one noisy depth image: q = {plan.quality[0]:.2f}", fontsize=11)
+    zoom(left, image, plan.best.center_px, 0.32)
+    right.imshow(lift)
+    right.set_title(outcome, fontsize=11)
+    right.set_xticks([])
+    right.set_yticks([])
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure; its folder is made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)

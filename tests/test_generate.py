@@ -1,0 +1,208 @@
+"""The generator: deterministic bytes, resuming, and facts that agree with the geometry they were taken from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from antipodal import transforms
+from antipodal.camera import CameraIntrinsics
+from antipodal.collision import approach_is_free
+from antipodal.crop import crop_grasps
+from antipodal.dataset.generate import generate, summary
+from antipodal.dataset.model import PAPER, GenerativeModel
+from antipodal.dataset.rows import MAX_POSES
+from antipodal.dataset.store import Dataset
+from antipodal.errors import CorruptDataset, InvalidConfig
+from antipodal.grasp import Grasp, PlanarGrasp
+from antipodal.gripper import load_gripper
+from antipodal.mesh import TriMesh
+from antipodal.render.depth import render_depth
+from antipodal.render.scene import Scene
+from antipodal.robust import Perturbation
+from conftest import box, cylinder, to_trimesh_value
+
+SMALL: GenerativeModel = dataclasses.replace(
+    PAPER,
+    n_grasps=12,
+    n_jittered=4,
+    images_per_pose=2,
+    rescale_to=None,
+    perturbation=Perturbation(n_samples=4),
+)
+YUMI = load_gripper("yumi")
+
+
+def objects() -> list[TriMesh]:
+    """Ten objects, so that there are two shards; one of them no jaw can span."""
+    shapes = [
+        dataclasses.replace(box(0.03, 0.02 + 0.002 * i, 0.05), name=f"box{i}") for i in range(8)
+    ]
+    return [
+        *shapes,
+        cylinder(0.015, 0.06, 24),
+        dataclasses.replace(box(0.2, 0.2, 0.2), name="wall"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """One small data set, made once."""
+    return generate(objects(), YUMI, tmp_path_factory.mktemp("data") / "set", SMALL, seed=3)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(dataset: Dataset, tmp_path: Path) -> None:
+    generate(objects(), YUMI, tmp_path / "two", SMALL, seed=3, workers=2)
+    assert content(tmp_path / "two") == content(dataset.path)
+
+
+def test_an_interrupted_run_resumes_to_the_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def stop_after_one(done: int, total: int, n: int) -> None:
+        if 0 < done < total:
+            raise Killed
+
+    with pytest.raises(Killed):
+        generate(objects(), YUMI, tmp_path / "set", SMALL, 3, progress=stop_after_one)
+    with pytest.raises(CorruptDataset, match="resume"):
+        Dataset.open(tmp_path / "set")
+    generate(objects(), YUMI, tmp_path / "set", SMALL, 3)
+    assert content(tmp_path / "set") == content(dataset.path)
+
+
+def test_another_seed_gives_other_data(dataset: Dataset, tmp_path: Path) -> None:
+    other = generate(objects()[:8], YUMI, tmp_path / "set", SMALL, seed=4)
+    n = min(len(other), 100)
+    assert not np.array_equal(
+        other.read(["depth"])["depth"][:n], dataset.read(["depth"])["depth"][:n]
+    )
+
+
+def test_a_folder_of_another_configuration_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(InvalidConfig, match="seed differ"):
+        generate(objects(), YUMI, dataset.path, SMALL, seed=5)
+
+
+def test_an_object_that_gives_nothing_says_why(dataset: Dataset) -> None:
+    assert [r["name"] for r in summary(dataset)["refused"]] == ["wall"]
+    assert "gripper" in summary(dataset)["refused"][0]["reason"]
+
+
+def test_labels_are_facts_and_a_threshold(dataset: Dataset) -> None:
+    facts = dataset.read(["collision_free", "robust_epsilon"])
+    for threshold in (0.0, 0.002, 0.05):
+        want = facts["collision_free"] & (facts["robust_epsilon"] > threshold)
+        np.testing.assert_array_equal(dataset.labels(threshold), want)
+    assert 0 < dataset.labels().mean() < 1
+
+
+def test_a_stored_crop_is_what_the_whole_pipeline_sees(dataset: Dataset) -> None:
+    """Render the whole image anew from the stored camera and the stored pose, and crop it."""
+    rows = dataset.read(
+        ["crop", "depth", "center_px", "angle", "width", "T_world_camera", "intrinsics", "object_id", "pose_id", "grasp_id"]
+    )  # fmt: skip
+    poses = {p["pose_id"]: p for p in dataset.table("poses").to_pylist()}
+    grasps = {g["grasp_id"]: g for g in dataset.table("grasps").to_pylist()}
+    for i in np.linspace(0, len(dataset) - 1, 5).astype(int):
+        mesh = objects()[rows["object_id"][i]]
+        T_stable = np.array(poses[rows["pose_id"][i]]["T_world_obj"]).reshape(4, 4)
+        T_obj_grasp = np.array(grasps[rows["grasp_id"][i]]["T_obj_grasp"]).reshape(4, 4)
+        T_world_camera = rows["T_world_camera"][i].reshape(4, 4).astype(float)
+        intrinsics = CameraIntrinsics(*rows["intrinsics"][i].astype(float), 600, 600)
+        # the planar pose is not stored: recover it from where the grasp is seen, yaw from its angle
+        center = intrinsics.deproject(rows["center_px"][i], rows["depth"][i])
+        center_world = transforms.apply(T_world_camera, center[None])[0]
+        angle = rows["angle"][i]
+        axis_camera = PlanarGrasp(rows["center_px"][i], angle, rows["depth"][i], 0.05).to_grasp(
+            intrinsics, transforms.inverse(T_world_camera)[:3, :3] @ [0, 0, -1.0]
+        )
+        axis_world = T_world_camera[:3, :3] @ axis_camera.closing_axis
+        stored = T_stable @ T_obj_grasp
+        residuals = []
+        for sign in (1, -1):  # the jaws may be swapped
+            turn = np.arctan2(sign * axis_world[1], sign * axis_world[0]) - np.arctan2(
+                stored[1, 0], stored[0, 0]
+            )
+            T = transforms.rot_z(turn) @ T_stable
+            moved = (T @ T_obj_grasp)[:3, 3]
+            T = transforms.translation([*(center_world - moved)[:2], 0.0]) @ T
+            image = render_depth(Scene(mesh, T, T_world_camera, intrinsics))
+            grasp = PlanarGrasp(rows["center_px"][i][None], [angle], [rows["depth"][i]], [0.05])
+            want = crop_grasps(image, grasp)[0] - rows["depth"][i]
+            residuals.append(np.abs(want - rows["crop"][i]).mean())
+        # float16 rounds by 0.03 mm, float32 poses move edges by a hundredth of a pixel
+        assert min(residuals) < 3e-4
+
+
+def test_collision_flags_are_those_of_the_collision_model(dataset: Dataset) -> None:
+    rows = dataset.read(["object_id", "pose_id", "grasp_id", "collision_free"])
+    poses = {p["pose_id"]: p for p in dataset.table("poses").to_pylist()}
+    grasps = {g["grasp_id"]: g for g in dataset.table("grasps").to_pylist()}
+    for i in np.linspace(0, len(dataset) - 1, 12).astype(int):
+        T_world_obj = np.array(poses[rows["pose_id"][i]]["T_world_obj"]).reshape(4, 4)
+        T_obj_grasp = np.array(grasps[rows["grasp_id"][i]]["T_obj_grasp"]).reshape(4, 4)
+        x = T_world_obj[:3, :3] @ T_obj_grasp[:3, 0]
+        center = (T_world_obj @ T_obj_grasp)[:3, 3]
+        grasp = Grasp.from_axes(center[None], x[None], [[0, 0, -1.0]], 0.05)
+        mesh = objects()[rows["object_id"][i]]
+        assert approach_is_free(mesh, T_world_obj, grasp, YUMI)[0] == rows["collision_free"][i]
+
+
+def test_ids_lead_from_a_datapoint_to_its_pose_and_object(dataset: Dataset) -> None:
+    rows = dataset.read(["object_id", "pose_id", "image_id", "grasp_id"])
+    np.testing.assert_array_equal(rows["pose_id"] // MAX_POSES, rows["object_id"])
+    grasp_owner = {g["grasp_id"]: g["object_id"] for g in dataset.table("grasps").to_pylist()}
+    assert all(
+        grasp_owner[g] == o for g, o in zip(rows["grasp_id"], rows["object_id"], strict=True)
+    )
+
+
+def test_check_finds_a_flipped_byte_and_a_foreign_file(tmp_path: Path) -> None:
+    made = generate(objects()[:2], YUMI, tmp_path / "set", SMALL, seed=0)
+    made.check()
+    foreign = made.path / "shards" / "stranger.parquet"
+    foreign.write_bytes(b"x")
+    with pytest.raises(CorruptDataset, match="stranger"):
+        made.check()
+    foreign.unlink()
+    shard = made.path / "shards" / "part-00000.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CorruptDataset, match="hash"):
+        made.check()
+
+
+def test_another_schema_version_and_a_missing_shard_are_refused(tmp_path: Path) -> None:
+    made = generate(objects()[:2], YUMI, tmp_path / "set", SMALL, seed=0)
+    manifest = json.loads((made.path / "dataset.json").read_text())
+    (made.path / "dataset.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+    with pytest.raises(CorruptDataset, match="99"):
+        Dataset.open(made.path)
+    (made.path / "dataset.json").write_text(json.dumps(manifest))
+    (made.path / "shards" / "part-00000.parquet").unlink()
+    with pytest.raises(CorruptDataset, match="part-00000"):
+        Dataset.open(made.path)
+
+
+def test_n_datapoints_is_met_about(tmp_path: Path) -> None:
+    boxes = [dataclasses.replace(box(0.03, 0.02, 0.05), name=f"b{i}") for i in range(3)]
+    made = generate(boxes, YUMI, tmp_path / "set", SMALL, seed=0, n_datapoints=600)
+    assert 450 < len(made) < 750
+
+
+def test_a_concave_object_is_taken_as_well(tmp_path: Path) -> None:
+    ring = to_trimesh_value(trimesh.creation.annulus(0.02, 0.03, 0.03), "ring")
+    assert len(generate([ring], YUMI, tmp_path / "set", SMALL, seed=0)) > 0

@@ -1,0 +1,44 @@
+"""Reading back what was written; splits as functions of ids and a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antipodal.dataset.store import Dataset, split_by_group
+from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**31), st.lists(st.integers(0, 9), min_size=20, max_size=60))
+def test_a_split_keeps_groups_together_and_loses_nothing(seed: int, groups: list[int]) -> None:
+    ids = np.array([*groups, *range(10)])
+    train, validation = split_by_group(ids, seed, 0.8)
+    assert not set(ids[train]) & set(ids[validation])
+    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(len(ids)))
+    assert len(set(ids[train])) == 8
+
+
+def test_a_split_is_a_function_of_its_seed() -> None:
+    ids = np.repeat(np.arange(50), 3)
+    again = split_by_group(ids, 3, 0.8)
+    np.testing.assert_array_equal(split_by_group(ids, 3, 0.8)[0], again[0])
+    assert not np.array_equal(split_by_group(ids, 4, 0.8)[0], again[0])
+
+
+def test_a_split_with_an_empty_side_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="leaves a side empty"):
+        split_by_group(np.zeros(10, int), 0, 0.8)
+
+
+def test_no_data_set_is_an_unknown_asset(tmp_path) -> None:
+    with pytest.raises(UnknownAsset, match="no data set"):
+        Dataset.open(tmp_path)
+
+
+def test_an_unfinished_data_set_says_how_to_go_on(tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CorruptDataset, match="resume"):
+        Dataset.open(tmp_path)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import transforms
 from .errors import InvalidConfig, InvalidImage
-from .values import array, config_from_dict
+from .values import config_from_dict, rigid
 
 MAX_DEPTH = 20.0
 """A median depth beyond this is taken for a wrong unit [m]."""
@@ -42,14 +42,16 @@ class CameraIntrinsics:
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "cx", "cy"):
             value = getattr(self, name)
-            if not np.isfinite(value):
-                raise InvalidConfig(f"camera {name} is {value}: expected a finite number of pixels")
+            if not (_is_number(value) and np.isfinite(value)):
+                raise InvalidConfig(
+                    f"camera {name} is {value!r}: expected a finite number of pixels"
+                )
             object.__setattr__(self, name, float(value))
         for name in ("width", "height"):
             value = getattr(self, name)
-            if not (np.isfinite(value) and int(value) == value and 1 <= value <= 16384):
+            if not (_is_number(value) and 1 <= value <= 16384 and int(value) == value):
                 raise InvalidConfig(
-                    f"camera {name} is {value}: expected a whole number of pixels in [1, 16384]"
+                    f"camera {name} is {value!r}: expected a whole number of pixels in [1, 16384]"
                 )
             object.__setattr__(self, name, int(value))
         if not (self.fx > 0 and self.fy > 0):
@@ -74,11 +76,10 @@ class CameraIntrinsics:
         return np.stack([self.fx * p[..., 0] / z + self.cx, self.fy * p[..., 1] / z + self.cy], -1)
 
     def deproject(self, px: ArrayLike, depth: ArrayLike) -> Float[np.ndarray, "*batch 3"]:
-        """Lift pixels (…, 2) at depths (…) m to points in the camera frame."""
-        px, z = np.asarray(px, float), np.asarray(depth, float)
-        return np.stack(
-            [(px[..., 0] - self.cx) / self.fx * z, (px[..., 1] - self.cy) / self.fy * z, z], -1
-        )
+        """Lift pixels (…, 2) at depths (…) m to points in the camera frame; batch axes broadcast."""
+        px = np.asarray(px, float)
+        u, v, z = np.broadcast_arrays(px[..., 0], px[..., 1], np.asarray(depth, float))
+        return np.stack([(u - self.cx) / self.fx * z, (v - self.cy) / self.fy * z, z], -1)
 
     def crop(self, u0: int, v0: int, width: int, height: int) -> CameraIntrinsics:
         """Intrinsics of the window whose top-left pixel is (u0, v0)."""
@@ -151,15 +152,9 @@ class DepthImage:
         depth.setflags(write=False)
         object.__setattr__(self, "depth", depth)
         if self.T_world_camera is not None:
-            T = array(self.T_world_camera, (4, 4), "T_world_camera")
-            R = T[:3, :3]
-            # 1e-3: calibration files carry six digits
-            if np.abs(R @ R.T - np.eye(3)).max() > 1e-3 or np.linalg.det(R) < 0:
-                raise InvalidConfig(
-                    "T_world_camera is not a rigid transform (RᵀR ≠ I or a mirror): expected the pose of the camera "
-                    "in the world, rotation orthonormal"
-                )
-            object.__setattr__(self, "T_world_camera", T)
+            object.__setattr__(
+                self, "T_world_camera", rigid(self.T_world_camera, "T_world_camera", ndim=2)
+            )
 
     @cached_property
     def valid(self) -> Bool[np.ndarray, "H W"]:
@@ -184,7 +179,8 @@ class DepthImage:
             or v0 + height > self.intrinsics.height
         ):
             raise InvalidImage(
-                f"window ({u0}, {v0}) + {width}×{height} leaves the image of {self.intrinsics.width}×{self.intrinsics.height}"
+                f"window ({u0}, {v0}) + {width}×{height} leaves the image of "
+                f"{self.intrinsics.width}×{self.intrinsics.height}: choose one inside it"
             )
         window = self.depth[v0 : v0 + height, u0 : u0 + width]
         return DepthImage(window, self.intrinsics.crop(u0, v0, width, height), self.T_world_camera)
@@ -217,3 +213,7 @@ class DepthImage:
         if self.T_world_camera is None:
             return None
         return transforms.inverse(self.T_world_camera)[:3, 2]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

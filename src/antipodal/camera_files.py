@@ -19,7 +19,10 @@ from jaxtyping import Bool, Float
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
 from .errors import InvalidConfig, InvalidImage, UnknownAsset
-from .values import array
+from .values import array, rigid
+
+MIN_UNIT = 1e-6
+"""Smallest believable count of a 16-bit depth image [m]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,9 @@ def camera_names() -> list[str]:
 def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = None) -> Camera:
     """Load a camera by preset name or from a ``.intr``, ``.json`` or ``.toml`` file.
 
-    A file holds fx, fy, cx, cy, width, height, either at the top or under ``intrinsics``, or a 3×3 matrix ``K``; optionally
-    ``T_world_camera`` (4×4) and ``depth_unit`` (m per count). A file of several cameras takes ``path#name``.
-    Berkeley's ``_fx`` … and ``T_camera_to_world`` {rotation, translation_m} are understood.
+    A file holds fx, fy, cx, cy, width, height, either at the top or under ``intrinsics``, or a 3×3 matrix ``K``;
+    optionally ``T_world_camera`` (4×4) and ``depth_unit`` (m per count). A file of several cameras takes
+    ``path#name``. Berkeley's ``_fx`` … and ``T_camera_to_world`` {rotation, translation_m} are understood.
 
     Args:
         name_or_path: which camera.
@@ -93,15 +96,20 @@ def load_depth(
         InvalidImage: not a depth image, or its unit is unknown or wrong.
     """
     path = Path(path)
+    if unit is not None and not MIN_UNIT <= unit <= 1.0:
+        raise InvalidConfig(
+            f"depth unit {unit}: expected metres per count in [{MIN_UNIT:g}, 1], e.g. 0.001 for mm"
+        )
     counts = _read_array(path)
     if counts.ndim == 3 and counts.shape[-1] == 1:
         counts = counts[..., 0]
     if counts.ndim != 2:
         raise InvalidImage(
-            f"{path.name} has shape {counts.shape}: expected one channel (height, width); give the depth image, not colour"
+            f"{path.name} has shape {counts.shape}: expected one channel (height, width); "
+            "give the depth image, not colour"
         )
     if isinstance(camera, str | Path):
-        camera = load_camera(camera, counts.shape)
+        camera = load_camera(camera, (counts.shape[0], counts.shape[1]))
     if isinstance(camera, CameraIntrinsics):
         camera = Camera("", camera)
     if counts.dtype.kind in "iu":
@@ -112,8 +120,8 @@ def load_depth(
         unit = unit or camera.depth_unit
         if unit is None:
             raise InvalidImage(
-                f"{path.name} holds {counts.dtype} counts of unknown unit: give --depth-unit 0.001 for millimetres or 0.0001 "
-                "for tenths, or depth_unit in the camera file"
+                f"{path.name} holds {counts.dtype} counts of unknown unit: give --depth-unit 0.001 for millimetres "
+                "or 0.0001 for tenths, or depth_unit in the camera file"
             )
     elif counts.dtype.kind != "f":
         raise InvalidImage(
@@ -131,13 +139,18 @@ def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W
     Raises:
         InvalidImage: of another shape than the depth image, or empty.
     """
-    mask = _read_array(Path(path))
-    if mask.ndim == 3:
-        mask = mask[..., :3].any(-1)
-    mask = mask > 0
+    pixels = _read_array(Path(path))
+    if pixels.ndim not in (2, 3):
+        raise InvalidImage(
+            f"mask {Path(path).name} has shape {pixels.shape}: expected an image (height, width)"
+        )
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3].max(-1)  # without alpha
+    mask = np.asarray(pixels > 0)
     if mask.shape != shape:
         raise InvalidImage(
-            f"mask {Path(path).name} is {mask.shape[1]}×{mask.shape[0]} px: expected {shape[1]}×{shape[0]}, the size of the depth image"
+            f"mask {Path(path).name} is {mask.shape[1]}×{mask.shape[0]} px: "
+            f"expected {shape[1]}×{shape[0]}, the size of the depth image"
         )
     if not mask.any():
         raise InvalidImage(
@@ -147,8 +160,15 @@ def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W
 
 
 def save_depth(image: DepthImage, path: str | Path) -> None:
-    """Write ``.npy`` (float32 m) or 16-bit ``.png``/``.tiff`` (0.1 mm), and the camera beside it as ``<stem>.camera.json``."""
+    """Write ``.npy`` (float32 m) or 16-bit ``.png``/``.tiff`` (0.1 mm); the camera goes beside it.
+
+    The camera file is ``<stem>.camera.json``, which :func:`load_camera` reads.
+
+    Raises:
+        InvalidImage: another suffix, or a depth beyond 6.5535 m for 16 bits.
+    """
     path = Path(path)
+    camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json()}
     if path.suffix == ".npy":
         np.save(path, image.depth)
     elif path.suffix in {".png", ".tif", ".tiff"}:
@@ -159,10 +179,11 @@ def save_depth(image: DepthImage, path: str | Path) -> None:
             raise InvalidImage(
                 f"depth {image.depth.max():g} m does not fit 16 bits at 0.1 mm: save as .npy"
             )
-        cv2.imwrite(str(path), counts.astype(np.uint16))
+        if not cv2.imwrite(str(path), counts.astype(np.uint16)):
+            raise OSError(f"cannot write {path}: does its folder exist?")
+        camera["depth_unit"] = 1e-4
     else:
         raise InvalidImage(f"cannot write depth as '{path.suffix}': expected .npy, .png or .tiff")
-    camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json(), "depth_unit": 1e-4}
     if image.T_world_camera is not None:
         camera["T_world_camera"] = image.T_world_camera.tolist()
     path.with_suffix(".camera.json").write_text(json.dumps(camera, indent=1))
@@ -177,9 +198,14 @@ def _read_array(path: Path) -> np.ndarray:
         raise UnknownAsset(f"no file {path}: check the path")
     if path.suffix == ".npy":
         try:
-            return np.load(path, allow_pickle=False)
+            values = np.load(path, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise InvalidImage(f"{path.name} is not a readable .npy array: {error}") from error
+        if not isinstance(values, np.ndarray):
+            raise InvalidImage(
+                f"{path.name} holds several arrays: expected one, as numpy.save writes"
+            )
+        return values
     import cv2  # heavy: loaded with the first image file
 
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -193,38 +219,58 @@ def _parse(
 ) -> Camera:
     inner = values.get("intrinsics", values)
     if isinstance(inner, dict) and not {"fx", "_fx", "K"} & set(inner):
-        matrices = {k: v for k, v in inner.items() if np.shape(v) == (3, 3)}
+        matrices = {k: v for k, v in inner.items() if _is_matrix(v)}
         if matrices and member not in matrices:
             raise InvalidConfig(
                 f"camera {name} holds several: choose one as {name}#{', #'.join(matrices)}"
             )
         if matrices:
-            inner = {"K": matrices[member]}
-    if np.shape(inner) == (3, 3):
+            inner, member = {"K": matrices[member]}, None
+    if member is not None:
+        raise InvalidConfig(f"camera {name} holds one camera: drop '#{member}'")
+    if _is_matrix(inner):
         inner = {"K": inner}
     intrinsics = _intrinsics(inner, name, image_shape)
     pose = values.get("T_world_camera")
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
-        theirs = values[
-            "T_camera_to_world"
-        ]  # autolab's "camera to world" maps camera points to the world: T_world_camera
-        pose = transforms.from_rt(theirs["rotation"], theirs["translation_m"])
+        pose = _autolab_pose(values["T_camera_to_world"], name)
     if pose is not None:
-        pose = array(pose, (4, 4), f"camera {name}: T_world_camera")
+        pose = rigid(pose, f"camera {name}: T_world_camera", ndim=2)
     return Camera(name, intrinsics, pose, _unit(values, name))
+
+
+def _autolab_pose(values: dict[str, Any], name: str) -> Float[np.ndarray, "4 4"]:
+    """autolab's "camera to world" maps camera points to the world: it is our T_world_camera."""
+    if not {"rotation", "translation_m"} <= set(values):
+        raise InvalidConfig(
+            f"camera {name}: T_camera_to_world has {sorted(values)}: expected rotation and translation_m"
+        )
+    where = f"camera {name}: T_camera_to_world"
+    rotation = array(values["rotation"], (3, 3), f"{where}.rotation")
+    return transforms.from_rt(
+        rotation, array(values["translation_m"], (3,), f"{where}.translation_m")
+    )
+
+
+def _is_matrix(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(row, list) and len(row) == 3 for row in value)
+    )
 
 
 def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> CameraIntrinsics:
     if not isinstance(values, dict):
         raise InvalidConfig(f"camera {name}: expected fx, fy, cx, cy, width, height or a 3×3 K")
     found = {k.lstrip("_"): v for k, v in values.items()}
-    if np.shape(found.get("K")) == (3, 3) and "fx" not in found:
-        K = found["K"]
+    K = found.get("K")
+    if isinstance(K, list) and _is_matrix(K) and "fx" not in found:
         found |= {"fx": K[0][0], "fy": K[1][1], "cx": K[0][2], "cy": K[1][2]}
     if image_shape is not None:
         found.setdefault("height", image_shape[0])
         found.setdefault("width", image_shape[1])
-    if abs(found.get("skew") or 0.0) > 1e-9:
+    if found.get("skew") not in (None, 0):
         raise InvalidConfig(
             f"camera {name} has skew {found['skew']}: expected 0; rectify the images first"
         )
@@ -235,13 +281,9 @@ def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> 
             f"camera {name} lacks {', '.join(missing)}: expected {', '.join(names)}"
         )
     try:
-        return CameraIntrinsics(
-            *(float(found[n]) for n in names[:4]), *(found[n] for n in names[4:])
-        )
-    except TypeError as error:
-        raise InvalidConfig(
-            f"camera {name}: {error}: expected numbers for {', '.join(names)}"
-        ) from error
+        return CameraIntrinsics.from_json({n: found[n] for n in names})
+    except InvalidConfig as error:
+        raise InvalidConfig(f"camera {name}: {error}") from error
 
 
 def _unit(values: dict[str, Any], name: str) -> float | None:
@@ -257,8 +299,8 @@ def _unit(values: dict[str, Any], name: str) -> float | None:
             unit = 1e-3
         else:
             return None
-    if not 1e-6 <= float(unit) <= 1.0:
+    if not (isinstance(unit, int | float) and MIN_UNIT <= unit <= 1.0):
         raise InvalidConfig(
-            f"camera {name}: depth_unit {unit}: expected metres per count in [1e-6, 1]"
+            f"camera {name}: depth_unit {unit!r}: expected metres per count in [{MIN_UNIT:g}, 1]"
         )
     return float(unit)

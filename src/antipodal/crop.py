@@ -1,8 +1,9 @@
 """THE alignment of a depth image with a grasp: rotation, crop and resize as one resampling [Mahler17, §IV-B1].
 
 The data set, the network and the policy all crop here. In the crop the grasp's centre is the image's centre and the
-closing axis runs along the rows, towards +column. Each output pixel is the mean of k×k bilinear samples spread evenly
-over its footprint, so that shrinking does not alias (the original cropped, resized and rotated in two different orders).
+closing axis runs along the rows, towards +column. Each output pixel is the mean of k×k bilinear samples spread
+evenly over its footprint, so that shrinking does not alias (the original cropped, resized and rotated in two
+different orders: nearest neighbour for the rotation, and the grasp a fraction of a pixel off the middle).
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class CropConfig:
     window_px: float | None = 96.0
     """Side of the square window in the image, px; or None."""
     window_m: float | None = None
-    """Side of the window in metres at the grasp's depth, whatever the camera; or None. 96 px are 0.128 m at f = 525, 0.7 m."""
+    """Side of the window in metres at the grasp's depth, whatever the camera; or None.
+
+    96 px are 0.128 m at f = 525 px, 0.7 m.
+    """
 
     def __post_init__(self) -> None:
         if not 4 <= self.size <= 512:
@@ -40,6 +44,11 @@ class CropConfig:
 
 PAPER_CROP = CropConfig()
 
+MIN_VALID = 0.25
+"""Share of a crop pixel's footprint that must be valid depth; with less the pixel is missing."""
+MAX_SAMPLES = 16
+"""Bilinear samples per crop pixel and axis, at most: windows beyond 16 × the crop's side are sub-sampled."""
+
 
 def crop_grasps(
     image: DepthImage, grasps: PlanarGrasp, config: CropConfig = PAPER_CROP
@@ -52,7 +61,9 @@ def crop_grasps(
         config: size of the window and of the crop.
 
     Returns:
-        Absolute depth, float32 m. A pixel that sees only missing depth or lies outside the image is 0.
+        Absolute depth, float32 m: the mean over the valid part of each pixel's footprint, or 0 (missing) where
+        no more than ``MIN_VALID`` of it is valid. Outside the image nothing is valid. Each crop depends on its own
+        grasp alone, not on the others of the batch.
     """
     import cv2  # heavy: loaded with the first crop
 
@@ -62,15 +73,13 @@ def crop_grasps(
     if n == 0:
         return crops
     # k samples per output pixel and axis: as many as the window has source pixels, so that none is skipped
-    k = int(np.ceil(windows.max() / config.size - 1e-9))
-    k = min(max(k, 1), 16)
-    side = config.size * k
+    ks = np.clip(np.ceil(windows / config.size - 1e-9), 1, MAX_SAMPLES).astype(int)
+    sides = config.size * ks
     all_valid = bool(image.valid.all())
     valid = image.valid.astype(np.float32)
-    # work near the grasps only: far cheaper to test, and cv2's coordinates stay small
     cos, sin = np.cos(grasps.angle), np.sin(grasps.angle)
-    step = windows / side
-    mid = (side - 1) / 2
+    step = windows / sides
+    mid = (sides[:, None, None] - 1) / 2
     matrices = np.empty((n, 2, 3))
     matrices[:, 0, 0] = matrices[:, 1, 1] = cos * step
     matrices[:, 1, 0] = sin * step
@@ -78,14 +87,15 @@ def crop_grasps(
     matrices[:, :, 2] = grasps.center_px - (matrices[:, :, :2] * mid).sum(-1)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     inside = _inside(image, grasps.center_px, windows)
-    for i, matrix in enumerate(matrices):
+    for i, (matrix, k) in enumerate(zip(matrices, ks.tolist(), strict=True)):
+        side = config.size * k
         fine = cv2.warpAffine(image.depth, matrix, (side, side), flags=flags)
         if all_valid and inside[i]:
             crops[i] = _block_mean(fine, k)
             continue
         weight = _block_mean(cv2.warpAffine(valid, matrix, (side, side), flags=flags), k)
         with np.errstate(invalid="ignore", divide="ignore"):
-            crops[i] = np.where(weight > 0.25, _block_mean(fine, k) / weight, 0.0)
+            crops[i] = np.where(weight > MIN_VALID, _block_mean(fine, k) / weight, 0.0)
     return crops
 
 

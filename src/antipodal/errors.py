@@ -43,7 +43,8 @@ class UnknownAsset(AntipodalError, LookupError):
     def named(cls, kind: str, name: str, known: list[str]) -> UnknownAsset:
         """Build the usual message: what was asked for, what exists, how to bring one's own."""
         return cls(
-            f"unknown {kind} '{name}': expected one of {', '.join(sorted(known))}, or the path of a {kind} file that exists"
+            f"unknown {kind} '{name}': expected one of {', '.join(sorted(known))}, "
+            f"or the path of a {kind} file that exists"
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from . import transforms
 from .camera import CameraIntrinsics
 from .errors import InvalidConfig
-from .values import Batched, array
+from .values import Batched, array, rigid
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Grasp(Batched):
     _ranks: ClassVar[dict[str, int]] = {"pose": 2, "width": 0}
 
     def __post_init__(self) -> None:
-        pose = array(self.pose, (4, 4), "grasp pose")
+        pose = rigid(self.pose, "grasp pose")
         object.__setattr__(self, "pose", pose)
         width = np.broadcast_to(np.asarray(self.width, float), pose.shape[:-2])
         object.__setattr__(self, "width", array(width, (), "grasp width"))
@@ -58,7 +58,8 @@ class Grasp(Batched):
     def to_planar(self, intrinsics: CameraIntrinsics) -> PlanarGrasp:
         """Project grasps whose parent is the camera to the image plane.
 
-        ``angle`` is that of the closing axis' component in the image plane; the approach axis is lost.
+        ``angle`` is that of the closing axis' component in the image plane; the approach axis is lost. A closing
+        axis along the optical axis has no such component: its angle is 0 by convention.
         """
         x = self.closing_axis
         return PlanarGrasp(
@@ -115,7 +116,7 @@ class PlanarGrasp(Batched):
         center = array(self.center_px, (2,), "grasp center_px")
         object.__setattr__(self, "center_px", center)
         batch = center.shape[:-1]
-        angle = (np.asarray(self.angle, float) + np.pi / 2) % np.pi - np.pi / 2
+        angle = _half_turn(np.asarray(self.angle, float))
         for name, value in (("angle", angle), ("depth", self.depth), ("width", self.width)):
             value = np.broadcast_to(np.asarray(value, float), batch)
             object.__setattr__(self, name, array(value, (), f"grasp {name}"))
@@ -159,3 +160,11 @@ class PlanarGrasp(Batched):
     def to_json(self) -> dict[str, Any]:
         """Return the fields as nested lists."""
         return {name: getattr(self, name).tolist() for name in self._ranks}
+
+
+def _half_turn(angle: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:
+    """Wrap to [−π/2, π/2); angles already there keep every bit, so that indexing and copying change nothing."""
+    with np.errstate(invalid="ignore"):  # infinities are refused by the caller
+        wrapped = (angle + np.pi / 2) % np.pi - np.pi / 2
+    wrapped = np.where(wrapped >= np.pi / 2, -np.pi / 2, wrapped)  # the rounding of −π/2 − 1e-17
+    return np.where((angle >= -np.pi / 2) & (angle < np.pi / 2), angle, wrapped)

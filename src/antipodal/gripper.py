@@ -16,7 +16,19 @@ from . import transforms
 from .errors import InvalidConfig, UnknownAsset
 from .grasp import Grasp
 from .mesh import TriMesh
-from .values import array, config_from_dict
+from .values import array, config_from_dict, rigid
+
+POSITIVE = (
+    "max_width",
+    "max_force",
+    "jaw_thickness",
+    "jaw_width",
+    "finger_depth",
+    "contact_radius",
+)
+"""Fields of a gripper that must exceed 0."""
+NOT_NEGATIVE = ("min_width", "tip_overhang", "jaw_clearance")
+"""Fields of a gripper that may be 0."""
 
 
 class Boxes(NamedTuple):
@@ -63,31 +75,29 @@ class GripperModel:
     """Rows of :meth:`boxes` that are the −x and the +x finger; the rest is palm."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "max_width",
-            "max_force",
-            "jaw_thickness",
-            "jaw_width",
-            "finger_depth",
-            "contact_radius",
-        ):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 < value < 1e4):
+        for name in POSITIVE + NOT_NEGATIVE:
+            value, positive = getattr(self, name), name in POSITIVE
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and 0 <= value < 1e4 and (value > 0 or not positive)):
                 raise InvalidConfig(
-                    f"gripper {self.name}: {name} = {value!r}: expected a positive number in SI units"
+                    f"gripper {self.name}: {name} = {value!r}: expected a "
+                    f"{'positive number' if positive else 'number ≥ 0'} in SI units"
                 )
         if not 0 <= self.min_width < self.max_width <= 1.0:
             raise InvalidConfig(
-                f"gripper {self.name}: widths {self.min_width}–{self.max_width}: expected 0 ≤ min < max ≤ 1 in metres"
+                f"gripper {self.name}: widths {self.min_width}–{self.max_width}: "
+                "expected 0 ≤ min < max ≤ 1 in metres; millimetres?"
             )
         if not 0 <= self.tip_overhang <= self.finger_depth:
             raise InvalidConfig(
-                f"gripper {self.name}: tip_overhang {self.tip_overhang}: expected between 0 and finger_depth {self.finger_depth}"
+                f"gripper {self.name}: tip_overhang {self.tip_overhang}: "
+                f"expected between 0 and finger_depth {self.finger_depth}"
             )
         for box in self.palm_boxes:
-            if set(box) != {"center", "size"}:
+            if not isinstance(box, dict) or set(box) != {"center", "size"}:
+                got = sorted(box) if isinstance(box, dict) else box
                 raise InvalidConfig(
-                    f"gripper {self.name}: palm box has {sorted(box)}: expected center and size"
+                    f"gripper {self.name}: palm box has {got}: expected center and size"
                 )
             array(box["center"], (3,), f"gripper {self.name}: palm box center")
             if (array(box["size"], (3,), f"gripper {self.name}: palm box size") <= 0).any():
@@ -95,7 +105,9 @@ class GripperModel:
                     f"gripper {self.name}: palm box size {box['size']}: expected positive lengths"
                 )
         object.__setattr__(
-            self, "T_gripper_grasp", array(self.T_gripper_grasp, (4, 4), "T_gripper_grasp")
+            self,
+            "T_gripper_grasp",
+            rigid(self.T_gripper_grasp, f"gripper {self.name}: T_gripper_grasp", ndim=2),
         )
 
     def boxes(self, width: Any) -> Boxes:
@@ -136,7 +148,8 @@ UNIT_BOX_VERTICES = np.array(
 )
 """Corners of the unit cube [0, 1]³."""
 UNIT_BOX_FACES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1],
+     [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
 )  # fmt: skip
 """Its twelve triangles, counter-clockwise seen from outside."""
 
@@ -168,15 +181,23 @@ def load_gripper(name_or_path: str | Path) -> GripperModel:
         raise InvalidConfig(f"gripper {text}: not readable as TOML: {error}") from error
     pose = values.pop("T_gripper_grasp", None)
     if pose is not None:
-        if set(pose) != {"translation", "wxyz"}:
-            raise InvalidConfig(
-                f"gripper {text}: T_gripper_grasp has {sorted(pose)}: expected translation and wxyz"
-            )
-        values["T_gripper_grasp"] = transforms.from_rt(
-            transforms.from_wxyz(pose["wxyz"]), pose["translation"]
-        )
-    values["palm_boxes"] = tuple(values.get("palm_boxes", ()))
+        values["T_gripper_grasp"] = _pose(pose, f"gripper {text}: T_gripper_grasp")
+    boxes = values.get("palm_boxes", [])
+    if not isinstance(boxes, list):
+        raise InvalidConfig(f"gripper {text}: palm_boxes: expected tables [[palm_boxes]]")
+    values["palm_boxes"] = tuple(boxes)
     return config_from_dict(GripperModel, values, f"gripper {text}")
+
+
+def _pose(values: Any, where: str) -> Float[np.ndarray, "4 4"]:
+    if not isinstance(values, dict) or set(values) != {"translation", "wxyz"}:
+        got = sorted(values) if isinstance(values, dict) else values
+        raise InvalidConfig(f"{where} has {got}: expected translation and wxyz")
+    quaternion = array(values["wxyz"], (4,), f"{where}.wxyz")
+    if quaternion.ndim != 1 or not np.linalg.norm(quaternion) > 0:
+        raise InvalidConfig(f"{where}.wxyz is {values['wxyz']}: expected four numbers, not all 0")
+    translation = array(values["translation"], (3,), f"{where}.translation")
+    return transforms.from_rt(transforms.from_wxyz(quaternion), translation)
 
 
 def _assets() -> Any:

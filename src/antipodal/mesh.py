@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -94,17 +95,9 @@ class TriMesh:
         return len(np.unique(forth)) == len(forth) and np.array_equal(np.sort(forth), np.sort(back))
 
     @cached_property
-    def _mass(self) -> Any:
-        import trimesh  # heavy: loaded with the first use
-
-        return trimesh.triangles.mass_properties(
-            self.triangles, density=self.density, skip_inertia=False
-        )
-
-    @cached_property
     def volume(self) -> float:
         """m³ enclosed, by the divergence theorem; negative if the faces are inside out."""
-        return float(self._mass["volume"])
+        return float(self._tetrahedra(self.bounds.mean(0))[1].sum())
 
     @cached_property
     def mass(self) -> float:
@@ -114,14 +107,38 @@ class TriMesh:
     @cached_property
     def center_of_mass(self) -> Float[np.ndarray, "3"]:
         """Volume centroid, m; the bounding box' centre where the mesh is not watertight (reference 10.11)."""
-        if self.is_watertight and self.volume > 0:
-            return np.asarray(self._mass["center_mass"], float)
-        return self.bounds.mean(0)
+        middle = self.bounds.mean(0)
+        if not (self.is_watertight and self.volume > 0):
+            return middle
+        corners, volumes = self._tetrahedra(middle)
+        return middle + volumes @ corners.sum(1) / (4 * self.volume)
 
     @cached_property
     def inertia(self) -> Float[np.ndarray, "3 3"]:
-        """Inertia tensor about the centre of mass in the axes of the obj frame, kg·m²."""
-        return np.asarray(self._mass["inertia"], float)
+        """Inertia tensor about the centre of mass in the axes of the obj frame, kg·m².
+
+        Exact for a watertight mesh. Σ V/20 (s sᵀ + a aᵀ + b bᵀ + c cᵀ), s = a + b + c, is ∫ x xᵀ over the signed
+        tetrahedra (0, a, b, c) that the faces span with the centre of mass; the tensor is tr(∫) − ∫.
+        """
+        corners, volumes = self._tetrahedra(self.center_of_mass)
+        total = corners.sum(1)
+        squares = np.einsum("fki,fkj->fij", corners, corners) + total[:, :, None] * total[:, None]
+        moments = self.density * np.einsum("f,fij->ij", volumes, squares) / 20
+        return np.trace(moments) * np.eye(3) - moments
+
+    def _tetrahedra(
+        self, apex: Float[np.ndarray, "3"]
+    ) -> tuple[Float[np.ndarray, "F 3 3"], Float[np.ndarray, "F"]]:
+        """Each face's corners as seen from ``apex`` and the signed volume that it spans with it."""
+        corners = self.triangles - apex
+        return corners, np.linalg.det(corners) / 6
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of vertices and faces: names the geometry, whatever the file was called."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.vertices).tobytes())
+        digest.update(np.ascontiguousarray(self.faces).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def raycaster(self) -> RayCaster:
@@ -161,10 +178,14 @@ def load_mesh(path: str | Path, unit: float = 1.0, density: float = DENSITY) -> 
     import trimesh  # heavy: loaded with the first use
 
     path = Path(path)
+    if not (np.isfinite(unit) and unit > 0):
+        raise InvalidConfig(f"mesh unit {unit}: expected metres per unit of the file, e.g. 0.001")
     if not path.is_file():
         raise UnknownAsset(f"no mesh {path}: check the path")
     if path.suffix.lower() not in MESH_SUFFIXES:
-        raise InvalidMesh(f"{path.name}: expected one of {', '.join(MESH_SUFFIXES)}")
+        raise InvalidMesh(
+            f"{path.name} is a '{path.suffix}' file: expected one of {', '.join(MESH_SUFFIXES)}"
+        )
     try:
         loaded = trimesh.load_mesh(path, process=False)
     except (
@@ -224,14 +245,18 @@ def repair(mesh: TriMesh) -> Repair:
     if not work.is_watertight:
         n_faces = len(work.faces)
         trimesh.repair.fill_holes(work)
+        if (
+            not work.is_watertight
+        ):  # larger than a quadrilateral: exact where the rim is flat and convex
+            trimesh.repair.fill_holes(work, use_fan=True)
         say("closed holes, faces", n_faces, len(work.faces))
     if not work.is_winding_consistent:
         trimesh.repair.fix_winding(work)
         actions.append("made the winding consistent")
-    if work.volume < 0:
-        work.invert()
-        actions.append("turned the faces outward")
     repaired = TriMesh(work.vertices, work.faces, mesh.name, mesh.density)
+    if repaired.volume < 0:
+        repaired = replace(repaired, faces=repaired.faces[:, ::-1])
+        actions.append("turned the faces outward")
     if not repaired.is_watertight:
         actions.append("still not watertight: mass properties use the bounding box' centre")
     return Repair(repaired, actions)

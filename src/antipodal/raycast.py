@@ -30,9 +30,8 @@ class RayCaster:
     """Embree's tree over one triangle soup."""
 
     def __init__(self, vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> None:
-        from embreex.mesh_construction import (
-            TriangleMesh,
-        )  # embreex is compiled: loaded with the first tree
+        # embreex is compiled: loaded with the first tree
+        from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
         self._triangles = np.ascontiguousarray(vertices[faces], dtype=np.float64)
@@ -56,14 +55,23 @@ class RayCaster:
         ).astype(np.int64)
         distance = np.full(len(o), np.inf)
         hit = face >= 0
-        n = self._normals[face[hit]]
-        slope = np.einsum("ij,ij->i", d[hit], n)
-        offset = np.einsum("ij,ij->i", self._triangles[face[hit], 0] - o[hit], n)
-        # a ray inside the triangle's plane has slope 0: it counts as a miss, its distance being undefined
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance[hit] = np.where(slope != 0, offset / slope, np.inf)
+        distance[hit] = self._exact(o[hit], d[hit], face[hit])
         face = np.where(np.isfinite(distance), face, -1)
         return Hits(distance, face)
+
+    def _exact(self, o: np.ndarray, d: np.ndarray, face: np.ndarray) -> Float[np.ndarray, "n"]:
+        """Distance to each ray's triangle plane in float64; inf for a ray within the plane.
+
+        Seen edge-on, or for a sliver, the plane is ill-conditioned and would put the hit metres away: it is held
+        between the nearest and the farthest corner along the ray.
+        """
+        n, to_corners = self._normals[face], self._triangles[face] - o[:, None]
+        slope = np.einsum("ij,ij->i", d, n)
+        offset = np.einsum("ij,ij->i", to_corners[:, 0], n)
+        along = np.einsum("ikj,ij->ik", to_corners, d) / np.einsum("ij,ij->i", d, d)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            exact = offset / slope
+        return np.where(slope != 0, np.clip(exact, along.min(1), along.max(1)), np.inf)
 
     def all_hits(
         self,
@@ -73,24 +81,26 @@ class RayCaster:
     ) -> list[Hits]:
         """Cast n rays right through; element k holds the (k+1)-th hit of each ray. Stops when no ray hits.
 
-        Each round starts 1 µm (or 1e-6 of the distance) behind the last hit.
+        Each round starts 1 µm (or 1e-6 of the distance) behind the last hit. A ray meets a triangle at most once: a
+        grazing ray that float32 puts before the same triangle again is moved on and not counted twice.
         """
         o = np.array(origins, np.float64).reshape(-1, 3)
         d = np.asarray(directions, np.float64).reshape(-1, 3)
-        length = np.linalg.norm(d, axis=-1)
-        travelled = np.zeros(len(o))
-        rounds: list[Hits] = []
-        alive = np.arange(len(o))
-        for _ in range(max_hits):
+        n, length = len(o), np.linalg.norm(d, axis=-1)
+        travelled, count, last = np.zeros(n), np.zeros(n, int), np.full(n, -1)
+        distance, face = np.full((max_hits, n), np.inf), np.full((max_hits, n), -1)
+        alive = np.arange(n)
+        for _ in range(2 * max_hits):
             h = self.first_hit(o[alive] + travelled[alive, None] * d[alive], d[alive])
-            alive = alive[h.found]
+            alive, there, met = alive[h.found], h.distance[h.found], h.face[h.found]
             if len(alive) == 0:
                 break
-            distance, face = np.full(len(o), np.inf), np.full(len(o), -1)
-            distance[alive] = travelled[alive] + h.distance[h.found]
-            face[alive] = h.face[h.found]
-            rounds.append(Hits(distance, face))
-            travelled[alive] = distance[alive] + np.maximum(
-                1e-6 / length[alive], 1e-6 * distance[alive]
-            )
-        return rounds
+            there = travelled[alive] + np.maximum(there, 0.0)
+            new = met != last[alive]
+            rays = alive[new]
+            distance[count[rays], rays], face[count[rays], rays] = there[new], met[new]
+            count[rays] += 1
+            last[alive] = met
+            travelled[alive] = there + np.maximum(1e-6 / length[alive], 1e-6 * there)
+            alive = alive[count[alive] < max_hits]
+        return [Hits(distance[k], face[k]) for k in range(int(count.max(initial=0)))]

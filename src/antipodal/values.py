@@ -16,6 +16,9 @@ from .errors import InvalidConfig
 
 Config = TypeVar("Config")
 
+RIGID_TOLERANCE = 1e-3
+"""Largest entry of RᵀR − I: calibration files carry as few as four digits."""
+
 
 def array(
     x: object,
@@ -24,7 +27,7 @@ def array(
     dtype: type = np.float64,
     error: type[ValueError] = InvalidConfig,
 ) -> np.ndarray:
-    """Copy ``x``, check its trailing shape and finiteness, and lock it.
+    """Copy ``x``, check its trailing shape, numbers and finiteness, and lock it.
 
     Args:
         x: anything numpy understands.
@@ -32,7 +35,11 @@ def array(
         name: what the message calls it.
         error: the exception class to raise.
     """
-    a = np.array(x, dtype=dtype)
+    try:
+        given = np.asarray(x)
+        a = np.array(given, dtype=dtype)
+    except (TypeError, ValueError) as cause:  # ragged lists, words
+        raise error(f"{name} is not an array of numbers: {cause}") from cause
     n = len(shape)
     trailing = a.shape[a.ndim - n :] if a.ndim >= n else None
     if trailing is None or any(
@@ -44,8 +51,35 @@ def array(
         raise error(
             f"{name} has {int((~np.isfinite(a)).sum())} non-finite entries: expected finite numbers"
         )
+    if a.dtype.kind == "i" and given.dtype.kind == "f" and not (given == a).all():
+        raise error(f"{name} has fractions: expected whole numbers")
     a.setflags(write=False)
     return a
+
+
+def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
+    """Check and lock rigid transforms (…, 4, 4): orthonormal, no mirror, last row 0 0 0 1.
+
+    Args:
+        x: the transforms.
+        name: what the message calls them.
+        ndim: 2 where a single one is expected.
+    """
+    T = array(x, (4, 4), name)
+    if ndim is not None and T.ndim != ndim:
+        raise InvalidConfig(f"{name} has shape {T.shape}: expected one transform (4, 4)")
+    R = T[..., :3, :3]
+    error = np.abs(R @ np.swapaxes(R, -1, -2) - np.eye(3)).max(initial=0.0)
+    if (
+        error > RIGID_TOLERANCE
+        or (np.linalg.det(R) < 0).any()
+        or np.abs(T[..., 3, :] - [0, 0, 0, 1]).max(initial=0.0) > RIGID_TOLERANCE
+    ):
+        raise InvalidConfig(
+            f"{name} is not a rigid transform (RᵀR differs from I by {error:.2g}, or it mirrors): "
+            "expected an orthonormal rotation, a translation in metres and the last row 0 0 0 1"
+        )
+    return T
 
 
 class Batched:

@@ -1,0 +1,319 @@
+"""A set of objects: a folder of meshes in metres with ``objects.json``, which says where each comes from.
+
+    my_objects/
+    ├── objects.json          {"schema": 1, "source": {…}, "objects": [ObjectRecord, …], "refused": {file: reason}}
+    ├── bottle_0002.ply       binary PLY, metres, closed, outward
+    └── …
+
+A plain folder of meshes without ``objects.json`` loads too, in the order of its file names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
+from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
+from ..values import config_from_dict
+from .families import FAMILIES, check_family, make_one
+
+SCHEMA = 1
+INDEX = "objects.json"
+GUESSABLE_UNITS = {"m": 1.0, "mm": 0.001, "cm": 0.01, "inch": 0.0254}
+"""Metres per unit, by name."""
+PLAUSIBLE_SIZE = (0.005, 1.0)
+"""The longest side of a thing for one hand, m: outside it the unit must be wrong."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) after each object."""
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """What is known about one object."""
+
+    name: str
+    file: str
+    """Relative to the folder."""
+    sha256: str
+    """Of the file; empty in a plain folder."""
+    source: str
+    """``family:<name>`` of a procedural object, else the file that it was imported from."""
+    licence: str = "unknown"
+    unit: float = 1.0
+    """Metres per unit of the source file; the file here is in metres."""
+    repairs: tuple[str, ...] = ()
+    """What was done to the mesh, in words."""
+
+    def __post_init__(self) -> None:
+        path = Path(self.file)
+        if path.is_absolute() or ".." in path.parts:
+            raise InvalidConfig(
+                f"object file '{self.file}': expected a path inside the set's folder"
+            )
+        object.__setattr__(self, "repairs", tuple(self.repairs))
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectSet:
+    """Objects of a folder. Meshes are read when asked for: ``set[i]``, or by name."""
+
+    directory: Path
+    records: tuple[ObjectRecord, ...]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """How the set was made: kind, seed, version or folder."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """File → why it is not in the set."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the objects, in order: the index is the object_id of data sets."""
+        return [record.name for record in self.records]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> TriMesh:
+        return self._load(self.records[index])
+
+    def __iter__(self) -> Iterator[TriMesh]:
+        return (self._load(record) for record in self.records)
+
+    def mesh(self, name: str) -> TriMesh:
+        """Load one object by name.
+
+        Raises:
+            UnknownAsset: no such object; lists the first ones.
+        """
+        for record in self.records:
+            if record.name == name:
+                return self._load(record)
+        known = ", ".join(self.names[:12]) + (", …" if len(self) > 12 else "")
+        raise UnknownAsset(f"no object '{name}' in {self.directory}: expected one of {known}")
+
+    def _load(self, record: ObjectRecord) -> TriMesh:
+        return replace(load_mesh(self.directory / record.file), name=record.name)
+
+    def check(self) -> list[str]:
+        """Compare each file with its recorded hash; return what is wrong, in words."""
+        faults = []
+        for record in self.records:
+            path = self.directory / record.file
+            if not path.is_file():
+                faults.append(f"{record.file} is missing: make or import the set again")
+            elif record.sha256 and _sha256(path) != record.sha256:
+                faults.append(f"{record.file} was changed since the set was made: its hash differs")
+        return faults
+
+
+def make_object_set(
+    directory: str | Path,
+    n: int,
+    seed: int,
+    families: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> ObjectSet:
+    """Write n procedural objects; object i depends on (seed, i) and the families alone.
+
+    Raises:
+        InvalidConfig: n < 1 or the folder holds other meshes.
+        UnknownAsset: an unknown family.
+    """
+    if n < 1:
+        raise InvalidConfig(f"{n} objects: expected at least 1")
+    names = sorted(FAMILIES) if families is None else list(families)
+    for name in names:
+        check_family(name)
+    directory = _empty_folder(directory)
+    records = []
+    for i in range(n):
+        mesh = make_one(i, seed, names)
+        file = f"{mesh.name}.ply"
+        save_mesh(mesh, directory / file)
+        source = f"family:{names[i % len(names)]}"
+        records.append(
+            ObjectRecord(mesh.name, file, _sha256(directory / file), source, "Apache-2.0")
+        )
+        if progress:
+            progress(i + 1, n)
+    source_info = {"kind": "procedural", "seed": seed, "n": n, "families": names}
+    return _write(ObjectSet(directory, tuple(records), source_info))
+
+
+def import_meshes(
+    source: str | Path,
+    directory: str | Path,
+    unit: float | str | None = None,
+    rescale_to: float | None = None,
+    licence: str = "unknown",
+    progress: Progress | None = None,
+) -> ObjectSet:
+    """Repair the meshes of a folder, recursively, and write them as a set; what cannot be used is refused by name.
+
+    Args:
+        source: folder of STL, OBJ, PLY, OFF, GLB.
+        directory: where the set goes.
+        unit: metres per unit of the files, or m, cm, mm, inch. None: metres, and a file of implausible size is refused
+            with the unit that would fit.
+        rescale_to: length that the smallest side gets, m: Dex-Net's rule (reference §2.5); None keeps the size.
+        licence: of the files, for the record.
+        progress: called after each file.
+
+    Raises:
+        UnknownAsset: no such folder, or no mesh in it.
+        InvalidMesh: every file was refused; gives the first reasons.
+    """
+    source, factor = Path(source), _unit(unit)
+    files = _mesh_files(source, recursive=True)
+    if source.resolve() in (Path(directory).resolve(), *Path(directory).resolve().parents):
+        raise InvalidConfig(f"{directory} lies in {source}: expected a folder outside the meshes'")
+    directory = _empty_folder(directory)
+    records: list[ObjectRecord] = []
+    refused: dict[str, str] = {}
+    for i, path in enumerate(files):
+        relative = path.relative_to(source)
+        name = "_".join(relative.with_suffix("").parts)
+        try:
+            mesh, repairs = _import(path, factor, rescale_to)
+        except InvalidMesh as error:
+            refused[str(relative)] = str(error)
+        else:
+            # files that differ in their suffix alone must not overwrite each other
+            taken = {record.name for record in records}
+            name = name if name not in taken else f"{name}_{path.suffix[1:].lower()}"
+            file = f"{name}.ply"
+            save_mesh(replace(mesh, name=name), directory / file)
+            digest = _sha256(directory / file)
+            records.append(
+                ObjectRecord(name, file, digest, str(relative), licence, factor, tuple(repairs))
+            )
+        if progress:
+            progress(i + 1, len(files))
+    if not records:
+        reasons = "; ".join(list(refused.values())[:3])
+        raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
+    info = {"kind": "imported", "folder": source.name, "unit": factor, "rescale_to": rescale_to}
+    return _write(ObjectSet(directory, tuple(records), info, refused))
+
+
+def load_object_set(directory: str | Path) -> ObjectSet:
+    """Open a set, or a plain folder of meshes in metres.
+
+    Raises:
+        UnknownAsset: no such folder, or neither ``objects.json`` nor a mesh in it.
+        InvalidConfig: ``objects.json`` is not readable or of another schema.
+    """
+    directory = Path(directory)
+    index = directory / INDEX
+    if not index.is_file():
+        files = _mesh_files(directory, recursive=False)
+        records = tuple(ObjectRecord(p.stem, p.name, "", p.name) for p in files)
+        return ObjectSet(directory, records, {"kind": "folder"})
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidConfig(f"{index}: not readable as JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        got = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise InvalidConfig(
+            f"{index}: schema {got}: expected {SCHEMA}; make or import the set again"
+        )
+    listed = content.get("objects", [])
+    records = tuple(config_from_dict(ObjectRecord, values, str(index)) for values in listed)
+    return ObjectSet(directory, records, content.get("source", {}), content.get("refused", {}))
+
+
+def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh, list[str]]:
+    """Load, check the size, repair and rescale one file; InvalidMesh says why not."""
+    # loaded in file units, so that an implausible size is reported with the unit that would fit
+    mesh = load_mesh(path, unit)
+    size = float(mesh.extents.max())
+    if not PLAUSIBLE_SIZE[0] <= size <= PLAUSIBLE_SIZE[1]:
+        fits = [
+            name
+            for name, factor in GUESSABLE_UNITS.items()
+            if PLAUSIBLE_SIZE[0] <= size / unit * factor <= PLAUSIBLE_SIZE[1]
+        ]
+        hint = f"it would fit in {' or '.join(fits)}" if fits else "no usual unit fits"
+        raise InvalidMesh(
+            f"{path.name}: longest side {size:g} m: expected {PLAUSIBLE_SIZE[0]}–{PLAUSIBLE_SIZE[1]} m; {hint}"
+        )
+    mesh, actions = repair(mesh)
+    if not mesh.is_watertight:
+        raise InvalidMesh(
+            f"{path.name}: still open after the repair ({'; '.join(actions)}): expected a closed surface; "
+            "close it in a mesh editor"
+        )
+    if mesh.volume <= 0:
+        raise InvalidMesh(f"{path.name}: volume {mesh.volume:g} m³: expected a solid body")
+    if rescale_to is not None:
+        before = mesh.extents.min()
+        mesh = rescale(mesh, rescale_to)
+        actions = [*actions, f"rescaled by {mesh.extents.min() / before:.4g}"]
+    return mesh, actions
+
+
+def _unit(unit: float | str | None) -> float:
+    if unit is None:
+        return 1.0
+    if isinstance(unit, str):
+        if unit not in GUESSABLE_UNITS:
+            raise InvalidConfig(
+                f"mesh unit '{unit}': expected {', '.join(GUESSABLE_UNITS)} or metres per unit"
+            )
+        return GUESSABLE_UNITS[unit]
+    if not unit > 0:
+        raise InvalidConfig(f"mesh unit {unit}: expected metres per unit, positive")
+    return float(unit)
+
+
+def _mesh_files(directory: Path, recursive: bool) -> list[Path]:
+    if not directory.is_dir():
+        raise UnknownAsset(f"no folder {directory}: expected a folder of meshes; check the path")
+    files = sorted(directory.rglob("*") if recursive else directory.iterdir())
+    files = [p for p in files if p.is_file() and p.suffix.lower() in MESH_SUFFIXES]
+    if not files:
+        raise UnknownAsset(
+            f"{directory} holds neither {INDEX} nor a mesh: expected {', '.join(MESH_SUFFIXES)} files"
+        )
+    return files
+
+
+def _empty_folder(directory: str | Path) -> Path:
+    """Make the folder; an older set in it is replaced, other people's meshes are not touched."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    if (directory / INDEX).is_file():
+        for record in load_object_set(directory).records:
+            (directory / record.file).unlink(missing_ok=True)
+        (directory / INDEX).unlink()
+    if any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir()):
+        raise InvalidConfig(
+            f"{directory} already holds meshes that no {INDEX} lists: expected an empty folder; choose another"
+        )
+    return directory
+
+
+def _write(objects: ObjectSet) -> ObjectSet:
+    """Write ``objects.json`` atomically."""
+    content = {
+        "schema": SCHEMA,
+        "source": dict(objects.source),
+        "objects": [dataclasses.asdict(record) for record in objects.records],
+        "refused": dict(objects.refused),
+    }
+    temporary = objects.directory / f".{INDEX}.{os.getpid()}"
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(objects.directory / INDEX)
+    return objects
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,1 +1,1 @@
-
+"""Execution in simulation: convex pieces, the MuJoCo world, one trial."""

@@ -1,0 +1,410 @@
+"""One grasp, executed: settle, approach, close, lift, and as options carry and shake [Mahler17, §VI-A].
+
+    settle ─▶ approach ─▶ close ─▶ lift ─▶ carry ─▶ shake ─▶ LIFTED
+      │          │          │        └────────┴────────┴───▶ DROPPED
+    UNSTABLE  COLLIDED    MISSED                              (``stage`` says where it ended)
+
+The paper's success is an object that is still in the hand after lift, transport and shake. All poses are in ``world``,
+z up, table at z = 0. An unsuccessful trial is a value; only a simulation that lost its state raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .. import transforms
+from ..errors import InvalidConfig
+from ..grasp import Grasp
+from ..gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, GripperModel
+from ..mesh import TriMesh
+from ..values import array
+from .decompose import Cache, convex_pieces
+from .motion import DWELL, line, oscillation, rest
+from .world import GRAVITY, TIMESTEP, World
+
+BLOCK = 0.01
+"""s between two looks at the contacts and two commands to the hand, rounded to whole steps."""
+MIN_GRIP_FRACTION = 0.02
+"""A jaw holds the object if it presses with at least this share of the force limit."""
+RELEASE_TIME = 0.05
+"""s without a grip after which an object counts as dropped: a bounce is shorter."""
+_FAR = 1.0  # m: where the hand waits above the table while the object settles
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    LIFTED = "lifted"
+    """Success: still between both jaws, off the table, after every stage that was asked for."""
+    DROPPED = "dropped"
+    """Was held after closing, and was lost."""
+    MISSED = "missed"
+    """The jaws closed, but not on the object."""
+    COLLIDED = "collided"
+    """The hand met the object or the table on its way in."""
+    UNSTABLE = "unstable"
+    """The object toppled or never came to rest, before the hand arrived."""
+
+
+class Stage(StrEnum):
+    """Where a trial ended; a successful one ends with its last stage."""
+
+    SETTLE = "settle"
+    APPROACH = "approach"
+    CLOSE = "close"
+    LIFT = "lift"
+    CARRY = "carry"
+    SHAKE = "shake"
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """The protocol. Defaults: the whole benchmark trial (docs/benchmark.md); :data:`QUICK_LIFT` only lifts."""
+
+    timestep: float = TIMESTEP
+    """s, 0.0002 to 0.005."""
+    settle_tolerance: float = 0.0005
+    """No point of the object may move further than this for ``settle_window``, m."""
+    settle_window: float = 1.0
+    """s."""
+    settle_timeout: float = 5.0
+    """An object that moves for longer is UNSTABLE, s."""
+    max_settle_motion: float = 0.01
+    """An object of which a point settles further than this away from its given pose is UNSTABLE, m."""
+    approach_distance: float = 0.10
+    """From the pre-grasp straight along the approach axis, m."""
+    approach_speed: float = 0.15
+    """Mean speed of the approach, m/s."""
+    max_contact_force: float = 1.0
+    """More force than this on the hand during the approach is a collision, N. Brushing past a light object is less."""
+    closing_speed: float = 0.05
+    """Of each jaw, m/s; then the gripper's force limit."""
+    lift_distance: float = 0.20
+    """m."""
+    transport_speed: float = 0.20
+    """Mean speed of lift and carry, m/s."""
+    carry_distance: float = 0.20
+    """Sideways along world x, m; 0 leaves the stage out."""
+    shake_amplitude: float = 0.02
+    """m, along world x and then y."""
+    shake_frequency: float = 2.0
+    """Hz."""
+    shake_cycles: int = 3
+    """Along each axis; 0 leaves them out."""
+    gravity_time: float = 0.5
+    """Gravity points along each of the six directions for so long, s; 0 leaves them out."""
+    position_sigma: float = 0.002
+    """Execution error of each coordinate of the hand's position, standard deviation, m."""
+    rotation_sigma: float = float(np.radians(0.5))
+    """Execution error about each axis of the hand, standard deviation, rad."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not (np.isfinite(value) and value >= 0):
+                raise InvalidConfig(
+                    f"trial {f.name} = {value}: expected a number that is not negative"
+                )
+        for name in ("approach_speed", "closing_speed", "transport_speed", "shake_frequency"):
+            if getattr(self, name) <= 0:
+                raise InvalidConfig(f"trial {name} = 0: expected a positive number")
+        if not 0.0002 <= self.timestep <= 0.005:
+            raise InvalidConfig(f"trial timestep {self.timestep} s: expected 0.0002 to 0.005")
+
+
+QUICK_LIFT = TrialConfig(
+    settle_window=0.1, carry_distance=0.0, shake_cycles=0, gravity_time=0.0, position_sigma=0.0, rotation_sigma=0.0
+)  # fmt: skip
+"""Settle, grasp and lift, executed without error."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrialResult:
+    """What happened, and where everything was at the end."""
+
+    outcome: Outcome
+    stage: Stage
+    lift_height: float
+    """Rise of the centre of mass over the settled pose at the end of the trial, m."""
+    object_name: str
+    grasp_world: Grasp
+    """As planned; the executed one differs by the execution error."""
+    friction: float
+    seed: int
+    T_world_obj_final: Float[np.ndarray, "4 4"]
+    T_world_grasp_final: Float[np.ndarray, "4 4"]
+    """Pose of the hand's grasp frame."""
+    jaw_width_final: float
+    """Opening as ``GripperModel.boxes`` counts it, m; down to −2 × jaw_clearance when the faces meet."""
+
+    def __post_init__(self) -> None:
+        for name in ("T_world_obj_final", "T_world_grasp_final"):
+            object.__setattr__(self, name, array(getattr(self, name), (4, 4), name))
+
+    @property
+    def success(self) -> bool:
+        """True if the object was lifted and kept."""
+        return self.outcome is Outcome.LIFTED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as numbers, strings and nested lists, with ``success``."""
+        return {
+            "outcome": self.outcome.value,
+            "stage": self.stage.value,
+            "success": self.success,
+            "lift_height": self.lift_height,
+            "object_name": self.object_name,
+            "grasp_world": self.grasp_world.to_json(),
+            "friction": self.friction,
+            "seed": self.seed,
+            "T_world_obj_final": self.T_world_obj_final.tolist(),
+            "T_world_grasp_final": self.T_world_grasp_final.tolist(),
+            "jaw_width_final": self.jaw_width_final,
+        }
+
+
+class TrialBody(NamedTuple):
+    """One thing to draw."""
+
+    mesh: TriMesh
+    T_world_body: transforms.Transform
+    role: str
+    """``object``, ``jaw`` or ``palm``."""
+
+
+def run_trial(
+    mesh: TriMesh,
+    T_world_obj: transforms.Transform,
+    grasp_world: Grasp,
+    gripper: GripperModel,
+    friction: float,
+    seed: int,
+    *,
+    config: TrialConfig | None = None,
+    cache: Cache | None = None,
+) -> TrialResult:
+    """Build a world and execute one grasp in it; for many trials of one object, build the ``World`` once.
+
+    Args:
+        mesh: the object.
+        T_world_obj: its resting pose on the table.
+        grasp_world: one grasp, not a batch; its width is the opening on the way in.
+        gripper: the hand.
+        friction: Coulomb coefficient of every contact.
+        seed: of the execution error.
+        config: the protocol; default the benchmark's whole trial.
+        cache: where convex pieces are kept.
+
+    Raises:
+        InvalidMesh: the object has no volume.
+        InvalidConfig: the grasp is wider than the gripper or not single; friction out of range.
+        SimulationDiverged: the engine lost the state; carries seed and step.
+    """
+    world = World(mesh, convex_pieces(mesh, cache=cache), gripper)
+    return execute(world, T_world_obj, grasp_world, friction, seed, config)
+
+
+def execute(
+    world: World,
+    T_world_obj: transforms.Transform,
+    grasp_world: Grasp,
+    friction: float,
+    seed: int,
+    config: TrialConfig | None = None,
+) -> TrialResult:
+    """Execute one grasp in an existing world, which forgets what happened in it before. See :func:`run_trial`."""
+    config = config or TrialConfig()
+    _check_grasp(grasp_world, world.gripper)
+    T_world_grasp = execution_error(grasp_world.pose, config, np.random.default_rng(seed))
+    world.place(T_world_obj, T_world_grasp, friction, seed, config.timestep)
+    outcome, stage, start_height = _stages(world, T_world_grasp, float(grasp_world.width), config)
+    return TrialResult(
+        outcome=outcome,
+        stage=stage,
+        lift_height=float(world.object_center[2]) - start_height,
+        object_name=world.mesh.name,
+        grasp_world=grasp_world,
+        friction=friction,
+        seed=seed,
+        T_world_obj_final=world.T_world_obj,
+        T_world_grasp_final=world.T_world_grasp,
+        jaw_width_final=world.jaw_width,
+    )
+
+
+def settle(
+    world: World,
+    T_world_obj: transforms.Transform,
+    friction: float,
+    seed: int = 0,
+    config: TrialConfig | None = None,
+) -> transforms.Transform | None:
+    """Let the object come to rest under the trial's own dynamics, without a hand near; None if it does not.
+
+    A benchmark settles first and shows the planner the settled pose, however far from the given one.
+    """
+    config = config or TrialConfig()
+    world.place(T_world_obj, np.eye(4), friction, seed, config.timestep)
+    return world.T_world_obj if _settle(world, np.eye(3), config, np.inf) else None
+
+
+def execution_error(
+    T_world_grasp: transforms.Transform, config: TrialConfig, rng: np.random.Generator
+) -> transforms.Transform:
+    """Displace the hand by normal errors: position in world axes, rotation vector in the grasp's own."""
+    t, r = rng.normal(size=3) * config.position_sigma, rng.normal(size=3) * config.rotation_sigma
+    R = T_world_grasp[:3, :3] @ transforms.exp_so3(r)
+    return transforms.from_rt(R, T_world_grasp[:3, 3] + t)
+
+
+def trial_bodies(result: TrialResult, mesh: TriMesh, gripper: GripperModel) -> list[TrialBody]:
+    """Return what stands in the world at the end of the trial: the object, and the hand at its final opening."""
+    hand = gripper.collision_mesh_at(Grasp(np.eye(4), np.asarray(result.jaw_width_final)))
+    n_palm = len(gripper.palm_boxes)
+    T_world_grasp = result.T_world_grasp_final
+    return [
+        TrialBody(mesh, result.T_world_obj_final, "object"),
+        *(TrialBody(_box(hand, i), T_world_grasp, "jaw") for i in gripper.JAWS),
+        *(TrialBody(_box(hand, 2 + i), T_world_grasp, "palm") for i in range(n_palm)),
+    ]
+
+
+def _box(hand: TriMesh, index: int) -> TriMesh:
+    """One of the boxes of which a hand's mesh consists."""
+    n_vertices, n_faces = len(UNIT_BOX_VERTICES), len(UNIT_BOX_FACES)
+    vertices = hand.vertices[index * n_vertices :][:n_vertices]
+    return TriMesh(vertices, hand.faces[:n_faces], f"{hand.name} {index}")
+
+
+def _check_grasp(grasp: Grasp, gripper: GripperModel) -> None:
+    if grasp.batch_shape:
+        raise InvalidConfig(
+            f"grasp of batch shape {grasp.batch_shape}: expected a single one; index it"
+        )
+    if not gripper.min_width <= float(grasp.width) <= gripper.max_width + 1e-9:
+        raise InvalidConfig(
+            f"grasp width {float(grasp.width):g} m: expected {gripper.min_width:g} to {gripper.max_width:g} m, "
+            f"the stroke of {gripper.name}"
+        )
+
+
+def _stages(
+    world: World, T_world_grasp: transforms.Transform, width: float, config: TrialConfig
+) -> tuple[Outcome, Stage, float]:
+    """Run stage after stage until one fails; return the outcome, the stage and the height to count the lift from."""
+    R_grasp_world = T_world_grasp[:3, :3].T
+    settled = _settle(world, R_grasp_world, config, config.max_settle_motion)
+    start_height = float(world.object_center[2])
+    if not settled:
+        return Outcome.UNSTABLE, Stage.SETTLE, start_height
+    world.put_hand(np.array([0.0, 0.0, -config.approach_distance]), width)
+    if not _approach(world, config):
+        return Outcome.COLLIDED, Stage.APPROACH, start_height
+    if not _close(world, config):
+        return Outcome.MISSED, Stage.CLOSE, start_height
+    stage = Stage.LIFT
+    for stage, gravity, velocities_world in _transports(config):
+        world.set_gravity(gravity)
+        if not _keep(world, R_grasp_world, velocities_world, config):
+            return Outcome.DROPPED, stage, start_height
+    on_table = world.table_force() > 0.0
+    return (Outcome.DROPPED if on_table else Outcome.LIFTED), stage, start_height
+
+
+def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterator[np.ndarray]]]:
+    """Everything that the object has to survive in the hand: stage, gravity and the hand's velocities in the world."""
+    block = _block_steps(config) * config.timestep
+    x, y, z = np.eye(3)
+    yield Stage.LIFT, GRAVITY, line(config.lift_distance * z, config.transport_speed, block)
+    if config.carry_distance > 0:
+        yield Stage.CARRY, GRAVITY, line(config.carry_distance * x, config.transport_speed, block)
+    if config.shake_cycles > 0:
+        for amplitude in (config.shake_amplitude * x, config.shake_amplitude * y):
+            shake = oscillation(amplitude, config.shake_frequency, config.shake_cycles, block)
+            yield Stage.SHAKE, GRAVITY, shake
+    if config.gravity_time > 0:
+        for direction in (x, y, z, -x, -y, -z):
+            gravity = direction * np.linalg.norm(GRAVITY)
+            yield Stage.SHAKE, gravity, rest(config.gravity_time, block)
+
+
+def _settle(
+    world: World, R_grasp_world: np.ndarray, config: TrialConfig, max_motion: float
+) -> bool:
+    """Wait until no corner of the object's bounding box has moved by the tolerance for a while."""
+    world.put_hand(R_grasp_world @ [0.0, 0.0, _FAR], world.gripper.max_width)
+    lo, hi = world.mesh.bounds
+    corners_obj = lo + (hi - lo) * UNIT_BOX_VERTICES
+    given = reference = transforms.apply(world.T_world_obj, corners_obj)
+    quiet_since = world.time
+    n_steps = _block_steps(config)
+    while world.time - quiet_since < config.settle_window:
+        world.step(n_steps)
+        corners = transforms.apply(world.T_world_obj, corners_obj)
+        if _moved(corners, given) > max_motion or world.time > config.settle_timeout:
+            return False
+        if _moved(corners, reference) > config.settle_tolerance:
+            reference, quiet_since = corners, world.time
+    return True
+
+
+def _approach(world: World, config: TrialConfig) -> bool:
+    """Go straight in; False as soon as the hand is pushed."""
+    way = np.array([0.0, 0.0, config.approach_distance])
+    n_steps = _block_steps(config)
+    for velocity_grasp in line(way, config.approach_speed, n_steps * config.timestep):
+        world.drive(velocity_grasp, 0.0)
+        world.step(n_steps)
+        if world.hand_force() > config.max_contact_force:
+            return False
+    return True
+
+
+def _close(world: World, config: TrialConfig) -> bool:
+    """Close until the jaws stand still; True if both press on the object."""
+    world.drive(np.zeros(3), config.closing_speed)
+    n_steps = _block_steps(config)
+    timeout = world.time + 2 * world.gripper.max_width / config.closing_speed + 1.0
+    still_since = world.time
+    while world.time < timeout and world.time - still_since < DWELL:
+        world.step(n_steps)
+        if abs(world.jaw_speed) > 0.02 * config.closing_speed:
+            still_since = world.time
+    return _is_held(world)
+
+
+def _keep(
+    world: World,
+    R_grasp_world: np.ndarray,
+    velocities_world: Iterator[np.ndarray],
+    config: TrialConfig,
+) -> bool:
+    """Move with closed jaws; False as soon as the object has been out of them for :data:`RELEASE_TIME`."""
+    n_steps = _block_steps(config)
+    held_at = world.time
+    for velocity_world in velocities_world:
+        world.drive(R_grasp_world @ velocity_world, config.closing_speed)
+        world.step(n_steps)
+        if _is_held(world):
+            held_at = world.time
+        elif world.time - held_at > RELEASE_TIME:
+            return False
+    return _is_held(world)
+
+
+def _block_steps(config: TrialConfig) -> int:
+    return max(1, round(BLOCK / config.timestep))
+
+
+def _is_held(world: World) -> bool:
+    return bool(world.jaw_forces().min() > MIN_GRIP_FRACTION * world.gripper.max_force)
+
+
+def _moved(points: np.ndarray, reference: np.ndarray) -> float:
+    return float(np.linalg.norm(points - reference, axis=-1).max())

@@ -1,0 +1,240 @@
+"""One lift: each outcome where it must be, the physics' bound on both sides, and the same trajectory twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from antipodal import transforms
+from antipodal.errors import InvalidConfig
+from antipodal.grasp import Grasp
+from antipodal.gripper import GripperModel, gripper_names, load_gripper
+from antipodal.mesh import TriMesh
+from antipodal.sim.decompose import convex_pieces
+from antipodal.sim.trial import (
+    QUICK_LIFT,
+    Outcome,
+    Stage,
+    TrialConfig,
+    TrialResult,
+    execute,
+    execution_error,
+    run_trial,
+    settle,
+    trial_bodies,
+)
+from antipodal.sim.world import World
+from conftest import box, cylinder, sphere
+
+YUMI = load_gripper("yumi")
+DOWN = np.diag([1.0, -1.0, -1.0])
+EXACT = TrialConfig(position_sigma=0.0, rotation_sigma=0.0)
+
+
+def from_above(
+    x: float = 0.0, y: float = 0.0, z: float = 0.025, tilt: np.ndarray | None = None
+) -> Grasp:
+    """Jaws closing along world x around (x, y, z), approach −z; ``tilt`` (3,) rad rotates it about its centre."""
+    R = DOWN if tilt is None else transforms.exp_so3(tilt) @ DOWN
+    return Grasp(transforms.from_rt(R, [x, y, z]), 0.05)
+
+
+def resting(mesh: TriMesh) -> np.ndarray:
+    return transforms.translation([0.0, 0.0, -mesh.bounds[0, 2]])
+
+
+def lift(
+    mesh: TriMesh, grasp: Grasp, gripper: GripperModel = YUMI, config: TrialConfig = QUICK_LIFT
+) -> TrialResult:
+    return run_trial(mesh, resting(mesh), grasp, gripper, 0.5, 7, config=config)
+
+
+@pytest.mark.parametrize(
+    "config", [QUICK_LIFT, EXACT, TrialConfig()], ids=["quick", "exact", "benchmark"]
+)
+@pytest.mark.parametrize(
+    ("mesh", "height"),
+    [(box(), 0.025), (cylinder(), 0.065), (sphere(), 0.026)],
+    ids=["box", "cylinder", "sphere"],
+)
+def test_a_centred_solid_is_lifted_and_kept(
+    mesh: TriMesh, height: float, config: TrialConfig
+) -> None:
+    result = lift(mesh, from_above(z=height), config=config)
+    assert result.success
+    assert result.stage is (Stage.LIFT if config is QUICK_LIFT else Stage.SHAKE)
+    assert result.lift_height == pytest.approx(config.lift_distance, abs=5e-3)
+    assert result.jaw_width_final == pytest.approx(0.04 - 2 * YUMI.jaw_clearance, abs=5e-4)
+    moved = result.T_world_obj_final[:3, 3] - resting(mesh)[:3, 3]
+    assert moved[:2] == pytest.approx([config.carry_distance, 0.0], abs=8e-3)
+
+
+@pytest.mark.parametrize("name", gripper_names())
+def test_every_gripper_lifts_a_box(name: str) -> None:
+    gripper = load_gripper(name)
+    assert lift(box(), Grasp(from_above(z=0.025).pose, gripper.max_width), gripper, EXACT).success
+
+
+@pytest.mark.parametrize("axis", [0, 1], ids=["about the closing axis", "across it"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_tilted_approach_lifts_as_well(axis: int, sign: int) -> None:
+    tilt = sign * np.radians(12.7) * np.eye(3)[axis]  # Dex-Net's camera leans by as much
+    result = lift(box(0.035, 0.03, 0.04), from_above(z=0.027, tilt=tilt))
+    assert result.success
+    assert result.lift_height == pytest.approx(0.2, abs=0.01)
+
+
+def test_jaws_beside_the_object_miss_it() -> None:
+    result = lift(box(), from_above(y=0.3))
+    assert (result.outcome, result.stage) == (Outcome.MISSED, Stage.CLOSE)
+    assert result.lift_height == pytest.approx(0.0, abs=1e-4)
+    assert result.jaw_width_final + 2 * YUMI.jaw_clearance == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "grasp",
+    [from_above(x=0.015), from_above(x=-0.015), from_above(z=0.015), from_above(y=0.3, z=0.010)],
+    ids=[
+        "a finger over the object",
+        "the other finger",
+        "the palm on the object",
+        "finger tips in the table",
+    ],
+)
+def test_a_hand_that_meets_something_on_its_way_has_collided(grasp: Grasp) -> None:
+    result = lift(box(), grasp)
+    assert (result.outcome, result.stage) == (Outcome.COLLIDED, Stage.APPROACH)
+
+
+@pytest.mark.parametrize(("gap", "outcome"), [(-0.001, Outcome.COLLIDED), (0.001, Outcome.LIFTED)])
+def test_the_finger_tips_may_come_as_near_to_the_table_as_they_like_but_not_touch(
+    gap: float, outcome: Outcome
+) -> None:
+    assert lift(box(z=0.02), from_above(z=YUMI.tip_overhang + gap)).outcome is outcome
+
+
+@pytest.mark.parametrize(("share", "outcome"), [(0.9, Outcome.DROPPED), (1.1, Outcome.LIFTED)])
+def test_a_slow_lift_succeeds_exactly_above_the_friction_bound(
+    share: float, outcome: Outcome
+) -> None:
+    mesh = replace(box(), density=0.25 / box().volume)
+    weak = replace(YUMI, max_force=share * 0.25 * 9.81 / (2 * 0.5))  # m g = 2 μ F
+    slow = replace(QUICK_LIFT, transport_speed=0.05)  # acceleration 2π v² / d < 0.01 g
+    assert lift(mesh, from_above(), weak, slow).outcome is outcome
+
+
+def test_shaking_loses_what_a_quick_lift_holds() -> None:
+    mesh = replace(box(), density=0.25 / box().volume)
+    weak = replace(YUMI, max_force=1.25 * 0.25 * 9.81 / (2 * 0.5))
+    assert lift(mesh, from_above(), weak, QUICK_LIFT).success
+    hard = replace(EXACT, shake_amplitude=0.05, shake_frequency=3.0)  # up to 1.8 g
+    result = lift(mesh, from_above(), weak, hard)
+    assert (result.outcome, result.stage) == (Outcome.DROPPED, Stage.SHAKE)
+
+
+def test_a_box_on_its_edge_is_unstable() -> None:
+    mesh = box()
+    T_world_obj = transforms.translation([0, 0, 0.0283]) @ transforms.rot_y(np.pi / 4 + 0.05)
+    result = run_trial(mesh, T_world_obj, from_above(), YUMI, 0.5, 7, config=QUICK_LIFT)
+    assert (result.outcome, result.stage) == (Outcome.UNSTABLE, Stage.SETTLE)
+
+
+def test_settling_follows_an_object_wherever_it_topples_to() -> None:
+    mesh = box()
+    T_world_obj = transforms.translation([0, 0, 0.0283]) @ transforms.rot_y(np.pi / 4 + 0.05)
+    T_settled = settle(World(mesh, convex_pieces(mesh), YUMI), T_world_obj, 0.5)
+    assert T_settled is not None
+    assert T_settled[2, 3] == pytest.approx(0.02, abs=5e-4)
+    assert np.abs(T_settled[2, :3]).max() == pytest.approx(1.0, abs=1e-4)  # it lies on a face
+
+
+def test_settling_lets_the_object_down_onto_the_table() -> None:
+    mesh = box()
+    dropped = transforms.translation([0.03, 0.01, 0.024]) @ transforms.rot_z(0.4)
+    T_world_obj = settle(World(mesh, convex_pieces(mesh), YUMI), dropped, 0.5)
+    assert T_world_obj is not None
+    assert T_world_obj == pytest.approx(transforms.translation([0, 0, -0.004]) @ dropped, abs=5e-4)
+
+
+def test_the_same_seed_gives_the_same_trajectory_bit_by_bit_whatever_ran_before() -> None:
+    mesh, grasp = cylinder(), from_above(z=0.065)
+    world = World(mesh, convex_pieces(mesh), YUMI)
+    first = execute(world, resting(mesh), grasp, 0.5, 11)
+    other = execute(world, resting(mesh), from_above(x=0.002, z=0.06), 0.3, 12)
+    again = execute(world, resting(mesh), grasp, 0.5, 11)
+    fresh = run_trial(mesh, resting(mesh), grasp, YUMI, 0.5, 11)
+    for result in (again, fresh):
+        assert result.to_json() == first.to_json()
+    assert other.to_json() != first.to_json()
+
+
+@pytest.mark.parametrize(
+    ("mesh", "grasp"),
+    [
+        (box(), from_above()),
+        (sphere(), from_above(z=0.024)),
+        (cylinder(), from_above(z=0.068, tilt=np.array([0.1, 0.0, 0.0]))),
+        (box(), from_above(x=0.015)),
+        (box(), from_above(y=0.3)),
+        (box(0.001, 0.04, 0.04), from_above()),
+    ],
+    ids=["box", "sphere", "cylinder", "collision", "miss", "thin wall"],
+)
+def test_halving_and_doubling_the_time_step_changes_no_clear_outcome(
+    mesh: TriMesh, grasp: Grasp
+) -> None:
+    results = [
+        lift(mesh, grasp, config=replace(QUICK_LIFT, timestep=dt)) for dt in (0.001, 0.002, 0.004)
+    ]
+    assert len({r.outcome for r in results}) == 1
+    assert np.ptp([r.lift_height for r in results]) < 2e-3
+
+
+def test_an_object_off_centre_between_the_jaws_is_centred_and_lifted() -> None:
+    result = lift(box(0.03, 0.03, 0.04), from_above(x=0.008))
+    assert result.success
+    assert result.T_world_obj_final[0, 3] == pytest.approx(0.008, abs=1e-3)  # the jaws are coupled
+
+
+def test_execution_error_has_the_stated_spread_and_is_none_at_zero() -> None:
+    rng = np.random.default_rng(1)
+    T = from_above().pose
+    assert execution_error(T, QUICK_LIFT, rng) == pytest.approx(T, abs=1e-15)
+    errors = np.array(
+        [transforms.inverse(T) @ execution_error(T, TrialConfig(), rng) for _ in range(2000)]
+    )
+    assert errors[:, :3, 3].std(0) == pytest.approx([0.002] * 3, rel=0.06)
+    R = errors[:, :3, :3]
+    angles = np.stack([R[:, 2, 1], R[:, 0, 2], R[:, 1, 0]], -1)
+    assert angles.std(0) == pytest.approx(np.radians([0.5] * 3), rel=0.06)
+
+
+def test_the_bodies_at_the_end_touch_where_the_jaws_hold_the_object() -> None:
+    mesh = box()
+    result = lift(mesh, from_above())
+    bodies = [
+        (b.role, b.mesh.transformed(b.T_world_body).bounds)
+        for b in trial_bodies(result, mesh, YUMI)
+    ]
+    assert [role for role, _ in bodies] == ["object", "jaw", "jaw", "palm"]
+    (_, solid), (_, right), (_, left), (_, palm) = (
+        bodies  # the hand looks down: its −x jaw is at world −x all the same
+    )
+    assert solid.mean(0) == pytest.approx([0, 0, 0.22], abs=1e-3)
+    assert [right[1, 0], left[0, 0]] == pytest.approx([-0.02, 0.02], abs=2e-4)
+    assert right[0, 2] == pytest.approx(0.225 - YUMI.tip_overhang, abs=1e-3)
+    assert palm[0, 2] == pytest.approx(0.225 - YUMI.tip_overhang + YUMI.finger_depth, abs=1e-3)
+
+
+def test_misuse_is_refused_in_words() -> None:
+    mesh = box()
+    with pytest.raises(InvalidConfig, match=r"grasp width 0\.08 m: expected 0 to 0\.05"):
+        lift(mesh, Grasp(from_above().pose, 0.08))
+    with pytest.raises(InvalidConfig, match="expected a single one"):
+        lift(mesh, Grasp(from_above().pose[None], 0.05))
+    with pytest.raises(InvalidConfig, match="closing_speed = 0"):
+        TrialConfig(closing_speed=0.0)
+    with pytest.raises(InvalidConfig, match=r"timestep 0\.1"):
+        TrialConfig(timestep=0.1)

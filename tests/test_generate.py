@@ -15,8 +15,7 @@ from antipodal.camera import CameraIntrinsics
 from antipodal.collision import approach_is_free
 from antipodal.crop import crop_grasps
 from antipodal.dataset.generate import generate, summary
-from antipodal.dataset.model import PAPER, GenerativeModel
-from antipodal.dataset.rows import MAX_POSES
+from antipodal.dataset.model import MAX_POSES, PAPER, GenerativeModel
 from antipodal.dataset.store import Dataset
 from antipodal.errors import CorruptDataset, InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
@@ -110,9 +109,8 @@ def test_labels_are_facts_and_a_threshold(dataset: Dataset) -> None:
 
 def test_a_stored_crop_is_what_the_whole_pipeline_sees(dataset: Dataset) -> None:
     """Render the whole image anew from the stored camera and the stored pose, and crop it."""
-    rows = dataset.read(
-        ["crop", "depth", "center_px", "angle", "width", "T_world_camera", "intrinsics", "object_id", "pose_id", "grasp_id"]
-    )  # fmt: skip
+    seen = ["crop", "depth", "center_px", "angle", "T_world_camera", "intrinsics"]
+    rows = dataset.read([*seen, "object_id", "pose_id", "grasp_id"])
     poses = {p["pose_id"]: p for p in dataset.table("poses").to_pylist()}
     grasps = {g["grasp_id"]: g for g in dataset.table("grasps").to_pylist()}
     for i in np.linspace(0, len(dataset) - 1, 5).astype(int):

@@ -7,19 +7,17 @@ is no; 2: misuse, in one line. Flags and help come from the signatures below.
 from __future__ import annotations
 
 import dataclasses
-import json as json_
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import tyro
 from tyro.conf import Positional
 
 from . import __version__
 from .errors import AntipodalError, InvalidConfig
+from .terminal import emit, progress_bar, stderr, stdout, table, write_json
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
@@ -41,13 +39,13 @@ def demo(output: Output = Path("out/demo"), seed: int = 0, json: bool = False) -
     from .demo import run_demo
 
     result = run_demo(output, seed)
-    best = result["plan"]["grasps"][0]
+    best, planned, trial = result["plan"]["grasps"][0], result["plan"]["plan_time"], result["trial"]
     text = (
-        f"object {result['object']}: grasp q = {best['quality']:.2f} planned in {result['plan']['plan_time'] * 1e3:.0f} ms, "
-        f"{result['trial']['outcome']} ({result['trial']['lift_height'] * 100:.0f} cm)\npicture: {output / 'demo.png'}"
+        f"object {result['object']}: grasp q = {best['quality']:.2f} planned in {planned * 1e3:.0f} ms, "
+        f"{trial['outcome']} ({trial['lift_height'] * 100:.0f} cm)\npicture: {output / 'demo.png'}"
     )
-    _emit(result, text, json)
-    return 0 if result["trial"]["success"] else 1
+    emit(result, text, json)
+    return 0 if trial["success"] else 1
 
 
 def plan(
@@ -87,12 +85,12 @@ def plan(
     inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit)
     result = plan_image(inputs, seed, repeat)
     if output is not None:
-        _write_json(result.json, output)
+        write_json(result.json, output)
     if plot is not None:
         from .draw import save_plan
 
         save_plan(plot, inputs.image, result.plan, inputs.gripper, inputs.mask)
-    _emit(result.json, result.text, json)
+    emit(result.json, result.text, json)
     return 0 if len(result.plan.grasps) else 1
 
 
@@ -132,7 +130,7 @@ def doctor(
     findings = {
         n: [{"severity": f.severity, "message": f.message} for f in fs] for n, fs in reports.items()
     }
-    _emit({"findings": findings}, "\n".join(lines), json)
+    emit({"findings": findings}, "\n".join(lines), json)
     return int(any(f.severity == "error" for found in reports.values() for f in found))
 
 
@@ -150,9 +148,9 @@ def objects_make(
     """
     from .objects import make_object_set
 
-    with _progress("objects") as progress:
+    with progress_bar("objects") as progress:
         made = make_object_set(output, n, seed, progress=progress)
-    _emit({}, f"{len(made.objects)} objects in {output}", False)
+    emit({}, f"{len(made)} objects in {output}", False)
     return 0
 
 
@@ -166,29 +164,23 @@ def objects_import(
     Args:
         source: folder with STL, OBJ, PLY, OFF or GLB files.
         output: folder for the object set.
-        mesh_unit: metres per unit of the files; guessed from their size, and shown, if not given.
+        mesh_unit: metres per unit of the files, e.g. 0.001; without it they are in metres.
         json: print the result as JSON.
     """
     from .objects import import_meshes
 
-    with _progress("meshes") as progress:
-        report = import_meshes(source, output, unit=mesh_unit, progress=progress)
-    lines = [f"refused {name}: {reason}" for name, reason in report.refused.items()]
-    lines += [f"{name}: {'; '.join(what)}" for name, what in report.notes.items() if what]
-    lines.append(
-        f"{len(report.object_set.objects)} objects in {output}, {len(report.refused)} refused"
-    )
-    values = {
-        "n_objects": len(report.object_set.objects),
-        "refused": report.refused,
-        "notes": report.notes,
-    }
-    _emit(values, "\n".join(lines), json)
-    return 0 if report.object_set.objects else 1
+    with progress_bar("meshes") as progress:
+        made = import_meshes(source, output, unit=mesh_unit, progress=progress)
+    lines = [f"refused {name}: {reason}" for name, reason in made.refused.items()]
+    lines += [f"{r.name}: {'; '.join(r.repairs)}" for r in made.records if r.repairs]
+    lines.append(f"{len(made)} objects in {output}, {len(made.refused)} refused")
+    values = {"objects": made.names, "refused": made.refused}
+    emit(values, "\n".join(lines), json)
+    return 0
 
 
 def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = False) -> int:
-    """List an object set: size, volume, stable poses, and whether the gripper's jaws can span it.
+    """List an object set: size, volume, stable poses, and antipodal grasps that fit the gripper (of 100 sought).
 
     Example: antipodal objects info objects
 
@@ -200,13 +192,14 @@ def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = F
     from .gripper import load_gripper
     from .objects import describe, load_object_set
 
-    rows = [describe(mesh, load_gripper(gripper)) for mesh in load_object_set(source).meshes()]
+    hand = load_gripper(gripper)
+    rows = [describe(mesh, hand) for mesh in load_object_set(source)]
     lines = [
-        f"{r['name']:<28} {'×'.join(f'{1e3 * x:.0f}' for x in r['extents']):>15} mm  {1e6 * r['volume']:7.1f} cm³  "
-        f"{r['n_stable_poses']:2d} poses  {'fits' if r['fits_gripper'] else 'TOO WIDE for ' + gripper}"
+        f"{r['name']:<28} {'×'.join(f'{1e3 * x:.0f}' for x in r['extents']):>15} mm "
+        f"{1e6 * r['volume']:8.1f} cm³ {r['n_stable_poses']:3d} poses {r['n_grasps']:3d} grasps"
         for r in rows
     ]
-    _emit({"objects": rows}, "\n".join([*lines, f"{len(rows)} objects"]), json)
+    emit({"objects": rows}, "\n".join([*lines, f"{len(rows)} objects"]), json)
     return 0
 
 
@@ -238,7 +231,7 @@ def generate(
     """
     from .dataset.run import run_generate
 
-    with _progress("objects") as progress:
+    with progress_bar("objects") as progress:
         summary = run_generate(
             objects, output, preset, n_datapoints, gripper, camera, workers, seed, progress
         )
@@ -246,7 +239,7 @@ def generate(
         f"{summary['n_datapoints']} datapoints in {output}: {summary['positive_share']:.1%} positive, "
         f"{summary['collision_free_share']:.1%} collision-free, {summary['datapoints_per_second']:.0f}/s"
     )
-    _emit(summary, text, json)
+    emit(summary, text, json)
     return 0 if summary["n_datapoints"] else 1
 
 
@@ -269,7 +262,7 @@ def dataset_info(dataset: Positional[Path], plots: Path | None = None, json: boo
         from .draw_dataset import save_dataset_plots
 
         facts["plots"] = [str(p) for p in save_dataset_plots(opened, plots)]
-    _emit(facts, "\n".join(f"{key:<22} {value}" for key, value in facts.items()), json)
+    emit(facts, table(facts), json)
     return 0
 
 
@@ -288,13 +281,87 @@ def dataset_check(dataset: Positional[Path]) -> int:
         opened = Dataset.open(dataset)
         opened.check()
     except CorruptDataset as error:
-        _emit({}, f"corrupt: {error}", False)
+        emit({}, f"corrupt: {error}", False)
         return 1
-    _emit(
+    emit(
         {},
         f"{dataset}: {len(opened)} datapoints, {len(opened.manifest['shards'])} shards, all hashes match",
         False,
     )
+    return 0
+
+
+def train(
+    dataset: Positional[Path],
+    output: Output,
+    model: Literal["paper", "two_pools", "compact"] = "compact",
+    split: Literal["image_wise", "pose_wise", "object_wise"] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    json: bool = False,
+) -> int:
+    """Train a Grasp Quality CNN. The same command resumes an interrupted run.
+
+    Example: antipodal train data/pilot -o runs/compact --model compact
+
+    Args:
+        dataset: folder of the data set.
+        output: folder for checkpoints, logs and the result.
+        model: paper is GQ-CNN 2.0 (18,025,826 parameters), two_pools its smaller variant, compact our own.
+        split: what validation keeps apart; the preset's if not given.
+        epochs: passes over the training split; the preset's if not given.
+        seed: of split, weights, batches and noise.
+        json: print the result as JSON.
+    """
+    from .nn.config import PRESETS
+    from .nn.train import train as run_training
+
+    chosen = {"split": split, "n_epochs": epochs, "seed": seed}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    result = run_training(
+        dataset, output, dataclasses.replace(PRESETS[model], **changes), progress=True
+    )
+    emit(result, table(result), json)
+    return 0
+
+
+def evaluate(
+    model: Positional[Path],
+    dataset: Positional[Path],
+    plots: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Score a run or an ONNX file on a data set: accuracy, AP, ROC, calibration, with intervals over objects.
+
+    Example: antipodal evaluate runs/compact data/pilot --plots out/evaluation
+
+    Args:
+        model: run folder, ONNX file, or builtin.
+        dataset: folder of the data set; a run is scored on its own validation split.
+        plots: folder for the pictures and evaluation.json.
+        json: print the result as JSON.
+    """
+    from .nn.evaluate import evaluate as score
+
+    result = score(model, dataset, plots)
+    emit(result, table(result), json)
+    return 0
+
+
+def export(run: Positional[Path], output: Output, json: bool = False) -> int:
+    """Write a run's network as ONNX, after checking that OpenVINO gives the same answers.
+
+    Example: antipodal export runs/compact -o model.onnx
+
+    Args:
+        run: run folder.
+        output: the .onnx file.
+        json: print the result as JSON.
+    """
+    from .nn.export import export_run
+
+    result = export_run(run, output)
+    emit(result, table(result), json)
     return 0
 
 
@@ -304,6 +371,9 @@ GROUPS: dict[str, Verb | dict[str, Verb]] = {
     "doctor": doctor,
     "objects": {"make": objects_make, "import": objects_import, "info": objects_info},
     "generate": generate,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
     "dataset": {"info": dataset_info, "check": dataset_check},
 }
 """Every verb; a dictionary holds the verbs of one group."""
@@ -328,18 +398,18 @@ def run(arguments: list[str]) -> int:
 
 def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     try:
-        return tyro.cli(verb, prog=prog, args=arguments)
+        return tyro.cli(verb, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
     except (AntipodalError, ImportError) as error:
-        _stderr(f"{prog}: {error}")
+        stderr(f"{prog}: {error}")
     except KeyboardInterrupt:
-        _stderr(f"{prog}: interrupted")
+        stderr(f"{prog}: interrupted")
         return 130
     return 2
 
 
 def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:
     if arguments and arguments[0] == "--version":
-        _stdout(f"antipodal {__version__}")
+        stdout(f"antipodal {__version__}")
         return 0
     asked = bool(arguments) and arguments[0] in ("-h", "--help")
     lines = [f"usage: {prog} VERB …", ""]
@@ -348,65 +418,11 @@ def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:
         lines.append(f"  {name:<9} {said}")
     lines += ["", f"{prog} VERB --help says more, with an example."]
     if asked:
-        _stdout("\n".join(lines))
+        stdout("\n".join(lines))
         return 0
     if arguments:
         lines.insert(
             0, f"{prog}: unknown verb '{arguments[0]}': expected one of {', '.join(verbs)}"
         )
-    _stderr("\n".join(lines))
+    stderr("\n".join(lines))
     return 2
-
-
-def _emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
-    _stdout(json_.dumps(values, default=_plain) if as_json else text)
-
-
-def _write_json(values: Mapping[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json_.dumps(values, indent=1, default=_plain) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return str(value)
-
-
-@contextmanager
-def _progress(what: str):
-    """Yield a callback (done, total, datapoints) that draws a bar with rate and time left on stderr."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[n]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, n="")
-
-        def callback(done: int, total: int, datapoints: int | None = None) -> None:
-            said = "" if datapoints is None else f"{datapoints} datapoints"
-            bar.update(task, completed=done, total=total, n=said)
-
-        yield callback
-
-
-def _stdout(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _stderr(text: str) -> None:
-    sys.stderr.write(text + "\n")

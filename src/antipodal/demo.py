@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from . import transforms
 from .camera import CameraIntrinsics
@@ -16,7 +16,7 @@ from .draw import save_demo
 from .gripper import GripperModel, load_gripper
 from .mesh import TriMesh
 from .objects import make_object
-from .policy.assemble import make_policy
+from .policy import make_policy
 from .quality import load_quality
 from .render.depth import render_depth
 from .render.noise import observe
@@ -29,7 +29,7 @@ FAMILY = "mug"
 """The built-in object's family."""
 CAMERA = CameraDistribution(width=640, height=480, recenter=False)
 """The paper's camera poses with a VGA image."""
-ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.35, 0.36, 0.38)}
+ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 
 
 def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
@@ -82,22 +82,15 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
 def picture(
     trial: TrialResult, mesh: TriMesh, gripper: GripperModel, size: tuple[int, int] = (640, 640)
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Shade the last frame of a lift: object and hand above the table, seen from the side of the closing axis."""
+    """Shade the last frame of a lift: object and hand above the table, seen across the closing axis."""
     bodies = [Body(m, T, ROLE_COLORS[role]) for m, T, role in trial_bodies(trial, mesh, gripper)]
-    center = np.mean(
-        [T[:3, 3] for _, T, _ in [(b.mesh, b.T_world_body, 0) for b in bodies]], axis=0
-    )
-    T_world_camera = view_of(trial, center)
     width, height = size
-    return shade(
-        bodies,
-        T_world_camera,
-        CameraIntrinsics(700, 700, (width - 1) / 2, (height - 1) / 2, width, height),
-    )
+    intrinsics = CameraIntrinsics(700, 700, (width - 1) / 2, (height - 1) / 2, width, height)
+    return shade(bodies, view_of(trial), intrinsics)
 
 
-def view_of(trial: TrialResult, target: Float[np.ndarray, "3"]) -> transforms.Transform:
-    """Camera that sees both jaws: it looks across the closing axis, a little from above."""
-    x = trial.grasp_world.closing_axis
-    azimuth = float(np.arctan2(x[1], x[0]) + np.deg2rad(70))
-    return look_from(azimuth, np.deg2rad(18), 0.55, target)
+def view_of(trial: TrialResult) -> transforms.Transform:
+    """Camera that sees both jaws and what is between them, a little from above."""
+    T_world_grasp = trial.T_world_grasp_final
+    azimuth = float(np.arctan2(T_world_grasp[1, 0], T_world_grasp[0, 0]) + np.deg2rad(75))
+    return look_from(azimuth, np.deg2rad(12), 0.42, T_world_grasp[:3, 3] + [0.0, 0.0, 0.01])

@@ -68,13 +68,17 @@ def fingertips_px(
 def zoom(
     axes: Axes, image: DepthImage, center_px: Float[np.ndarray, "2"], size_m: float = 0.3
 ) -> None:
-    """Show a square of ``size_m`` around a pixel, at the median depth."""
+    """Show a square of ``size_m`` around a pixel, at the median depth, and spread its greys."""
     half = size_m / 2 * image.intrinsics.fx / float(np.median(image.depth[image.valid]))
     half = min(half, image.intrinsics.width / 2, image.intrinsics.height / 2)
     u = float(np.clip(center_px[0], half, image.intrinsics.width - half))
     v = float(np.clip(center_px[1], half, image.intrinsics.height - half))
     axes.set_xlim(u - half - 0.5, u + half - 0.5)
     axes.set_ylim(v + half - 0.5, v - half - 0.5)
+    rows, columns = slice(int(v - half), int(v + half)), slice(int(u - half), int(u + half))
+    shown = image.depth[rows, columns]
+    near, far = np.percentile(shown[shown > 0], [0.5, 98.0])
+    axes.images[0].set_clim(near - 0.005, far + 0.005)
 
 
 def save_plan(

@@ -46,7 +46,7 @@ def _draw_crops(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) 
     }
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(13, 7), layout="constrained")
-    grids = np.atleast_1d(figure.subfigures(1, 3))
+    grids = figure.subfigures(1, 3)
     for grid, (name, chosen) in zip(grids, classes.items(), strict=True):
         rows = np.flatnonzero(chosen)
         grid.suptitle(f"{name}: {len(rows)} ({len(rows) / max(len(chosen), 1):.1%})", fontsize=11)
@@ -69,6 +69,7 @@ def _draw_distributions(facts: dict[str, np.ndarray], positive: np.ndarray, path
     )  # optical axis against −z
     per_object = np.bincount(facts["object_id"], minlength=1)
     share = np.bincount(facts["object_id"], positive, minlength=1) / np.maximum(per_object, 1)
+    some = facts["crop"][:: max(1, len(positive) // 2000)].astype(np.float32)
     panels = [
         ("robust ε (free grasps)", facts["robust_epsilon"][facts["collision_free"]], 60),
         ("grasp depth [m]", facts["depth"], 60),
@@ -77,8 +78,8 @@ def _draw_distributions(facts: dict[str, np.ndarray], positive: np.ndarray, path
         ("focal length [px]", facts["intrinsics"][:, 0], 40),
         ("datapoints per object", per_object, 40),
         ("positive share per object", share[per_object > 0], 40),
-        ("crop minus grasp depth [m]", np.clip(facts["crop"][:: max(1, len(positive) // 2000)].astype(np.float32).ravel(), -0.1, 0.1), 60),
-    ]  # fmt: skip
+        ("crop minus grasp depth [m]", np.clip(some.ravel(), -0.1, 0.1), 60),
+    ]
     figure = Figure(figsize=(13, 6), layout="constrained")
     for axes, (name, values, bins) in zip(figure.subplots(2, 4).flat, panels, strict=True):
         values = values[np.isfinite(values)]

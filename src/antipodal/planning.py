@@ -14,7 +14,7 @@ from .camera import DepthImage
 from .camera_files import load_depth, load_mask
 from .errors import InvalidConfig
 from .gripper import GripperModel, load_gripper
-from .policy.assemble import make_policy
+from .policy import make_policy
 from .policy.base import Plan, Policy
 from .quality import load_quality
 
@@ -62,12 +62,12 @@ def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
     """Plan ``repeat`` times with the same seed; the time is the median."""
     if repeat < 1:
         raise InvalidConfig(f"repeat = {repeat}: expected at least 1")
-    times = []
+    times, plans = [], []
     for _ in range(repeat):
         start = time.perf_counter()
-        plan = inputs.policy(inputs.image, inputs.mask, np.random.default_rng(seed))
+        plans.append(inputs.policy(inputs.image, inputs.mask, np.random.default_rng(seed)))
         times.append(time.perf_counter() - start)
-    plan_time = float(np.median(times))
+    plan, plan_time = plans[-1], float(np.median(times))
     values = {**plan.to_json(inputs.image.intrinsics), "plan_time": plan_time}
     return PlanResult(plan, values, describe(plan, plan_time))
 
@@ -80,5 +80,6 @@ def describe(plan: Plan, plan_time: float) -> str:
     g = plan.best
     return (
         f"grasp at pixel ({g.center_px[0]:.1f}, {g.center_px[1]:.1f}), angle {np.degrees(g.angle):.1f}°, "
-        f"depth {g.depth:.4f} m, opening {g.width:.3f} m, q = {plan.quality[0]:.3f}, in {plan_time * 1e3:.0f} ms\n{counts}"
+        f"depth {g.depth:.4f} m, opening {g.width:.3f} m, q = {plan.quality[0]:.3f}, "
+        f"in {plan_time * 1e3:.0f} ms\n{counts}"
     )

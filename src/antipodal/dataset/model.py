@@ -15,6 +15,9 @@ from ..robust import Perturbation
 from ..sampling import SamplingConfig
 from ..stable_pose import MIN_PROBABILITY
 
+MAX_POSES = 64
+"""Stable poses of one object that a data set can number: pose_id = object_id · MAX_POSES + pose."""
+
 
 @dataclass(frozen=True)
 class GenerativeModel:
@@ -30,6 +33,8 @@ class GenerativeModel:
     """Smallest side of the bounding box after scaling, m; None keeps real sizes (reference §2.5)."""
     min_pose_probability: float = MIN_PROBABILITY
     """Stable poses less probable than this are left out."""
+    max_poses: int = MAX_POSES
+    """Stable poses per object; of more, this many are drawn by their probability."""
     max_approach_table_angle: float = MAX_APPROACH_TABLE_ANGLE
     """Grasps whose closing axis is tilted more against the table are left out, rad (reference §3.4)."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -40,15 +45,18 @@ class GenerativeModel:
     crop: CropConfig = field(default_factory=CropConfig)
 
     def __post_init__(self) -> None:
-        for name, low in (("n_grasps", 1), ("n_jittered", 0), ("images_per_pose", 1)):
-            if not low <= getattr(self, name) <= 1000:
-                raise InvalidConfig(f"{name} = {getattr(self, name)}: expected {low} to 1000")
+        limits = {"n_grasps": (1, 1000), "n_jittered": (0, 1000), "images_per_pose": (1, 1000)}
+        for name, (low, high) in (limits | {"max_poses": (1, MAX_POSES)}).items():
+            if not low <= getattr(self, name) <= high:
+                raise InvalidConfig(f"{name} = {getattr(self, name)}: expected {low} to {high}")
 
 
 PAPER = GenerativeModel()
 RELEASE2017 = GenerativeModel(
     sampling=SamplingConfig(friction=0.75),
-    perturbation=Perturbation(friction_outside="clip", n_object_poses=10),
+    perturbation=Perturbation(
+        friction_outside="clip", friction_bounds=(0.0, 10.0), n_object_poses=10
+    ),
     camera=RELEASE2017_CAMERA,
 )
 BUILTIN = GenerativeModel(
@@ -56,6 +64,7 @@ BUILTIN = GenerativeModel(
     n_jittered=60,
     images_per_pose=5,
     rescale_to=None,
+    max_poses=8,
     collision=CollisionConfig(rule="zero", table_offset=0.0),
     camera=CameraDistribution(
         radius=(0.45, 0.95), polar=(0.0, float(np.deg2rad(25.0))), focal_px=(500.0, 560.0)

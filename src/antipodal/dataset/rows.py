@@ -16,6 +16,7 @@ from ..camera import CameraIntrinsics
 from ..collision import approach_is_free
 from ..contact import ContactModel, find_contacts
 from ..crop import crop_grasps
+from ..errors import InvalidMesh
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh, rescale
@@ -25,15 +26,16 @@ from ..render.scene import Scene, recentered, sample_cameras, sample_poses, tabl
 from ..robust import robust_epsilon
 from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
-from .model import GenerativeModel
+from .model import MAX_POSES, GenerativeModel
 from .schema import GRASPS, POSES, shard_schema
 
-MAX_POSES = 64
-"""Ids: pose_id = object_id · MAX_POSES + pose. The least probable of more poses are left out."""
 MAX_IMAGES = 1000
 """Ids: image_id = pose_id · MAX_IMAGES + image."""
 MAX_GRASPS = 1 << 16
 """Ids: grasp_id = object_id · MAX_GRASPS + grasp. With 32-bit ids this leaves room for 32,768 objects."""
+
+JITTER_SHARES = (0.5, 0.25, 0.25)
+"""Near misses, at most: free and antipodal, free but not antipodal, in collision."""
 
 
 class ObjectRows(NamedTuple):
@@ -95,10 +97,15 @@ def object_rows(
         seed: of the data set.
         budget: about how many datapoints; None takes every aligned grasp in ``images_per_pose`` images.
     """
+    if mesh.volume <= 0:
+        raise InvalidMesh(
+            f"{mesh.name}: volume {mesh.volume:g} m³, its faces point inward: "
+            "use 'antipodal objects import', which repairs meshes"
+        )
     rng = np.random.default_rng([seed, object_id])
     if model.rescale_to is not None:
         mesh = rescale(mesh, model.rescale_to)
-    poses = stable_poses(mesh, model.min_pose_probability)[:MAX_POSES]
+    poses = choose_poses(stable_poses(mesh, model.min_pose_probability), model.max_poses, rng)
     sampled = sample_antipodal(mesh, gripper, model.n_grasps, rng, model.sampling)
     labelled = label_grasps(mesh, sampled, gripper, model, rng, object_id, 0)
     tables, posed = [labelled.table], []
@@ -107,7 +114,7 @@ def object_rows(
         pose_id = object_id * MAX_POSES + index
         candidates = labelled
         if model.n_jittered and len(flat := flat_grasps(sampled, pose, model)):
-            near = jitter(flat, pose, gripper, model.n_jittered, rng)
+            near = near_misses(mesh, flat, pose, gripper, model, rng)
             extra = label_grasps(mesh, near, gripper, model, rng, object_id, n_ids, pose_id)
             n_ids += len(near)
             tables.append(extra.table)
@@ -132,6 +139,15 @@ def object_rows(
         for batch in image_rows(mesh, object_id, p, n_images, share, model, rng, schema)
     ]
     return ObjectRows(pa.concat_tables(batches), grasps_table, poses_table)
+
+
+def choose_poses(poses: list[StablePose], n: int, rng: np.random.Generator) -> list[StablePose]:
+    """Draw n poses by their probability, without replacement; all of them if there are no more."""
+    if len(poses) <= n:
+        return poses
+    p = np.array([pose.probability for pose in poses])
+    chosen = rng.choice(len(poses), n, replace=False, p=p / p.sum())
+    return [poses[i] for i in np.sort(chosen)]
 
 
 def label_grasps(
@@ -198,21 +214,36 @@ def flat_grasps(grasps_obj: Grasp, pose: StablePose, model: GenerativeModel) -> 
     return aligned.grasps_obj[aligned.tilt < model.max_approach_table_angle]
 
 
-def jitter(
-    grasps_obj: Grasp, pose: StablePose, gripper: GripperModel, n: int, rng: np.random.Generator
+def near_misses(
+    mesh: TriMesh,
+    flat_obj: Grasp,
+    pose: StablePose,
+    gripper: GripperModel,
+    model: GenerativeModel,
+    rng: np.random.Generator,
 ) -> Grasp:
-    """Near misses of n grasps (drawn with replacement): moved by σ = 8 mm and turned by σ = 0.35 rad about world z.
+    """Grasps such as a planner proposes around good ones: moved, turned about world z, higher or lower.
 
-    Fingertips that would reach below the table are raised to it. A planner proposes such grasps; the paper's data
-    hold centred antipodal ones alone.
+    Fingertips that would reach below the table are raised to it. Six times as many are proposed as wanted, most of them
+    plain failures; ``JITTER_SHARES`` says how many of each kind are taken where there are as many.
     """
-    picked = grasps_obj.in_frame(pose.T_world_obj)[rng.integers(len(grasps_obj), size=n)]
-    offset = rng.normal(0, 0.008, (n, 3))
+    n = model.n_jittered
+    picked = flat_obj.in_frame(pose.T_world_obj)[rng.integers(len(flat_obj), size=6 * n)]
+    offset = np.column_stack([rng.normal(0, 0.006, (6 * n, 2)), rng.uniform(-0.008, 0.03, 6 * n)])
     offset[:, 2] = np.maximum(offset[:, 2], gripper.tip_overhang - picked.center[:, 2])
-    move = transforms.translation(offset)
     center = transforms.translation(picked.center)
-    turn = center @ transforms.rot_z(rng.normal(0, 0.35, n)) @ transforms.inverse(center)
-    return picked.in_frame(transforms.inverse(pose.T_world_obj) @ move @ turn)
+    turn = center @ transforms.rot_z(rng.normal(0, 0.25, 6 * n)) @ transforms.inverse(center)
+    moved = picked.in_frame(transforms.translation(offset) @ turn)
+    near = moved.in_frame(transforms.inverse(pose.T_world_obj))
+    free = approach_is_free(mesh, pose.T_world_obj, moved, gripper, model.collision)
+    found = find_contacts(mesh, near)
+    held = found.found & force_closure(found.contacts)
+    kinds = (free & held, free & ~held, ~free)
+    taken = [
+        np.flatnonzero(kind)[: round(share * n)]
+        for kind, share in zip(kinds, JITTER_SHARES, strict=True)
+    ]
+    return near[np.sort(np.concatenate(taken))]
 
 
 def image_rows(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..camera import CameraIntrinsics
 from ..camera_files import load_camera
-from ..errors import UnknownAsset
+from ..errors import InvalidConfig, UnknownAsset
 from ..gripper import load_gripper
 from ..objects import load_object_set
 from ..render.scene import CameraDistribution
@@ -34,13 +34,14 @@ def run_generate(
 
     Raises:
         UnknownAsset: preset, gripper, camera or objects that do not exist.
+        InvalidConfig: no object gave a single datapoint, e.g. because none fits between the jaws.
     """
     if preset not in PRESETS:
         raise UnknownAsset(f"unknown preset '{preset}': expected one of {', '.join(PRESETS)}")
     model = PRESETS[preset]
     if camera is not None:
         model = with_camera(model, load_camera(camera).intrinsics)
-    meshes = load_object_set(objects).meshes()
+    meshes = list(load_object_set(objects))
     start = time.perf_counter()
     made: list[int] = []
 
@@ -51,8 +52,15 @@ def run_generate(
     dataset = generate(
         meshes, load_gripper(gripper), output, model, seed, n_datapoints, workers, count
     )
+    facts = summary(dataset)
+    if facts["n_datapoints"] == 0:
+        reasons = sorted({r["reason"] for r in facts["refused"]})
+        raise InvalidConfig(
+            f"none of {len(meshes)} objects gave a datapoint ({'; '.join(reasons)}): use smaller objects, a wider "
+            f"gripper than {gripper}, or --preset paper, which rescales objects"
+        )
     rate = (made[-1] - made[0]) / (time.perf_counter() - start) if made else 0.0
-    return {**summary(dataset), "datapoints_per_second": rate}
+    return {**facts, "datapoints_per_second": rate}
 
 
 def with_camera(model: GenerativeModel, intrinsics: CameraIntrinsics) -> GenerativeModel:

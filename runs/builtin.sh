@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Makes src/antipodal/assets/models/builtin.onnx from nothing: procedural objects only, no download.
+# Usage: runs/builtin.sh [OUT]   (about an hour on two cores; resumable)
+set -euo pipefail
+out=${1:-out/builtin}
+[ -d "$out/objects" ] || antipodal objects make -n 480 --seed 1 -o "$out/objects"
+antipodal generate "$out/objects" -o "$out/data" --preset builtin --n-datapoints 400000 --workers 2 --seed 1
+antipodal train "$out/data" -o "$out/run" --model compact --split object_wise
+antipodal evaluate "$out/run" "$out/data" --plots "$out/evaluation"
+antipodal export "$out/run" -o "$out/builtin.onnx"

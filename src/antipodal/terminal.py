@@ -1,0 +1,77 @@
+"""What a person and a machine see: one result on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
+    """Print one result: JSON for machines, words for people."""
+    stdout(json.dumps(values, default=_plain) if as_json else text)
+
+
+def table(values: Mapping[str, Any]) -> str:
+    """One line per entry; numbers short."""
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items()}
+    return "\n".join(f"{key:<24} {value}" for key, value in shown.items())
+
+
+def write_json(values: Mapping[str, Any], path: Path) -> None:
+    """Write a result as a JSON file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=1, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """Yield a callback (done, total, datapoints) that draws a bar with rate and time left on stderr."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[n]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, n="")
+
+        def callback(done: int, total: int, datapoints: int | None = None) -> None:
+            said = "" if datapoints is None else f"{datapoints} datapoints"
+            bar.update(task, completed=done, total=total, n=said)
+
+        yield callback
+
+
+def stdout(text: str) -> None:
+    """Print to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def stderr(text: str) -> None:
+    """Print to stderr."""
+    sys.stderr.write(text + "\n")

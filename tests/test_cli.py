@@ -1,0 +1,222 @@
+"""The command line on good and bad input: exit codes, one-line errors, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from antipodal.camera_files import camera_names, load_camera
+from antipodal.cli import GROUPS, run
+from antipodal.mesh import save_mesh
+from antipodal.render.depth import render
+from antipodal.render.scene import CameraDistribution, sample_scene
+from antipodal.stable_pose import stable_poses
+from conftest import box
+
+CAMERA = "primesense"
+VERBS = [
+    [name, *([sub] if sub else [])]
+    for name, verb in GROUPS.items()
+    for sub in (verb if isinstance(verb, dict) else [""])
+]
+
+
+@pytest.fixture(scope="module")
+def scene_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered box on a table: depth.npy, mask.png, camera.json."""
+    folder = tmp_path_factory.mktemp("scene")
+    mesh = box(0.03, 0.05, 0.04)
+    rng = np.random.default_rng(5)
+    distribution = CameraDistribution(width=640, height=480, recenter=False)
+    scene = sample_scene(mesh, stable_poses(mesh)[0], rng, distribution)
+    image, mask = render(scene)
+    np.save(folder / "depth.npy", image.depth)
+    cv2.imwrite(str(folder / "mask.png"), mask.astype(np.uint8) * 255)
+    camera = {
+        "intrinsics": image.intrinsics.to_json(),
+        "T_world_camera": scene.T_world_camera.tolist(),
+    }
+    (folder / "camera.json").write_text(json.dumps(camera))
+    return folder
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; return its one line."""
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = captured.err.strip()
+    assert "\n" not in line
+    assert "Traceback" not in line
+    return line
+
+
+def depth_file(folder: Path, depth: np.ndarray) -> str:
+    """Write a depth array; return its path."""
+    np.save(folder / "bad.npy", depth)
+    return str(folder / "bad.npy")
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_explains_itself_with_an_example(verb, capsys) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run([*verb, "--help"])
+    assert exit_.value.code == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Example: antipodal " + " ".join(verb) in shown
+
+
+def test_an_unknown_verb_lists_the_known_ones(capsys) -> None:
+    assert run(["grab"]) == 2
+    assert "expected one of demo, plan" in capsys.readouterr().err
+
+
+def test_help_lists_every_verb(capsys) -> None:
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("depth", "said"),
+    [
+        (np.full((480, 640), 730.0), "metres below 20; if these are millimetres"),
+        (np.full((480, 640), np.nan), "NaN"),
+        (np.zeros((480, 640)), "0 everywhere"),
+        (np.full((100, 100), 0.7), "the camera says 640×480"),
+        (np.full((480, 640, 3), 0.7), "one channel"),
+        (np.full((480, 640), 730, np.uint16), "--depth-unit 0.001"),
+        (-np.ones((480, 640)), "negative"),
+        (np.array("text"), "one channel"),
+    ],
+    ids=["millimetres", "nan", "zero", "shape", "colour", "unit", "negative", "text"],
+)
+def test_a_bad_depth_image_is_refused_in_one_line(depth, said, tmp_path, capsys) -> None:
+    assert said in fails(["plan", depth_file(tmp_path, depth), "--camera", CAMERA], capsys)
+
+
+def test_a_partly_nan_image_says_how_to_mend_it(tmp_path, capsys) -> None:
+    depth = np.full((480, 640), 0.7)
+    depth[:5, :5] = np.nan
+    line = fails(["plan", depth_file(tmp_path, depth), "--camera", CAMERA], capsys)
+    assert "25 NaN" in line
+    assert "nan_to_num" in line
+
+
+def test_an_empty_mask_is_refused(scene_files, tmp_path, capsys) -> None:
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((480, 640), np.uint8))
+    arguments = [
+        str(scene_files / "depth.npy"),
+        "--camera",
+        CAMERA,
+        "--mask",
+        str(tmp_path / "empty.png"),
+    ]
+    assert "empty" in fails(["plan", *arguments], capsys)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--camera", "kinekt", "primesense"),
+        ("--gripper", "claw", "franka_hand"),
+        ("--model", "gpt", "builtin"),
+        ("--mask", "nowhere.png", "nowhere.png"),
+    ],
+)
+def test_an_unknown_name_lists_what_there_is(flag, value, said, scene_files, capsys) -> None:
+    camera = [] if flag == "--camera" else ["--camera", CAMERA]
+    assert said in fails(["plan", str(scene_files / "depth.npy"), *camera, flag, value], capsys)
+
+
+def test_a_missing_file_is_named(capsys) -> None:
+    assert "no file nowhere.npy" in fails(["plan", "nowhere.npy", "--camera", CAMERA], capsys)
+
+
+def test_an_unknown_preset_lists_the_known_ones(tmp_path, capsys) -> None:
+    line = fails(
+        ["generate", str(tmp_path), "-o", str(tmp_path / "o"), "--preset", "paperr"], capsys
+    )
+    assert "builtin, paper, release2017" in line
+
+
+def test_a_gripper_narrower_than_every_object_says_so(tmp_path, capsys) -> None:
+    (tmp_path / "in").mkdir()
+    save_mesh(box(0.2, 0.2, 0.2), tmp_path / "in" / "crate.ply")
+    arguments = ["generate", str(tmp_path / "in"), "-o", str(tmp_path / "o"), "--preset", "builtin"]
+    assert run(arguments) == 2
+    assert "no antipodal grasp fits the gripper" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_mesh_in_millimetres_is_refused_with_the_flag_that_helps(tmp_path, capsys) -> None:
+    save_mesh(box(40.0, 40.0, 40.0), tmp_path / "mm.stl")
+    assert run(["doctor", str(tmp_path / "mm.stl")]) == 1
+    assert "--mesh-unit 0.001" in capsys.readouterr().out
+
+
+def test_a_mesh_without_faces_is_refused(tmp_path, capsys) -> None:
+    (tmp_path / "empty.off").write_text("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n")
+    assert run(["doctor", str(tmp_path / "empty.off")]) == 1
+    assert "no faces" in capsys.readouterr().out
+
+
+def test_plan_writes_json_and_a_picture(scene_files, tmp_path, capsys) -> None:
+    arguments = [str(scene_files / "depth.npy"), "--camera", str(scene_files / "camera.json")]
+    arguments += ["--mask", str(scene_files / "mask.png"), "-o", str(tmp_path / "plan.json")]
+    assert run(["plan", *arguments, "--plot", str(tmp_path / "plan.png"), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan == json.loads((tmp_path / "plan.json").read_text())
+    best = plan["grasps"][0]
+    assert set(best) == {"center_px", "angle", "depth", "width", "quality", "T_camera_grasp"}
+    qualities = [g["quality"] for g in plan["grasps"]]
+    assert qualities == sorted(qualities, reverse=True)
+    mask = cv2.imread(str(scene_files / "mask.png"), cv2.IMREAD_UNCHANGED) > 0
+    u, v = np.round(best["center_px"]).astype(int)
+    assert mask[v, u]
+    picture = cv2.imread(str(tmp_path / "plan.png"))
+    assert picture is not None
+    assert picture.std() > 10
+
+
+def test_the_same_seed_plans_the_same_grasp(scene_files, capsys) -> None:
+    arguments = [
+        "plan",
+        str(scene_files / "depth.npy"),
+        "--camera",
+        str(scene_files / "camera.json"),
+        "--json",
+    ]
+    answers = []
+    for seed in ("1", "1", "2"):
+        assert run([*arguments, "--seed", seed]) == 0
+        answers.append(json.loads(capsys.readouterr().out)["grasps"][0])
+    assert answers[0] == answers[1]
+    assert answers[0] != answers[2]
+
+
+def test_an_empty_table_gives_no_grasp_and_a_reason(tmp_path, capsys) -> None:
+    path = depth_file(tmp_path, np.full((480, 640), 0.7, np.float32))
+    assert run(["plan", path, "--camera", CAMERA, "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["grasps"] == []
+    assert answer["reason"]
+
+
+def test_a_16_bit_image_with_its_unit_is_read(scene_files, tmp_path, capsys) -> None:
+    depth = np.load(scene_files / "depth.npy")
+    cv2.imwrite(str(tmp_path / "depth.png"), np.round(depth * 1e4).astype(np.uint16))
+    arguments = ["plan", str(tmp_path / "depth.png"), "--camera", str(scene_files / "camera.json")]
+    assert run([*arguments, "--depth-unit", "0.0001", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["grasps"]
+
+
+def test_every_camera_preset_is_accepted(tmp_path, capsys) -> None:
+    for name in camera_names():
+        shape = load_camera(name).intrinsics.shape
+        path = depth_file(tmp_path, np.full(shape, 0.7, np.float32))
+        assert run(["plan", path, "--camera", name]) == 1
+        assert "no grasp" in capsys.readouterr().out

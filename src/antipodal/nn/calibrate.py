@@ -1,0 +1,57 @@
+"""Platt scaling: make the predicted probability mean what it says [Platt99; Guo17, §4]."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+class Calibration(NamedTuple):
+    """quality = sigmoid(scale · log-odds + offset): monotone, so it never changes a ranking."""
+
+    scale: float = 1.0
+    """Positive; 1 / the temperature."""
+    offset: float = 0.0
+
+    def __call__(self, log_odds: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+        """Return probabilities, float64."""
+        x = self.scale * np.asarray(log_odds, float) + self.offset
+        return 0.5 * (1 + np.tanh(x / 2))
+
+
+def fit_calibration(
+    log_odds: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_iterations: int = 50
+) -> Calibration:
+    """Minimise the cross-entropy over scale and offset by Newton's method with halved steps.
+
+    Targets are Platt's (n₊+1)/(n₊+2) and 1/(n₋+2), so that separable data give a finite scale. One class only, or a
+    fit that would reverse the ranking, gives the identity.
+    """
+    success = np.asarray(success, bool)
+    n_positive = int(success.sum())
+    n_negative = len(success) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return Calibration()
+    target = np.where(success, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    features = np.stack([np.asarray(log_odds, float), np.ones(len(success))], -1)
+    x = np.array([1.0, 0.0])
+    loss = _loss(features @ x, target)
+    for _ in range(n_iterations):
+        p = 0.5 * (1 + np.tanh(features @ x / 2))
+        gradient = features.T @ (p - target)
+        # 1e-6 keeps the matrix invertible where every log-odds is the same
+        hessian = (features.T * (p * (1 - p))) @ features + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        while (new := _loss(features @ (x - step), target)) > loss and np.abs(step).max() > 1e-9:
+            step = step / 2
+        x, gain, loss = x - step, loss - new, new
+        if gain < 1e-10 * len(success):
+            break
+    return Calibration(float(x[0]), float(x[1])) if x[0] > 0 else Calibration()
+
+
+def _loss(x: np.ndarray, target: np.ndarray) -> float:
+    """Σ log(1 + eˣ) − target·x."""
+    return float((np.logaddexp(0, x) - target * x).sum())

@@ -1,0 +1,96 @@
+"""How to train, as one frozen value, and its presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from ..dataset.schema import SUCCESS_THRESHOLD
+from ..dataset.store import SplitName
+from ..errors import InvalidConfig
+from .augment import AUGMENTATIONS
+from .networks import ARCHITECTURES
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+"""Our names → Lightning's."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults are the paper's, where it is silent those of the released code (reference §7.4)."""
+
+    architecture: Literal["gqcnn", "gqcnn_two_pools", "compact"] = "gqcnn"
+    split: SplitName = "image_wise"
+    """What validation keeps apart: single datapoints, stable poses or whole objects."""
+    train_fraction: float = 0.8
+    """Share of the split's groups that trains, (0, 1)."""
+    seed: int = 24098
+    """Of the split, the weights, the batches' order and the noise."""
+    n_epochs: int = 5
+    batch_size: int = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """"sgd": momentum and a staircase; "adamw": decoupled decay, a linear warm-up, then a cosine to 0."""
+    learning_rate: float = 0.01
+    """Of the first step (sgd), or the highest (adamw)."""
+    momentum: float = 0.9
+    """Only sgd."""
+    weight_decay: float = 5e-4
+    """L2: the loss has + decay · Σ w²/2 over weights and biases (sgd); decoupled and without biases (adamw)."""
+    decay_rate: float = 0.95
+    """Factor on the learning rate at each stair; only sgd."""
+    decay_epochs: float = 0.66
+    """Length of a stair, epochs; only sgd."""
+    augmentation: Literal["paper", "sensor", "none"] = "paper"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of convolutions and products while training; weights, noise, normalisation and loss stay float32."""
+    success_threshold: float = SUCCESS_THRESHOLD
+    """δ: a grasp is a success if its robust ε exceeds it."""
+    calibrate: bool = True
+    """Fit Platt's scale and offset on the validation split; the export bakes them in."""
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("architecture", ARCHITECTURES),
+            ("optimizer", ("sgd", "adamw")),
+            ("augmentation", AUGMENTATIONS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise InvalidConfig(
+                    f"train {name} '{getattr(self, name)}': expected one of {', '.join(known)}"
+                )
+        for name in ("n_epochs", "batch_size"):
+            if not getattr(self, name) >= 1:
+                raise InvalidConfig(f"train {name} {getattr(self, name)}: expected at least 1")
+        if not 0 <= self.seed < 2**63:
+            raise InvalidConfig(f"train seed {self.seed}: expected 0 to 2⁶³ − 1")
+        for name in ("learning_rate", "decay_rate", "decay_epochs"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(f"train {name} {getattr(self, name)}: expected more than 0")
+        if not 0 < self.train_fraction < 1:
+            raise InvalidConfig(f"train_fraction {self.train_fraction}: expected between 0 and 1")
+        if not (0 <= self.momentum < 1 and self.weight_decay >= 0):
+            raise InvalidConfig(
+                f"train momentum {self.momentum}, weight_decay {self.weight_decay}: expected [0, 1) and ≥ 0"
+            )
+
+
+PAPER_TRAINING = TrainConfig()
+COMPACT_TRAINING = TrainConfig(
+    architecture="compact",
+    split="object_wise",
+    n_epochs=12,
+    batch_size=256,
+    optimizer="adamw",
+    learning_rate=3e-3,
+    weight_decay=0.02,
+    augmentation="sensor",
+    precision="bfloat16",
+)
+PRESETS = {
+    "paper": PAPER_TRAINING,
+    "two_pools": dataclasses.replace(PAPER_TRAINING, architecture="gqcnn_two_pools"),
+    "compact": COMPACT_TRAINING,
+}
+"""Settings by the name that the command line uses."""

@@ -1,0 +1,115 @@
+"""One optimisation step, as Lightning wants it told."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .augment import AUGMENTATIONS, augment
+from .calibrate import Calibration
+from .config import TrainConfig
+from .data import GraspBatch
+from .networks import Network
+from .scores import classification
+
+WARM_UP_FRACTION = 0.1
+"""Share of the steps over which AdamW's learning rate rises."""
+VALIDATION_SCORES = ("accuracy", "balanced_accuracy", "average_precision")
+
+
+class GraspModule(pl.LightningModule):
+    """The network with its loss, noise and optimiser."""
+
+    def __init__(self, network: Network, config: TrainConfig, n_train: int) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.n_train = n_train
+        self.n_seen = 0
+        self.hardware = ""
+        self._augmentation = AUGMENTATIONS[config.augmentation]
+        self._answers: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_start(self) -> None:
+        gpu = self.device.type == "cuda"
+        name = torch.cuda.get_device_name(self.device) if gpu else platform.machine()
+        self.hardware = f"{name}, {torch.get_num_threads()} CPU threads"
+
+    def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
+        # a function of seed and step: a resumed run draws what an uninterrupted one does
+        state = np.random.SeedSequence([self.config.seed, self.global_step]).generate_state(2)
+        seed = int(state[0]) << 31 | int(state[1]) >> 1
+        generator = torch.Generator(self.device).manual_seed(seed)
+        crop = augment(batch.crop, self._augmentation, generator)
+        # the softmax' cross-entropy over two logits, written for their difference
+        log_odds = self.network(crop, batch.depth).float()
+        loss = functional.binary_cross_entropy_with_logits(log_odds, batch.success)
+        self.n_seen += len(batch.success)
+        accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
+        n = len(batch.success)
+        self.log("training_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=n)
+        self.log("training_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
+        self.log("learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=n)  # type: ignore[union-attr]
+        return loss
+
+    def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
+        self._answers.append((self.network(batch.crop, batch.depth).float(), batch.success))
+
+    def on_validation_epoch_end(self) -> None:
+        log_odds, success = (torch.cat(x).double().cpu() for x in zip(*self._answers, strict=True))
+        self._answers.clear()
+        loss = functional.binary_cross_entropy_with_logits(log_odds, success)
+        self.log("validation_loss", loss.float(), prog_bar=True)
+        scores = classification(Calibration()(log_odds.numpy()), success.numpy() > 0.5)
+        for name in VALIDATION_SCORES:
+            value = scores[name]
+            self.log(f"validation_{name}", math.nan if value is None else value)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = make_optimizer(self.network, self.config)
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        factor = learning_rate_factor(self.config, self.n_train, n_steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD whose L2 holds for weights and biases, or AdamW whose decay spares biases and normalisations."""
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), rate, config.momentum, weight_decay=decay)
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, rate, weight_decay=decay)
+
+
+def learning_rate_factor(config: TrainConfig, n_train: int, n_steps: int) -> Callable[[int], float]:
+    """Return step → factor on the learning rate.
+
+    sgd: decay_rate^⌊step · batch / (decay_epochs · n_train)⌋ (reference §7.4); adamw: linear rise, then a cosine to 0.
+    """
+    if config.optimizer == "sgd":
+        stair = config.decay_epochs * n_train
+        return lambda step: config.decay_rate ** math.floor(step * config.batch_size / stair)
+    warm_up = max(1, round(WARM_UP_FRACTION * n_steps))
+
+    def cosine(step: int) -> float:
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 * (
+            1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, n_steps - warm_up)))
+        )
+
+    return cosine

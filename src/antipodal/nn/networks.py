@@ -1,0 +1,39 @@
+"""The networks by name, and what they share: metres in, log-odds out, normalisation in buffers."""
+
+from __future__ import annotations
+
+from ..errors import InvalidConfig
+from .compact import Compact, CompactConfig
+from .data import Normalisation
+from .gqcnn import GQCNN, GQCNNConfig
+
+Network = GQCNN | Compact
+"""(crop (N, 1, S, S) m, depth (N, 1) m) → (N) log-odds of success."""
+
+ARCHITECTURES = {
+    "gqcnn": lambda size: GQCNN(GQCNNConfig(size)),
+    "gqcnn_two_pools": lambda size: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
+    "compact": lambda size: Compact(CompactConfig(size)),
+}
+"""Name → network for crops of ``size`` px."""
+
+
+def build_network(architecture: str, crop_size: int = 32) -> Network:
+    """Return the network of that name with undefined weights.
+
+    Raises:
+        InvalidConfig: an unknown name; lists the known ones.
+    """
+    if architecture not in ARCHITECTURES:
+        raise InvalidConfig(
+            f"architecture '{architecture}': expected one of {', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[architecture](crop_size)
+
+
+def set_normalisation(network: Network, statistics: Normalisation) -> None:
+    """Write those of the statistics that the network uses into its buffers."""
+    buffers = dict(network.named_buffers())
+    for name, value in statistics._asdict().items():
+        if name in buffers:
+            buffers[name].fill_(value)

@@ -1,0 +1,76 @@
+"""A finished training run, opened: its network with the best weights, and what it says about itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..dataset.store import Dataset
+from ..errors import IncompatibleCheckpoint, UnknownAsset
+from .calibrate import Calibration
+from .networks import Network, build_network
+
+SCHEMA = 1
+"""Version of the run directory's layout."""
+DESCRIPTION = ("config", "gripper", "seed", "counts")
+"""What a run remembers of its data set's dataset.json."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What :func:`antipodal.nn.train.train` left in a folder."""
+
+    path: Path
+    network: Network
+    calibration: Calibration
+    config: dict[str, Any]
+    """The content of config.json."""
+    result: dict[str, Any]
+    """The content of result.json."""
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the network's crop, px."""
+        return int(self.config["crop"]["size"])
+
+
+def open_run(path: str | Path) -> Run:
+    """Load a finished run on the CPU.
+
+    Raises:
+        UnknownAsset: no run there, or an unfinished one.
+        IncompatibleCheckpoint: another layout, or weights that do not fit the architecture it names.
+    """
+    path = Path(path)
+    if not (path / "config.json").is_file():
+        raise UnknownAsset(f"no run in {path}: expected a folder that 'antipodal train' has made")
+    if not (path / "result.json").is_file():
+        raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
+    config = json.loads((path / "config.json").read_text())
+    result = json.loads((path / "result.json").read_text())
+    if config.get("schema") != SCHEMA:
+        raise IncompatibleCheckpoint(
+            f"{path} has run schema {config.get('schema')}: this release reads {SCHEMA}; train again"
+        )
+    network = build_network(config["train"]["architecture"], int(config["crop"]["size"]))
+    weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        found = sum(w.numel() for w in weights.values())
+        expected = sum(w.numel() for w in network.state_dict().values())
+        raise IncompatibleCheckpoint(
+            f"{path}/model.pt holds {found} numbers: {config['train']['architecture']} expects {expected}; "
+            "is it from another run?"
+        ) from error
+    network.eval()
+    return Run(path, network, Calibration(**result["calibration"]), config, result)
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """What identifies a data set's content, wherever it lies."""
+    return {name: dataset.manifest[name] for name in DESCRIPTION}

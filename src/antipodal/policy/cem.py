@@ -1,0 +1,220 @@
+"""The cross-entropy method over grasps: Algorithm 2 [Mahler17, supplement §II-B].
+
+    U ← n antipodal seeds
+    m times:  elites ← best γ of U;  fit a Gaussian mixture to them;  U ← c draws of it that satisfy the constraints
+    return the best grasp ever seen
+
+As printed the drawn set never joins U; here each round's set is the draws and the elites before them, so that the best
+never gets worse (reference 10.23). A grasp becomes the 5-vector (jaw 1, jaw 2 in pixels, depth), standardised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..camera import CameraIntrinsics, DepthImage
+from ..errors import InvalidConfig
+from ..grasp import PlanarGrasp
+from ..gripper import GripperModel
+from .base import Plan, Policy, QualityFn
+from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
+from .image_sampler import PAPER_SAMPLER, SamplerConfig, sample_grasps
+from .mixture import fit_mixture
+from .rank import ranked_plan, scores
+from .table import DEFAULT_TABLE, TableConfig
+from .view import View, look
+
+
+@dataclass(frozen=True)
+class CEMConfig:
+    """Parameters of Algorithm 2; the defaults are the paper's (reference §8.3)."""
+
+    n_seeds: int = 100
+    """Antipodal seeds, n."""
+    n_iterations: int = 3
+    """Rounds, m."""
+    n_resamples: int = 50
+    """Draws kept in each round, c."""
+    n_components: int | None = 3
+    """Gaussians in the mixture, k; None = ``component_fraction`` of the elites."""
+    component_fraction: float = 0.4
+    """Gaussians per elite where ``n_components`` is None."""
+    elite_fraction: float = 0.25
+    """Share of the set that the mixture is fitted to, γ in (0, 1]."""
+    regularisation: float = 0.01
+    """Added to the covariances' diagonal in standardised features."""
+    n_batches: int = 4
+    """Most batches of 4c draws that are tried for c that satisfy the constraints."""
+    oversampling: int = 6
+    """Candidates sampled per seed, of which the constraints leave some."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_seeds", "n_resamples", "regularisation", "n_batches", "oversampling"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(f"CEM {name} {getattr(self, name)}: expected a positive number")
+        if not self.n_iterations >= 0:
+            raise InvalidConfig(f"CEM n_iterations {self.n_iterations}: expected 0 or more")
+        if not 0 < self.elite_fraction <= 1:
+            raise InvalidConfig(f"CEM elite_fraction {self.elite_fraction}: expected in (0, 1]")
+        if self.n_components is not None and self.n_components < 1:
+            raise InvalidConfig(
+                f"CEM n_components {self.n_components}: expected at least 1, or None"
+            )
+
+
+PAPER_CEM = CEMConfig()
+"""Algorithm 2 as printed."""
+
+
+RELEASE_CEM = CEMConfig(n_seeds=250, n_components=None)
+"""As released for 2.0 (reference §8.2, HEAD)."""
+
+SEED_SAMPLER = SamplerConfig(friction=(0.8,), height_step=None)
+"""Algorithm 1 without its friction schedule, with one random depth per pair (reference §8.3)."""
+
+
+def cem_policy(
+    quality: QualityFn,
+    gripper: GripperModel,
+    config: CEMConfig = PAPER_CEM,
+    sampler: SamplerConfig = SEED_SAMPLER,
+    constraints: ConstraintConfig = DEFAULT_CONSTRAINTS,
+    table: TableConfig = DEFAULT_TABLE,
+) -> Policy:
+    """Build the cross-entropy policy; its plan holds every grasp that was scored, best first."""
+
+    def policy(
+        image: DepthImage, mask: Bool[np.ndarray, "H W"] | None, rng: np.random.Generator
+    ) -> Plan:
+        view = look(image, mask, rng, table)
+        seeds, counts = _seeds(view, gripper, rng, config, sampler, constraints)
+        if len(seeds) == 0:
+            return ranked_plan(view, seeds, quality, counts)
+        seen, q = seeds, scores(image, seeds, quality)
+        current = np.arange(len(seen))
+        for _ in range(config.n_iterations):
+            elites = current[np.argsort(-q[current], kind="stable")]
+            elites = elites[: n_elites(len(current), config)]
+            drawn = _resample(view, seen[elites], gripper, rng, config, constraints)
+            current = np.concatenate([elites, np.arange(len(seen), len(seen) + len(drawn))])
+            if len(drawn):
+                q = np.concatenate([q, scores(image, drawn, quality)])
+                seen = _join(seen, drawn)
+        order = np.argsort(-q, kind="stable")
+        counts["planned"] = len(seen)
+        return Plan(seen[order], q[order], view.approach_axis, counts)
+
+    return policy
+
+
+def to_features(
+    grasps: PlanarGrasp, intrinsics: CameraIntrinsics, first_axis: float | None = None
+) -> Float[np.ndarray, "N 5"]:
+    """Encode grasps as (u1, v1, u2, v2, depth): jaw ends in pixels, depth in m (reference §1.4).
+
+    Args:
+        grasps: N of them.
+        intrinsics: of the image.
+        first_axis: an angle, rad; jaws are ordered so that each closing axis points along it rather than against. Two
+            almost equal grasps at +89° and −89° would otherwise have their jaws swapped and be averaged to nothing.
+    """
+    ends = grasps.endpoints_px(intrinsics)
+    if first_axis is not None:
+        axis = np.array([np.cos(first_axis), np.sin(first_axis)])
+        swap = (ends[:, 1] - ends[:, 0]) @ axis < 0
+        ends = np.where(swap[:, None, None], ends[:, ::-1], ends)
+    return np.concatenate([ends.reshape(-1, 4), grasps.depth[:, None]], -1)
+
+
+def from_features(features: Float[np.ndarray, "N 5"], width: float) -> PlanarGrasp:
+    """Decode features: centre and angle of the two ends, and the gripper's width whatever their distance."""
+    first, second = features[:, :2], features[:, 2:4]
+    line = second - first
+    return PlanarGrasp(
+        (first + second) / 2,
+        np.arctan2(line[:, 1], line[:, 0]),
+        features[:, 4],
+        np.full(len(features), width),
+    )
+
+
+def standardise(
+    features: Float[np.ndarray, "N D"],
+) -> tuple[Float[np.ndarray, "N D"], Float[np.ndarray, "D"], Float[np.ndarray, "D"]]:
+    """Return (x − mean) / std with mean and std (population; 1e-6 where it is 0)."""
+    mean, std = features.mean(0), features.std(0)
+    std = np.where(std > 0, std, 1e-6)
+    return (features - mean) / std, mean, std
+
+
+def n_elites(n: int, config: CEMConfig) -> int:
+    """⌈γ n⌉, at least 1."""
+    return max(int(np.ceil(config.elite_fraction * n - 1e-9)), 1)
+
+
+def n_gaussians(n_elite: int, config: CEMConfig) -> int:
+    """Components of the mixture for so many elites."""
+    if config.n_components is not None:
+        return config.n_components
+    return max(int(np.ceil(config.component_fraction * n_elite - 1e-9)), 1)
+
+
+def _seeds(
+    view: View,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: CEMConfig,
+    sampler: SamplerConfig,
+    constraints: ConstraintConfig,
+) -> tuple[PlanarGrasp, dict[str, int]]:
+    """Sample seeds that satisfy the constraints; where random depths give few, add Algorithm 1's whole ladder."""
+    sampler = replace(sampler, n_grasps=config.oversampling * config.n_seeds)
+    sample = sample_grasps(view, gripper, rng, sampler)
+    checked = check_grasps(view, sample.grasps, gripper, constraints)
+    counts = sample.counts | checked.counts
+    seeds = sample.grasps[checked.keep]
+    if len(seeds) < config.n_seeds // 4:
+        friction = (
+            *sampler.friction,
+            *(m for m in PAPER_SAMPLER.friction if m > sampler.friction[-1]),
+        )
+        ladder = replace(sampler, friction=friction, height_step=PAPER_SAMPLER.height_step)
+        more = sample_grasps(view, gripper, rng, ladder)
+        checked = check_grasps(view, more.grasps, gripper, constraints)
+        seeds = _join(seeds, more.grasps[checked.keep])
+        counts = {k: counts[k] + n for k, n in (more.counts | checked.counts).items()}
+    return seeds[: config.n_seeds], counts | {"seeds": min(len(seeds), config.n_seeds)}
+
+
+def _resample(
+    view: View,
+    elites: PlanarGrasp,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: CEMConfig,
+    constraints: ConstraintConfig,
+) -> PlanarGrasp:
+    """Fit the mixture to the elites (best first) and draw until enough draws satisfy the constraints."""
+    raw = to_features(elites, view.image.intrinsics, float(elites.angle[0]))
+    x, mean, std = standardise(raw)
+    mixture = fit_mixture(x, n_gaussians(len(x), config), rng, config.regularisation)
+    kept = elites[:0]
+    for _ in range(config.n_batches):
+        draws = mixture.sample(4 * config.n_resamples, rng) * std + mean
+        grasps = from_features(draws[draws[:, 4] > 0], gripper.max_width)
+        kept = _join(kept, grasps[check_grasps(view, grasps, gripper, constraints).keep])
+        if len(kept) >= config.n_resamples:
+            break
+    return kept[: config.n_resamples]
+
+
+def _join(a: PlanarGrasp, b: PlanarGrasp) -> PlanarGrasp:
+    return PlanarGrasp(
+        np.concatenate([a.center_px, b.center_px]),
+        np.concatenate([a.angle, b.angle]),
+        np.concatenate([a.depth, b.depth]),
+        np.concatenate([a.width, b.width]),
+    )

@@ -1,0 +1,323 @@
+"""Antipodal grasp candidates from a depth image: Algorithm 1 [Mahler17, supplement §II-A].
+
+Edges are pixels where the surface drops along the approach axis; their 2-D normals point down the drop, out of the
+object. Two edges are antipodal if the line between them lies in both friction cones. The friction coefficient rises
+step by step until there are candidates enough. Each pair gives grasps at several heights.
+
+Deviations, all stated: every pair of edges within the gripper's reach is tried (Algorithm 1 draws pairs at random);
+"down to the table" ends where the fingertips are above it; the drop is measured along the approach axis, so that a
+tilted table is flat (along the optical axis, as in the original, where the approach is that).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ..camera import DepthImage
+from ..errors import InvalidConfig
+from ..grasp import Grasp, PlanarGrasp
+from ..gripper import GripperModel
+from .view import View
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """Parameters of Algorithm 1; the defaults are the paper's (reference §8.1, §8.2)."""
+
+    n_grasps: int = 1000
+    """Candidates wanted, M."""
+    gradient_threshold: float = 0.0025
+    """Least drop of an edge, m per down-sampled pixel (a magnitude: reference 10.15)."""
+    smoothing_px: float = 1.0
+    """σ of the Gaussian before the gradient, px."""
+    downsample: int = 2
+    """Edges are sought in the image shrunk by this."""
+    friction: tuple[float, ...] = (0.4, 0.6, 0.8, 1.0)
+    """Friction coefficients tried in turn."""
+    height_step: float | None = 0.01
+    """Distance between the heights of one pair, m; None = one random height from ``depth_range``."""
+    depth_range: tuple[float, float] = (0.005, 0.04)
+    """Random depth below the surface at the centre, m (the seeds of Algorithm 2)."""
+    table_clearance: float = 0.003
+    """The fingertips stay at least this far above the table, m."""
+    min_engagement: float = 0.003
+    """The fingertips reach at least this far below the surface at the centre, m."""
+    mask_margin_px: int = 3
+    """Edges up to this far outside the mask count as the object's."""
+    max_edges: int = 2000
+    """If there are more edges, this many are drawn."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_grasps", "gradient_threshold", "downsample", "max_edges"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(
+                    f"sampler {name} {getattr(self, name)}: expected a positive number"
+                )
+        if not self.friction or list(self.friction) != sorted(self.friction):
+            raise InvalidConfig(
+                f"sampler friction {self.friction}: expected ascending coefficients"
+            )
+        if self.height_step is not None and not self.height_step >= 1e-4:
+            raise InvalidConfig(
+                f"sampler height_step {self.height_step}: expected at least 1e-4 m, or None"
+            )
+        if not self.depth_range[0] <= self.depth_range[1]:
+            raise InvalidConfig(
+                f"sampler depth_range {self.depth_range}: expected (least, most) in m"
+            )
+
+
+PAPER_SAMPLER = SamplerConfig()
+"""Algorithm 1 as printed."""
+
+
+RELEASE_EDGES = SamplerConfig(friction=(0.8,), mask_margin_px=0, max_edges=1_000_000)
+"""Edges and pairs as in the released configuration for 2.0 (reference §8.2, HEAD): for parity."""
+
+
+class Edges(NamedTuple):
+    """Edge pixels with their 2-D normals."""
+
+    px: Float[np.ndarray, "E 2"]
+    """(u, v), centre of the down-sampled pixel."""
+    outward: Float[np.ndarray, "E 2"]
+    """Unit, in the image, down the drop; (1, 0) where there is none."""
+
+
+class Pairs(NamedTuple):
+    """Two edges that face away from each other."""
+
+    edge: Int[np.ndarray, "P 2"]
+    """Rows of :class:`Edges`, first < second."""
+    friction: Float[np.ndarray, "P"]
+    """Least coefficient at which the pair is antipodal."""
+    n_tried: int
+    """How many pairs lay within reach."""
+
+
+class Sample(NamedTuple):
+    """Candidates, and how many of what there were on the way."""
+
+    grasps: PlanarGrasp
+    counts: dict[str, int]
+
+
+def sample_grasps(
+    view: View,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: SamplerConfig = PAPER_SAMPLER,
+) -> Sample:
+    """Draw antipodal grasp candidates from what is seen.
+
+    Args:
+        view: the image and its table, objects and approach.
+        gripper: its stroke bounds the pairs, its tips the depth; the grasps are as wide as its stroke.
+        rng: random state.
+        config: Algorithm 1's parameters.
+
+    Returns:
+        At most ``n_grasps`` candidates, unconstrained but for the width and the table, and how many edges, pairs within
+        reach, antipodal pairs, pairs within the stroke, and heights (at the friction that gave enough) there were.
+    """
+    edges = find_edges(
+        view.filled, view.approach_axis, near(view.objects, config.mask_margin_px), config
+    )
+    counts = {"edges": len(edges.px)}
+    if len(edges.px) > config.max_edges:
+        chosen = np.sort(rng.choice(len(edges.px), config.max_edges, replace=False))
+        edges = Edges(edges.px[chosen], edges.outward[chosen])
+    reach = _reach_px(view.filled, edges, gripper.max_width)
+    pairs = find_pairs(edges, reach, config.friction[-1])
+    counts |= {"pairs": pairs.n_tried, "antipodal": len(pairs.edge)}
+    grasp, friction = _lift(view, gripper, edges, pairs)
+    counts |= {"in_width": len(friction)}
+    ladder = _heights(view, gripper, grasp, rng, config)
+    per_pair = np.bincount(ladder.pair, minlength=len(friction))
+    level = next(
+        (m for m in config.friction if per_pair[friction <= m].sum() >= config.n_grasps),
+        config.friction[-1],
+    )
+    chosen = np.flatnonzero(friction[ladder.pair] <= level)
+    counts |= {"heights": len(chosen)}
+    chosen = rng.permutation(chosen)[: config.n_grasps]
+    if (
+        config.height_step is None and 0 < len(chosen) < config.n_grasps
+    ):  # few pairs: more depths of each
+        chosen = rng.choice(chosen, config.n_grasps)
+        ladder = _heights(view, gripper, grasp, rng, config, ladder.pair[chosen])
+        chosen = np.arange(len(ladder.pair))
+    pose = grasp.pose[ladder.pair[chosen]].copy()
+    pose[:, :3, 3] += ladder.below[chosen, None] * view.approach_axis
+    ahead = pose[:, 2, 3] > 0.01  # m: heights above the surface may lie behind the camera
+    grasps = Grasp(pose[ahead], np.full(int(ahead.sum()), gripper.max_width)).to_planar(
+        view.image.intrinsics
+    )
+    return Sample(grasps, counts | {"sampled": len(grasps)})
+
+
+def find_edges(
+    filled: DepthImage,
+    approach_axis: Float[np.ndarray, "3"],
+    region: Bool[np.ndarray, "H W"] | None,
+    config: SamplerConfig,
+) -> Edges:
+    """Find where the surface drops: ‖∇(a·p)‖ > threshold after smoothing and shrinking.
+
+    Missing depth is no edge (reference 10.47): a pixel whose smoothing or gradient touches any is left out.
+    """
+    import cv2  # heavy: loaded with the first image
+    from scipy import ndimage
+
+    along = (filled.points_camera() @ approach_axis).astype(np.float32)
+    smooth = ndimage.gaussian_filter(along, config.smoothing_px) if config.smoothing_px else along
+    rate = config.downsample
+    height, width = (s // rate for s in smooth.shape)
+    none = Edges(np.empty((0, 2)), np.empty((0, 2)))
+    if min(height, width) < 2:
+        return none
+    small = cv2.resize(
+        smooth[: height * rate, : width * rate], (width, height), interpolation=cv2.INTER_AREA
+    )
+    strong = np.linalg.norm(_gradient(small), axis=-1) > config.gradient_threshold
+    if not filled.valid.all():
+        reach = 2 * (int(np.ceil(4 * config.smoothing_px)) + rate) + 1
+        touched = cv2.dilate((~filled.valid).astype(np.uint8), np.ones((reach, reach), np.uint8))
+        strong &= touched[: height * rate : rate, : width * rate : rate] == 0
+    v, u = np.nonzero(strong)
+    v, u = v * rate, u * rate
+    if region is not None:
+        v, u = v[region[v, u]], u[region[v, u]]
+    if len(u) == 0:
+        return none
+    outward = _gradient(smooth)[v, u]
+    length = np.linalg.norm(outward, axis=-1, keepdims=True)
+    outward = np.where(length > 0, outward / np.where(length > 0, length, 1.0), [1.0, 0.0])
+    return Edges(np.stack([u, v], -1) + (rate - 1) / 2, outward)
+
+
+def find_pairs(edges: Edges, max_distance_px: float, max_friction: float) -> Pairs:
+    """Find all antipodal pairs nearer than ``max_distance_px``.
+
+    A pair is antipodal at μ if three angles are below atan μ: between its line and either normal, and between one
+    normal and the other's opposite (Algorithm 1 and reference §8.2, steps 5 and 6). Returned is the least such μ.
+    """
+    from scipy.spatial import KDTree  # loaded with the first image
+
+    if len(edges.px) < 2 or not max_distance_px > 0:
+        return Pairs(np.empty((0, 2), np.int64), np.empty(0), 0)
+    # nextafter: the bound itself is too wide
+    index = KDTree(edges.px).query_pairs(np.nextafter(max_distance_px, 0), output_type="ndarray")
+    first, second = edges.px[index[:, 0]], edges.px[index[:, 1]]
+    line = second - first
+    line = line / np.linalg.norm(line, axis=-1, keepdims=True)
+    n1, n2 = edges.outward[index[:, 0]], edges.outward[index[:, 1]]
+    cosine = np.minimum(-(n1 * line).sum(-1), (n2 * line).sum(-1))
+    cosine = np.minimum(cosine, -(n1 * n2).sum(-1))
+    keep = cosine > np.cos(np.arctan(max_friction))
+    friction = np.tan(np.arccos(np.clip(cosine[keep], -1.0, 1.0)))
+    return Pairs(index[keep], friction, len(index))
+
+
+def near(objects: Bool[np.ndarray, "H W"] | None, margin_px: int) -> Bool[np.ndarray, "H W"] | None:
+    """Widen a mask by ``margin_px`` pixels."""
+    if objects is None or margin_px <= 0:
+        return objects
+    import cv2
+
+    kernel = np.ones((2 * margin_px + 1, 2 * margin_px + 1), np.uint8)
+    return cv2.dilate(objects.astype(np.uint8), kernel) > 0
+
+
+class _Ladder(NamedTuple):
+    pair: Int[np.ndarray, "L"]
+    below: Float[np.ndarray, "L"]
+    """Depth of the grasp's centre below the surface along the approach axis, m."""
+
+
+def _gradient(image: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 2"]:
+    """(∂/∂u, ∂/∂v) by central differences."""
+    dv, du = np.gradient(image.astype(np.float64))
+    return np.stack([np.asarray(du), np.asarray(dv)], -1)
+
+
+def _reach_px(image: DepthImage, edges: Edges, max_width: float) -> float:
+    """Longest the gripper's stroke can look: at the nearest edge."""
+    if len(edges.px) == 0:
+        return 0.0
+    u, v = edges.px.astype(np.int64).T
+    depth = image.depth[v, u]
+    nearest = depth[depth > 0].min(initial=np.inf)
+    return max(image.intrinsics.fx, image.intrinsics.fy) * max_width / max(nearest - 0.05, 0.1)
+
+
+def _lift(
+    view: View, gripper: GripperModel, edges: Edges, pairs: Pairs
+) -> tuple[Grasp, Float[np.ndarray, "P"]]:
+    """Turn pixel pairs into grasps whose centre lies on the surface; drop those too wide for the gripper.
+
+    Both pixels' rays are cut with the plane across the approach axis through the surface at the pair's midpoint.
+    """
+    intrinsics, a = view.filled.intrinsics, view.approach_axis
+    ends = edges.px[pairs.edge]
+    middle = ends.mean(1)
+    u, v = np.floor(middle).astype(np.int64).T
+    right, below = (
+        np.minimum(u + 1, intrinsics.width - 1),
+        np.minimum(v + 1, intrinsics.height - 1),
+    )
+    depth = view.filled.depth
+    # the nearest of the 2×2 pixels around the midpoint (reference §8.2, step 9)
+    corners = np.stack([depth[v, u], depth[v, right], depth[below, u], depth[below, right]])
+    surface = corners.min(0, initial=np.inf, where=corners > 0)
+    known = np.isfinite(surface)
+    along = intrinsics.deproject(middle[known], surface[known]) @ a
+    rays = intrinsics.deproject(ends[known], np.ones((known.sum(), 2)))
+    slope = rays @ a
+    ahead = (slope > 1e-3).all(-1)
+    points = rays[ahead] * (along[ahead, None] / slope[ahead])[..., None]
+    line = points[:, 1] - points[:, 0]
+    opening = np.linalg.norm(line, axis=-1)
+    fits = (opening > max(gripper.min_width, 1e-4)) & (opening < gripper.max_width)
+    friction = pairs.friction[known][ahead][fits]
+    center = points[fits].mean(1)
+    if len(center) == 0:
+        return Grasp(np.empty((0, 4, 4)), np.empty(0)), friction
+    return Grasp.from_axes(center, line[fits], a, gripper.max_width), friction
+
+
+def _heights(
+    view: View,
+    gripper: GripperModel,
+    grasp: Grasp,
+    rng: np.random.Generator,
+    config: SamplerConfig,
+    pair: Int[np.ndarray, "L"] | None = None,
+) -> _Ladder:
+    """Choose depths below the surface for each pair, down to where the fingertips meet the table.
+
+    The lowest rung is where the tips are ``table_clearance`` above the table; on an object flatter than the fingers'
+    overhang it lies above the surface, and counts while the tips still engage. Without a table the ladder ends at
+    the end of ``depth_range``.
+    """
+    pair = np.arange(len(grasp)) if pair is None else pair
+    deepest = np.full(len(pair), config.depth_range[1])
+    if view.table is not None:
+        surface = view.table.height(grasp.center[pair])
+        deepest = surface - gripper.tip_overhang - config.table_clearance
+    keep = deepest + gripper.tip_overhang >= config.min_engagement
+    pair, deepest = pair[keep], deepest[keep]
+    if config.height_step is None:
+        high = np.minimum(config.depth_range[1], deepest)
+        low = np.minimum(config.depth_range[0], high)
+        return _Ladder(pair, rng.uniform(low, high))
+    # rungs at 0, δ, 2δ … above the deepest, and the deepest itself
+    n_rungs = np.maximum(np.ceil(deepest / config.height_step - 1e-9).astype(np.int64), 0)
+    index = np.repeat(np.arange(len(pair)), n_rungs + 1)
+    start = np.repeat(np.cumsum(n_rungs + 1) - (n_rungs + 1), n_rungs + 1)
+    rung = np.arange(len(index)) - start
+    return _Ladder(pair[index], np.minimum(rung * config.height_step, deepest[index]))

@@ -1,0 +1,196 @@
+"""The table in a depth image, and what stands on it.
+
+With the camera's pose known the normal is world z and only the height is fitted (the world's z = 0 need not be the
+table); otherwise the plane is found by RANSAC [Fischler81] and refined by least squares. Frame: camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+
+from ..camera import DepthImage
+from ..errors import InvalidConfig
+from ..values import array
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """How a plane becomes the table, and what becomes an object on it."""
+
+    tolerance: float = 0.006
+    """A pixel belongs to the plane if it is nearer than this, m; a few times the sensor's noise."""
+    min_share: float = 0.15
+    """Share of the valid pixels (outside the mask) that the plane must hold, in (0, 1]."""
+    max_tilt: float = np.deg2rad(75.0)
+    """Largest angle between the fitted normal and the optical axis, rad."""
+    n_hypotheses: int = 300
+    """RANSAC draws."""
+    n_points: int = 3000
+    """Pixels that vote on each draw."""
+    min_height: float = 0.005
+    """What rises above the table by more than this is an object, m."""
+    min_area: float = 1e-4
+    """Smallest object, m² of surface facing the camera."""
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "min_share", "n_hypotheses", "n_points", "min_height"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(
+                    f"table {name} {getattr(self, name)}: expected a positive number"
+                )
+
+
+DEFAULT_TABLE = TableConfig()
+"""Tolerances for a depth camera at 0.5–1 m."""
+
+
+@dataclass(frozen=True, eq=False)
+class TablePlane:
+    """The plane {p : normal_camera · p + offset = 0}."""
+
+    normal_camera: Float[np.ndarray, "3"]
+    """Unit, towards the camera."""
+    offset: float
+    """Height of the camera above the table, m."""
+
+    def __post_init__(self) -> None:
+        normal = array(self.normal_camera, (3,), "table normal")
+        object.__setattr__(self, "normal_camera", array(normal / np.linalg.norm(normal), (3,), ""))
+
+    def height(self, points_camera: ArrayLike) -> Float[np.ndarray, "*batch"]:
+        """Height of points (…, 3) above the table, m; negative below it."""
+        return np.asarray(points_camera, float) @ self.normal_camera + self.offset
+
+    @property
+    def tilt(self) -> float:
+        """Angle between the normal and the optical axis, rad; 0 for a camera that looks straight down."""
+        return float(np.arccos(np.clip(-self.normal_camera[2], -1.0, 1.0)))
+
+
+def fit_table(
+    image: DepthImage,
+    mask: Bool[np.ndarray, "H W"] | None,
+    rng: np.random.Generator,
+    config: TableConfig = DEFAULT_TABLE,
+) -> TablePlane | None:
+    """Find the table: the plane that holds the most valid pixels outside the mask.
+
+    Args:
+        image: the depth image; its ``T_world_camera``, if known, gives the normal.
+        mask: pixels that are not the table (the object), or None.
+        rng: random state of the RANSAC draws.
+        config: tolerances.
+
+    Returns:
+        The plane, or None where no plane holds enough pixels.
+    """
+    usable = image.valid if mask is None else image.valid & ~mask
+    points = image.points_camera()[usable]
+    if len(points) < 50:
+        return None
+    normal = image.table_normal_camera()
+    if normal is not None:
+        plane = TablePlane(normal, -_commonest(points @ normal, config.tolerance))
+    else:
+        voters = points[rng.integers(len(points), size=min(config.n_points, len(points)))]
+        hypothesis = _ransac(voters, rng, config)
+        if hypothesis is None:
+            return None
+        plane = _refine(points, hypothesis, config.tolerance)
+    inside = np.abs(plane.height(points)) < config.tolerance
+    if inside.mean() < config.min_share or plane.offset <= 0 or plane.tilt > config.max_tilt:
+        return None
+    return plane
+
+
+def objects_on(
+    image: DepthImage,
+    table: TablePlane,
+    config: TableConfig = DEFAULT_TABLE,
+) -> Bool[np.ndarray, "H W"]:
+    """Segment what stands on the table: connected, of some area, and wholly in view.
+
+    A component that touches the border of what is seen (the robot's arm, a wall, the rim of a bin) is no object,
+    unless nothing else is there.
+    """
+    import cv2  # heavy: loaded with the first image
+
+    points = image.points_camera()
+    above = (image.valid & (table.height(points) > config.min_height)).astype(np.uint8)
+    above = cv2.morphologyEx(above, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    n, found = cv2.connectedComponents(above, connectivity=4)
+    labels = np.asarray(found, np.int64)
+    pixel_area = points[..., 2] ** 2 / (image.intrinsics.fx * image.intrinsics.fy)
+    area = np.bincount(labels.ravel(), pixel_area.ravel(), n)
+    border = np.zeros(n, bool)
+    border[labels[_unseen_outside(image)]] = True
+    large = area >= config.min_area
+    large[0] = False
+    whole = large & ~border
+    return (whole if whole.any() else large)[labels]
+
+
+def _unseen_outside(image: DepthImage) -> Bool[np.ndarray, "H W"]:
+    """The image's outermost pixels, the missing ones that are connected to them, and two pixels more."""
+    import cv2
+
+    outside = ~image.valid
+    outside[[0, -1]] = outside[:, [0, -1]] = True
+    _, found = cv2.connectedComponents(outside.astype(np.uint8), connectivity=4)
+    labels = np.asarray(found, np.int64)
+    grown = cv2.dilate((labels == labels[0, 0]).astype(np.uint8), np.ones((5, 5), np.uint8))
+    return grown > 0
+
+
+def _commonest(values: Float[np.ndarray, "n"], tolerance: float) -> float:
+    """Mode of a sample: the densest window of ± tolerance, refined to the mean within it."""
+    low = values.min()
+    step = tolerance / 3
+    counts = np.bincount(((values - low) / step).astype(np.int64).clip(max=200_000))
+    # a triangle, not a box: on exact data a box has a plateau, whose first bin may lie off by its half
+    density = np.convolve(counts, [1.0, 2.0, 3.0, 2.0, 1.0], "same")
+    mode = low + (float(density.argmax()) + 0.5) * step
+    for _ in range(3):
+        near = values[np.abs(values - mode) < tolerance]
+        if len(near) == 0:
+            break
+        mode = float(near.mean())
+    return mode
+
+
+def _ransac(
+    voters: Float[np.ndarray, "n 3"], rng: np.random.Generator, config: TableConfig
+) -> TablePlane | None:
+    """Take the plane through three voters that most of them agree with; among those not too steep."""
+    corners = voters[rng.integers(len(voters), size=(config.n_hypotheses, 3))]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(normals, axis=-1)
+    keep = length > 1e-9
+    normals, anchor = normals[keep] / length[keep, None], corners[keep, 0]
+    normals = np.where(normals[:, 2:] > 0, -normals, normals)
+    keep = -normals[:, 2] >= np.cos(config.max_tilt)
+    normals, anchor = normals[keep], anchor[keep]
+    if len(normals) == 0:
+        return None
+    offsets = -np.einsum("ij,ij->i", normals, anchor)
+    votes = (np.abs(voters @ normals.T + offsets) < config.tolerance).sum(0)
+    best = int(votes.argmax())
+    return TablePlane(normals[best], float(offsets[best]))
+
+
+def _refine(points: Float[np.ndarray, "n 3"], plane: TablePlane, tolerance: float) -> TablePlane:
+    """Refit by total least squares to the plane's own pixels, three times."""
+    for _ in range(3):
+        inliers = points[np.abs(plane.height(points)) < tolerance]
+        if len(inliers) < 3:
+            break
+        center = inliers.mean(0)
+        spread = np.einsum("ni,nj->ij", inliers - center, inliers - center)
+        normal = np.linalg.eigh(spread)[1][:, 0]
+        normal = -normal if normal[2] > 0 else normal
+        plane = TablePlane(normal, -float(normal @ center))
+    return plane

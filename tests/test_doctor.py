@@ -1,0 +1,202 @@
+"""What the doctor says about healthy and sick inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from antipodal import transforms
+from antipodal.camera import DepthImage
+from antipodal.camera_files import Camera, save_depth
+from antipodal.doctor import (
+    examine,
+    examine_camera,
+    examine_depth,
+    examine_gripper,
+    examine_mesh,
+    hull_width,
+    wall_thickness,
+)
+from antipodal.mesh import TriMesh
+from conftest import box, cylinder, sphere
+from policy_scenes import INTRINSICS, YUMI, camera, seen
+
+HEALTHY = Camera("overhead", INTRINSICS, camera())
+
+
+def said(findings, severity: str) -> str:
+    """All messages of one severity."""
+    return " | ".join(f.message for f in findings if f.severity == severity)
+
+
+def picture() -> np.ndarray:
+    return np.array(seen(box())[0].depth)
+
+
+def write(mesh: TriMesh, path) -> str:
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
+    return str(path)
+
+
+def test_a_healthy_image_has_nothing_but_good_findings_with_its_numbers():
+    findings = examine_depth(picture(), HEALTHY)
+    assert {f.severity for f in findings} == {"ok"}
+    words = said(findings, "ok")
+    assert "looks 12.7° off the table's normal" in words
+    assert "table at 0.700 m along the optical axis" in words
+
+
+def test_a_file_with_its_camera_file_is_found_by_its_suffix(tmp_path):
+    image, _ = seen(box())
+    save_depth(image, tmp_path / "view.png")
+    findings = examine(tmp_path / "view.png", camera=tmp_path / "view.camera.json")
+    assert {f.severity for f in findings} == {"ok"}
+    assert "needs its camera" in said(examine(tmp_path / "view.png"), "error")
+    assert "fitted to each image" not in said(examine(tmp_path / "view.camera.json"), "ok")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "severity", "words"),
+    [
+        (lambda d: d * 1000, "error", "millimetres"),
+        (lambda d: d / 1000, "error", "is the unit right"),
+        (lambda d: np.where(d > 0.7, np.nan, d), "error", "NaN"),
+        (lambda d: np.zeros_like(d), "error", "0 everywhere"),
+        (lambda d: d[:240], "error", "the camera says"),
+        (lambda d: np.stack([d] * 3, -1), "error", "one channel"),
+        (lambda d: np.where(np.arange(640) < 400, 0.0, d), "warning", "of the pixels are missing"),
+        (lambda d: np.where(np.arange(640) < 620, 0.0, d), "error", "expected depth on most"),
+    ],
+    ids=["mm", "km", "nan", "zero", "cut", "colour", "holes", "almost empty"],
+)
+def test_sick_depth_is_named(spoil, severity, words):
+    findings = examine_depth(spoil(picture()), HEALTHY)
+    assert words in said(findings, severity)
+
+
+def test_a_view_beyond_the_training_range_is_a_warning():
+    steep, _ = seen(box(), tilt=0.8)
+    assert "looks 45.8° off" in said(
+        examine_depth(np.array(steep.depth), Camera("", INTRINSICS, steep.T_world_camera)),
+        "warning",
+    )
+    far = np.full(INTRINSICS.shape, 1.1)
+    findings = examine_depth(far, INTRINSICS)
+    assert "table at 1.100 m" in said(findings, "warning")
+    assert "nothing stands on the table" in said(findings, "warning")
+
+
+def test_noise_has_no_table_and_a_wrong_pose_disagrees_with_the_image(rng):
+    noise = rng.uniform(0.3, 1.5, INTRINSICS.shape)
+    assert "no table" in said(examine_depth(noise, INTRINSICS), "warning")
+    wrong = Camera("", INTRINSICS, camera(tilt=np.deg2rad(12.7 + 8)))
+    findings = examine_depth(picture(), wrong)
+    assert "no table" in said(findings, "warning") or "8.0° off T_world_camera" in said(
+        findings, "warning"
+    )
+    inverse = Camera("", INTRINSICS, transforms.translation([0.0, 0.0, 0.7]))
+    assert "does not look down" in said(examine_depth(picture(), inverse), "error")
+
+
+def test_cameras_are_read_and_their_oddities_named(tmp_path):
+    assert {f.severity for f in examine("primesense")} == {"ok"}
+    assert "unknown camera" in said(examine_camera("leica"), "error")
+    path = tmp_path / "odd.json"
+    path.write_text('{"fx": 600, "fy": 300, "cx": 20, "cy": 239.5, "width": 640, "height": 480}')
+    words = said(examine(path), "warning")
+    assert "principal point (20, 240)" in words
+    assert "fx / fy = 2.00" in words
+    assert "focal length 600 px" in words
+    up = tmp_path / "up.json"
+    pose = np.eye(4).tolist()
+    up.write_text(
+        f'{{"fx": 525, "fy": 525, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, "T_world_camera": {pose}}}'
+    )
+    assert "90° above the horizon" in said(examine(up), "error")
+
+
+def test_grippers_are_read_and_their_oddities_named(tmp_path):
+    for name in ("yumi", "franka_hand", "robotiq_2f85"):
+        assert {f.severity for f in examine(name)} == {"ok"}
+    assert "unknown gripper" in said(examine_gripper("claw"), "error")
+    path = tmp_path / "gripper.toml"
+    path.write_text(
+        'name = "tweezers"\nmax_width = 0.008\nmax_force = 5.0\njaw_thickness = 0.004\njaw_width = 0.004\n'
+        "finger_depth = 0.02\ntip_overhang = 0.004\ncontact_radius = 0.002\npalm_boxes = []\n"
+    )
+    words = said(examine(tmp_path / "gripper.toml"), "warning")
+    assert "stroke of 8 mm is narrower" in words
+    assert "less than 10 mm" in words
+    assert "no palm_boxes" in words
+    path.write_text("name = 'half'\nmax_width = 0.05\n")
+    assert "missing key" in said(examine(path), "error")
+
+
+def test_meshes_are_measured_against_the_jaws(tmp_path):
+    good = examine(write(box(0.04, 0.06, 0.08), tmp_path / "good.ply"))
+    assert {f.severity for f in good} == {"ok"}
+    assert "smallest side 40 mm, stroke 50 mm" in said(good, "ok")
+    words = said(examine(write(box(0.062, 0.07, 0.08), tmp_path / "wide.stl")), "error")
+    assert words.endswith(
+        "no side of this mesh fits between the jaws of yumi: smallest side 62 mm, stroke 50 mm"
+    )
+    franka = examine(tmp_path / "wide.stl", gripper="franka_hand")
+    assert "fits between the jaws of franka_hand" in said(franka, "ok")
+    assert "unknown gripper" in said(examine_mesh(tmp_path / "wide.stl", "claw"), "error")
+
+
+def test_a_wide_but_hollow_object_is_only_a_warning(tmp_path):
+    ring = trimesh.creation.annulus(r_min=0.045, r_max=0.055, height=0.09)
+    path = tmp_path / "ring.ply"
+    ring.export(path)
+    words = said(examine(path), "warning")
+    assert "smallest side 90 mm" in words and "parts of it are 10 mm thin" in words
+
+
+def test_sick_meshes_are_named(tmp_path):
+    assert "millimetres" in said(examine(write(box(40, 40, 40), tmp_path / "mm.ply")), "error")
+    open_box = TriMesh(box().vertices, box().faces[:-1])
+    assert "not watertight" in said(examine(write(open_box, tmp_path / "open.ply")), "warning")
+    inside_out = TriMesh(box().vertices, box().faces[:, ::-1])
+    assert "inside out" in said(examine(write(inside_out, tmp_path / "in.ply")), "warning")
+    assert "no mesh" in said(examine(tmp_path / "absent.stl"), "error")
+    (tmp_path / "text.obj").write_text("hello")
+    assert "text.obj" in said(examine(tmp_path / "text.obj"), "error")
+
+
+def test_the_width_of_a_hull_does_not_depend_on_how_the_mesh_is_turned(rng):
+    for mesh, width in ((box(0.03, 0.05, 0.07), 0.03), (cylinder(0.02, 0.03), 0.03)):
+        for R in transforms.random_rotations(5, rng):
+            turned = mesh.transformed(transforms.from_rt(R, [0.1, 0.2, 0.3]))
+            assert hull_width(turned) == pytest.approx(width, abs=1e-6)
+
+
+def test_wall_thickness_of_a_ball_is_its_diameter():
+    thick = wall_thickness(sphere(0.03))
+    assert thick == pytest.approx(np.full(len(thick), 0.06), rel=0.01)
+
+
+def test_an_unknown_thing_lists_what_is_known():
+    words = said(examine("thing.docx"), "error")
+    assert "yumi" in words and "primesense" in words and ".ply" in words
+
+
+def test_the_stated_unit_is_applied():
+    counts = np.round(picture() * 1000).astype(np.uint16)
+    findings = examine_depth(counts, HEALTHY, unit=0.001)
+    assert not said(findings, "error")
+    assert "table at 0.700 m" in said(findings, "ok")
+
+
+def test_the_gripper_may_be_given_as_a_value(tmp_path):
+    path = write(box(0.04, 0.04, 0.04), tmp_path / "cube.ply")
+    assert examine_mesh(path, YUMI) == examine_mesh(path, "yumi")
+
+
+def test_depth_of_a_loaded_image_equals_depth_of_its_array(tmp_path):
+    image: DepthImage = seen(box())[0]
+    np.save(tmp_path / "view.npy", image.depth)
+    assert examine_depth(tmp_path / "view.npy", HEALTHY) == examine_depth(
+        np.array(image.depth), HEALTHY
+    )

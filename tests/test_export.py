@@ -1,0 +1,89 @@
+"""ONNX files: same answers as torch, a dynamic batch, and a description of themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from antipodal.errors import IncompatibleCheckpoint
+from antipodal.nn import export
+from antipodal.nn.calibrate import Calibration
+from antipodal.nn.config import COMPACT_TRAINING
+from antipodal.nn.data import Normalisation
+from antipodal.nn.evaluate import evaluate
+from antipodal.nn.export import export_run, max_difference, random_table, write_onnx
+from antipodal.nn.networks import build_network, set_normalisation
+from antipodal.nn.train import train
+from antipodal.quality import load_quality
+from synthetic_grasps import write_boxes
+
+METADATA = {
+    "schema": 1,
+    "architecture": "x",
+    "crop": {"size": 32, "window_px": 96.0, "window_m": None},
+    "gripper": "yumi",
+    "training": {},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other more than they compute on networks this small."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.mark.parametrize("architecture", ["gqcnn_two_pools", "compact"])
+def test_file_answers_as_torch_in_openvino_and_in_onnxruntime(
+    architecture: str, tmp_path: Path
+) -> None:
+    network = build_network(architecture).eval()
+    network.initialise(torch.Generator().manual_seed(0))
+    set_normalisation(network, Normalisation(0.69, 0.03, 0.66, 0.03))
+    calibration = Calibration(0.7, -0.4)
+    path = tmp_path / "network.onnx"
+    write_onnx(network, calibration, 32, METADATA, path)
+    table = random_table(32, 60, np.random.default_rng(1))
+    assert max_difference(network, calibration, path, table) <= 1e-4
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    batch = table[:]
+    (second,) = session.run(None, {"crop": batch.crop.numpy(), "depth": batch.depth.numpy()})
+    ours = load_quality(path).score(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy())
+    np.testing.assert_allclose(np.asarray(second), ours, atol=1e-4)
+    with torch.no_grad():
+        direct = calibration(network(batch.crop, batch.depth).numpy())
+    np.testing.assert_allclose(ours, direct, atol=1e-4)
+
+
+def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_boxes(tmp_path / "boxes", 300, np.random.default_rng(11))
+    config = replace(COMPACT_TRAINING, n_epochs=1, batch_size=32)
+    train(tmp_path / "boxes", tmp_path / "run", config, accelerator="cpu")
+    report = export_run(tmp_path / "run", tmp_path / "out" / "boxes.onnx")
+    assert report["max_difference"] <= 1e-4 and report["n_real"] == 300
+    assert report["bytes"] < 1.5e6 and report["parameters"] == 250_889
+    quality = load_quality(tmp_path / "out" / "boxes.onnx")
+    assert (quality.name, quality.gripper, quality.crop.size) == ("boxes", "yumi", 32)
+    assert quality.metadata["training"]["config"]["seed"] == config.seed
+    # no path of the machine that trained goes into the file
+    assert str(tmp_path) not in json.dumps(quality.metadata)
+    a = evaluate(tmp_path / "run", tmp_path / "boxes")
+    b = evaluate(tmp_path / "out" / "boxes.onnx", tmp_path / "boxes")
+    assert a["rows"] == b["rows"] == "validation object_wise"
+    assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+    # a file that disagrees with torch is not left behind
+    monkeypatch.setattr(export, "MAX_DIFFERENCE", -1.0)
+    with pytest.raises(IncompatibleCheckpoint, match="differs from torch"):
+        export_run(tmp_path / "run", tmp_path / "bad" / "boxes.onnx")
+    assert list((tmp_path / "bad").iterdir()) == []

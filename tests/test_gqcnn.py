@@ -1,0 +1,172 @@
+"""The two networks: sizes, equations, symmetries. Parity with the original is in test_parity_network.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
+from antipodal.nn.compact import Compact, CompactConfig
+from antipodal.nn.data import Normalisation
+from antipodal.nn.gqcnn import (
+    GQCNN,
+    GQCNN_2_0,
+    GQCNN_2_0_TWO_POOLS,
+    GQCNN_4_0_PJ,
+    GQCNNConfig,
+    LocalResponseNorm,
+    load_tf_weights,
+)
+from antipodal.nn.networks import build_network, set_normalisation
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads wait for each other more than they compute on networks this small."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+def n_parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def n_multiplications(network: nn.Module, size: int = 32) -> int:
+    total = 0
+
+    def count(layer: nn.Module, _input: object, out: torch.Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        total += out[0].numel() // layer.weight.shape[0] * layer.weight.numel()
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network.eval()(torch.full((1, 1, size, size), 0.7), torch.full((1, 1), 0.65))
+    return total
+
+
+def drawn(network: GQCNN | Compact, seed: int = 0) -> GQCNN | Compact:
+    network.initialise(torch.Generator().manual_seed(seed))
+    set_normalisation(network, Normalisation(0.69, 0.03, 0.66, 0.03))
+    return network.eval()
+
+
+def scene(n: int = 4, size: int = 32, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    crop = 0.7 - 0.05 * torch.rand((n, 1, size, size), generator=generator)
+    return crop, 0.66 + 0.02 * torch.rand((n, 1), generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("config", "published"),
+    [(GQCNN_2_0, 18_025_826), (GQCNN_2_0_TWO_POOLS, 5_442_914), (GQCNN_4_0_PJ, 631_410)],
+)
+def test_parameters_are_exactly_as_many_as_published(config: GQCNNConfig, published: int) -> None:
+    assert n_parameters(GQCNN(config)) == published
+
+
+def test_compact_network_keeps_its_budget() -> None:
+    network = Compact()
+    assert 150_000 <= n_parameters(network) <= 400_000
+    assert n_multiplications(network) <= 25e6
+
+
+def test_response_normalisation_is_torch_s_with_alpha_times_five() -> None:
+    x = 30 * torch.randn((2, 12, 5, 4), generator=torch.Generator().manual_seed(0))
+    ours = LocalResponseNorm(12, 2e-5)(x)
+    torch.testing.assert_close(ours, nn.LocalResponseNorm(5, 5 * 2e-5, 0.75, 1.0)(x))
+
+
+def test_log_odds_are_the_softmax_s_second_output() -> None:
+    network = drawn(GQCNN(GQCNNConfig(n_filters=8, n_fc3=16, n_fc4=16)))
+    assert isinstance(network, GQCNN)
+    with torch.no_grad():
+        softmax = torch.softmax(network.logits(*scene()), 1)
+        torch.testing.assert_close(torch.sigmoid(network(*scene())), softmax[:, 1])
+
+
+@pytest.mark.parametrize("architecture", ["gqcnn_two_pools", "compact"])
+def test_initial_weights_have_variance_two_over_fan_in_and_depend_on_the_seed_alone(
+    architecture: str,
+) -> None:
+    a, b, c = (drawn(build_network(architecture), seed) for seed in (3, 3, 4))
+    states = [torch.cat([p.flatten() for p in m.parameters()]) for m in (a, b, c)]
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+    # a normal cut at two standard deviations has 0.774 of the variance
+    share = 0.774 if architecture == "gqcnn_two_pools" else 1.0
+    widest = max(
+        (m for m in a.modules() if isinstance(m, nn.Conv2d | nn.Linear)),
+        key=lambda m: m.weight.numel(),
+    )
+    fan_in = widest.weight[0].numel()
+    assert float(widest.weight.detach().var()) == pytest.approx(2 * share / fan_in, rel=0.03)
+
+
+@pytest.mark.parametrize("architecture", ["gqcnn_two_pools", "compact"])
+def test_answers_do_not_depend_on_the_other_grasps_of_the_batch(architecture: str) -> None:
+    network = drawn(build_network(architecture))
+    crop, depth = scene(6)
+    with torch.no_grad():
+        together = network(crop, depth)
+        alone = torch.cat([network(crop[i : i + 1], depth[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_compact_network_reads_relative_depth_only_within_its_range() -> None:
+    network = drawn(Compact())
+    crop, depth = scene()
+    far, farther = crop.clone(), crop.clone()
+    far[:, :, :, :5], farther[:, :, :, :5] = depth[:, :, None, None] + 0.08, 2.5
+    with torch.no_grad():
+        torch.testing.assert_close(network(far, depth), network(farther, depth))
+        # a missing pixel is far too, but marked
+        missing = far.clone()
+        missing[:, :, :, :5] = 0.0
+        assert (network(far, depth) - network(missing, depth)).abs().max() > 1e-4
+
+
+def test_compact_network_tells_the_two_fingers_apart() -> None:
+    # a step under the left finger and its mirror image are different inputs: coordinates and position survive
+    network = drawn(Compact())
+    crop, depth = torch.full((1, 1, 32, 32), 0.7), torch.full((1, 1), 0.68)
+    crop[:, :, 14:18, 6:10] = 0.66
+    with torch.no_grad():
+        assert abs(float(network(crop, depth) - network(crop.flip(-1), depth))) > 1e-4
+
+
+def test_missing_pixels_count_as_the_mean_for_gqcnn() -> None:
+    network = drawn(GQCNN(GQCNNConfig(n_filters=8, n_fc3=16, n_fc4=16)))
+    crop, depth = scene()
+    filled = crop.clone()
+    crop[:, :, 3:9, 3:9], filled[:, :, 3:9, 3:9] = 0.0, 0.69
+    with torch.no_grad():
+        torch.testing.assert_close(network(crop, depth), network(filled, depth))
+
+
+def test_weights_of_another_shape_are_refused_with_both_shapes() -> None:
+    config = GQCNNConfig(n_filters=4, n_fc3=8, n_fc4=8)
+    wrong = {"conv1_1_weights": np.zeros((7, 7, 1, 64))}
+    with pytest.raises(IncompatibleCheckpoint, match=r"\(7, 7, 1, 64\).*expects \(7, 7, 1, 4\)"):
+        load_tf_weights(GQCNN(config), wrong)
+    with pytest.raises(IncompatibleCheckpoint, match="conv1_1_weights is missing"):
+        load_tf_weights(GQCNN(config), {})
+
+
+def test_impossible_sizes_and_names_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="odd"):
+        GQCNNConfig(kernels=(7, 4, 3, 3))
+    with pytest.raises(InvalidConfig, match="too small"):
+        GQCNNConfig(input_size=16, kernels=(9, 5, 5, 5), pad=False)
+    with pytest.raises(InvalidConfig, match="multiple of 4"):
+        CompactConfig(input_size=30)
+    with pytest.raises(InvalidConfig, match="expected one of gqcnn, gqcnn_two_pools, compact"):
+        build_network("resnet")

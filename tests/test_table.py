@@ -1,0 +1,120 @@
+"""The table: known and unknown pose, noise, masks, objects on it, and holes in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from antipodal import transforms
+from antipodal.camera import DepthImage
+from antipodal.errors import InvalidConfig
+from antipodal.policy.holes import fill_holes
+from antipodal.policy.table import TableConfig, TablePlane, fit_table, objects_on
+from conftest import box
+from policy_scenes import INTRINSICS, camera, seen
+
+
+def raised(image: DepthImage, by: float) -> DepthImage:
+    """The same picture in a world whose table is not at z = 0."""
+    T = transforms.translation([0.1, -0.2, by]) @ image.T_world_camera
+    return DepthImage(image.depth, image.intrinsics, T)
+
+
+def test_height_is_the_distance_from_the_plane():
+    plane = TablePlane(np.array([0.0, 0.0, -2.0]), 0.7)
+    assert plane.height([0.3, -0.1, 0.5]) == pytest.approx(0.2)
+    assert plane.height([[0.0, 0.0, 0.7], [0.0, 0.0, 0.8]]) == pytest.approx([0.0, -0.1])
+    assert plane.tilt == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("by", [0.0, 0.16])
+def test_with_a_known_pose_the_table_may_lie_at_any_height_of_the_world(by, rng):
+    image, mask = seen(box(0.04, 0.03, 0.05))
+    table = fit_table(raised(image, by), None, rng)
+    assert table is not None
+    assert np.rad2deg(table.tilt) == pytest.approx(12.7, abs=1e-6)
+    height = table.height(image.points_camera())
+    assert np.abs(height[~mask]).max() < 5e-4
+    assert height[mask].max() == pytest.approx(0.05, abs=5e-4)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.2217, 0.8])
+def test_without_a_pose_the_same_plane_is_found_from_noisy_depth(tilt, rng):
+    image, _ = seen(box(), tilt=tilt)
+    noisy = DepthImage(
+        image.depth + np.where(image.valid, rng.normal(0, 0.002, image.depth.shape), 0.0),
+        INTRINSICS,
+    )
+    free, known = fit_table(noisy, None, rng), fit_table(image, None, rng)
+    assert free is not None and known is not None
+    assert np.rad2deg(np.arccos(free.normal_camera @ known.normal_camera)) < 0.2
+    assert free.offset == pytest.approx(known.offset, abs=5e-4)
+
+
+def test_a_large_object_does_not_become_the_table_when_it_is_masked(rng):
+    image, mask = seen(box(0.45, 0.5, 0.1), tilt=0.0)
+    assert mask.mean() > 0.5
+    free = DepthImage(image.depth, INTRINSICS)
+    table = fit_table(free, mask, rng)
+    assert table is not None
+    assert table.offset == pytest.approx(0.7, abs=1e-4)
+
+
+def test_noise_has_no_table(rng):
+    image = DepthImage(rng.uniform(0.4, 1.6, (120, 160)), INTRINSICS.crop(0, 0, 160, 120))
+    assert fit_table(image, None, rng) is None
+
+
+def test_an_almost_empty_image_has_no_table(rng):
+    depth = np.zeros((120, 160))
+    depth[3, 5:20] = 0.7
+    assert fit_table(DepthImage(depth, INTRINSICS.crop(0, 0, 160, 120)), None, rng) is None
+
+
+def test_what_stands_on_the_table_is_the_rendered_object(rng):
+    image, mask = seen(box(0.05, 0.03, 0.04), yaw=0.4)
+    table = fit_table(image, None, rng)
+    assert table is not None
+    found = objects_on(image, table)
+    assert not (found & ~mask).any()  # nothing but the object
+    assert (found & mask).sum() > 0.9 * mask.sum()  # its lowest 5 mm are left out
+
+
+def test_what_reaches_the_border_is_no_object_unless_it_is_alone(rng):
+    image, mask = seen(box(0.05, 0.03, 0.04))
+    table = fit_table(image, None, rng)
+    assert table is not None
+    depth = np.array(image.depth)
+    depth[300:, 500:] -= 0.1
+    arm = np.zeros(mask.shape, bool)
+    arm[300:, 500:] = True
+    with_arm = image.with_depth(depth)
+    assert not (objects_on(with_arm, table) & arm).any()
+    alone = image.with_depth(np.where(mask, 0.0, depth))
+    assert (objects_on(alone, table) & arm).sum() > 0.9 * arm.sum()
+
+
+def test_a_shadow_is_filled_with_the_background_and_a_hole_in_a_surface_with_the_surface():
+    image, mask = seen(box(0.06, 0.06, 0.04), tilt=0.0)
+    v, u = np.nonzero(mask)
+    depth = np.array(image.depth)
+    depth[v.min() + 20 : v.min() + 25, u.min() + 20 : u.min() + 26] = 0.0  # on the box' top
+    depth[v.min() : v.max(), u.max() + 1 : u.max() + 9] = 0.0  # beside the box
+    filled = fill_holes(image.with_depth(depth), np.array([0.0, 0.0, 1.0]))
+    assert filled.valid.all()
+    assert np.abs(filled.depth - image.depth).max() < 1e-4
+
+
+def test_filling_follows_a_tilted_table():
+    T = camera(tilt=0.7)
+    image, mask = seen(box(), tilt=0.7)
+    depth = np.array(image.depth)
+    depth[380:420, 100:180] = 0.0
+    filled = fill_holes(image.with_depth(depth), -transforms.inverse(T)[:3, 2])
+    assert not mask[380:420, 100:180].any()
+    assert np.abs(filled.depth - image.depth).max() < 1e-4
+
+
+def test_a_senseless_tolerance_is_refused():
+    with pytest.raises(InvalidConfig, match="table tolerance 0: expected a positive number"):
+        TableConfig(tolerance=0)

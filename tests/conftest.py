@@ -1,4 +1,4 @@
-"""Shared places and shapes. Tests that need the data beside the repository skip, with the reason, where it is absent."""
+"""Shared places and shapes. Tests that need the data beside the repository skip, saying so, where it is absent."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def draw_depth(axes: Axes, image: DepthImage, mask: Bool[np.ndarray, "H W"] | No
     """Show depth in grey, near is bright; missing pixels dark blue; the mask's outline green."""
     depth = np.ma.masked_where(~image.valid, image.depth)
     seen = image.depth[image.valid]
-    near, far = np.percentile(seen, [0.5, 99.0])
+    near, far = np.percentile(seen, [5.0, 99.0])
     axes.imshow(depth, cmap="gray_r", vmin=near - 0.02, vmax=far + 0.02, interpolation="nearest")
     axes.set_facecolor("#1b2a49")
     if mask is not None and mask.any() and not mask.all():

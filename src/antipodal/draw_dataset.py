@@ -46,7 +46,7 @@ def _draw_crops(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) 
     }
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(13, 7), layout="constrained")
-    grids = figure.subfigures(1, 3)
+    grids = [figure.add_subfigure(cell) for cell in figure.add_gridspec(1, 3)]
     for grid, (name, chosen) in zip(grids, classes.items(), strict=True):
         rows = np.flatnonzero(chosen)
         grid.suptitle(f"{name}: {len(rows)} ({len(rows) / max(len(chosen), 1):.1%})", fontsize=11)

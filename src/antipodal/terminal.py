@@ -57,14 +57,18 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[n]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, n="")
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=None, n="")
 
-        def callback(done: int, total: int, datapoints: int | None = None) -> None:
-            said = "" if datapoints is None else f"{datapoints} datapoints"
-            bar.update(task, completed=done, total=total, n=said)
+    def callback(done: int, total: int, datapoints: int | None = None) -> None:
+        bar.start()  # with the first report, so that a refused input leaves one line and no bar
+        said = "" if datapoints is None else f"{datapoints} datapoints"
+        bar.update(task, completed=done, total=total, n=said)
 
+    try:
         yield callback
+    finally:
+        bar.stop()
 
 
 def stdout(text: str) -> None:

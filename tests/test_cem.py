@@ -41,7 +41,8 @@ def test_features_and_back_is_the_same_grasp(rng):
     grasps = PlanarGrasp(
         rng.uniform(100, 400, (50, 2)), rng.uniform(-2, 2, 50), rng.uniform(0.5, 0.8, 50), 0.05
     )
-    back = from_features(to_features(grasps, INTRINSICS), 0.05)
+    oblong = replace(INTRINSICS, fx=600.0, fy=500.0)
+    back = from_features(to_features(grasps, oblong), oblong, 0.05)
     assert back.center_px == pytest.approx(grasps.center_px)
     assert np.abs(np.sin(back.angle - grasps.angle)).max() < 1e-12
     assert back.depth == pytest.approx(grasps.depth)

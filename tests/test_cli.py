@@ -49,7 +49,8 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert run(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    line = captured.err.strip()
+    line = captured.err.removesuffix("\n")
+    assert line
     assert "\n" not in line
     assert "Traceback" not in line
     return line
@@ -150,6 +151,77 @@ def test_a_gripper_narrower_than_every_object_says_so(tmp_path, capsys) -> None:
     arguments = ["generate", str(tmp_path / "in"), "-o", str(tmp_path / "o"), "--preset", "builtin"]
     assert run(arguments) == 2
     assert "no antipodal grasp fits the gripper" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("n", ["0", "-5"])
+def test_no_datapoints_are_refused(n, tmp_path, capsys) -> None:
+    save_mesh(box(0.03, 0.03, 0.03), tmp_path / "cube.ply")
+    arguments = ["generate", str(tmp_path), "-o", str(tmp_path / "o"), "--n-datapoints", n]
+    assert "expected at least 1" in fails(arguments, capsys)
+
+
+def test_a_negative_seed_is_refused_everywhere(scene_files, tmp_path, capsys) -> None:
+    save_mesh(box(0.03, 0.03, 0.03), tmp_path / "cube.ply")
+    depth = [str(scene_files / "depth.npy"), "--camera", CAMERA]
+    for arguments in (
+        ["plan", *depth],
+        ["demo", "-o", str(tmp_path / "demo")],
+        ["generate", str(tmp_path), "-o", str(tmp_path / "o")],
+        ["objects", "make", "-n", "2", "-o", str(tmp_path / "made")],
+    ):
+        assert "seed -1" in fails([*arguments, "--seed", "-1"], capsys)
+
+
+def test_a_place_that_cannot_be_written_is_named(scene_files, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = [
+        "plan",
+        str(scene_files / "depth.npy"),
+        "--camera",
+        str(scene_files / "camera.json"),
+    ]
+    assert "file" in fails([*arguments, "-o", str(tmp_path / "file" / "plan.json")], capsys)
+    assert ".png" in fails([*arguments, "--plot", str(tmp_path / "plan.xyz")], capsys)
+
+
+@pytest.mark.parametrize(
+    ("camera", "said"),
+    [
+        ({"K": [[525, 0, 0], [0, 525, 0], [319.5, 239.5, 1]]}, "transposed"),
+        ({"K": [[525, 80, 319.5], [0, 525, 239.5], [0, 0, 1]]}, "skewed"),
+        ({"fx": 525, "fy": 525, "cx": 319.5, "cy": 239.5, "D": [0.1, 0, 0, 0, 0]}, "rectify"),
+        ({"fx": "wide", "fy": 525, "cx": 319.5, "cy": 239.5}, "fx"),
+    ],
+    ids=["transposed", "skewed", "distorted", "word"],
+)
+def test_a_camera_that_would_mislead_is_refused(
+    camera, said, scene_files, tmp_path, capsys
+) -> None:
+    (tmp_path / "camera.json").write_text(json.dumps({"width": 640, "height": 480, **camera}))
+    arguments = ["plan", str(scene_files / "depth.npy"), "--camera", str(tmp_path / "camera.json")]
+    assert said in fails(arguments, capsys)
+
+
+def test_a_small_data_set_is_made_shown_and_checked(tmp_path, capsys) -> None:
+    (tmp_path / "in").mkdir()
+    for i in range(2):
+        save_mesh(box(0.02 + 0.004 * i, 0.03, 0.05), tmp_path / "in" / f"box{i}.ply")
+    out = str(tmp_path / "data")
+    arguments = ["--preset", "builtin", "--n-datapoints", "80", "--json"]
+    assert run(["generate", str(tmp_path / "in"), "-o", out, *arguments]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["n_objects"] == 2
+    assert made["datapoints_per_second"] > 0
+    assert run(["dataset", "info", out, "--plots", str(tmp_path / "plots"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["n_datapoints"] == made["n_datapoints"]
+    assert all(cv2.imread(p).std() > 5 for p in shown["plots"])
+    assert run(["dataset", "check", out]) == 0
+    shard = tmp_path / "data" / "shards" / "part-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    assert run(["dataset", "check", out]) == 1
+    capsys.readouterr()
+    assert "not readable" in fails(["dataset", "info", out], capsys)
 
 
 def test_a_mesh_in_millimetres_is_refused_with_the_flag_that_helps(tmp_path, capsys) -> None:

@@ -48,9 +48,9 @@ def test_public_names_resolve_and_are_exported_one_by_one() -> None:
     for alias in aliases:
         assert alias.asname == alias.name, f"export as `{alias.name} as {alias.name}`"
         assert getattr(antipodal, alias.name) is not None
-    listed = list(getattr(antipodal, "__all__", []))
-    assert listed == sorted(listed)
-    assert all(hasattr(antipodal, name) for name in listed)
+    modules = [n.module or "" for n in tree.body if isinstance(n, ast.ImportFrom)]
+    assert len(aliases) > 40
+    assert modules == sorted(modules)
     major, minor, patch = antipodal.__version__.split(".")[:3]
     assert major.isdigit() and minor.isdigit() and patch[0].isdigit()
 

@@ -12,18 +12,23 @@ import trimesh
 
 from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
-from antipodal.collision import approach_is_free
+from antipodal.collision import approach_is_free, lowest_corner
+from antipodal.contact import find_contacts
 from antipodal.crop import crop_grasps
 from antipodal.dataset.generate import generate, summary
-from antipodal.dataset.model import MAX_POSES, PAPER, GenerativeModel
+from antipodal.dataset.model import BUILTIN, MAX_POSES, PAPER, GenerativeModel
+from antipodal.dataset.rows import JITTER_CLEARANCE, JITTER_SHARES, flat_grasps, near_misses
 from antipodal.dataset.store import Dataset
 from antipodal.errors import CorruptDataset, InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh
+from antipodal.metrics import force_closure
 from antipodal.render.depth import render_depth
 from antipodal.render.scene import Scene
 from antipodal.robust import Perturbation
+from antipodal.sampling import sample_antipodal
+from antipodal.stable_pose import stable_poses
 from conftest import box, cylinder, to_trimesh_value
 
 SMALL: GenerativeModel = dataclasses.replace(
@@ -97,6 +102,47 @@ def test_a_folder_of_another_configuration_is_refused(dataset: Dataset) -> None:
 def test_an_object_that_gives_nothing_says_why(dataset: Dataset) -> None:
     assert [r["name"] for r in summary(dataset)["refused"]] == ["wall"]
     assert "gripper" in summary(dataset)["refused"][0]["reason"]
+
+
+@pytest.mark.parametrize("n_datapoints", [None, 60])
+def test_a_datapoint_carries_the_label_of_its_own_grasp(
+    tmp_path: Path, n_datapoints: int | None
+) -> None:
+    """Also where an image shows only some of its pose's grasps."""
+    made = generate(objects()[:3], YUMI, tmp_path / "set", SMALL, 1, n_datapoints)
+    rows = made.read(["grasp_id", "pose_id", "robust_epsilon", "collision_free", "object_id"])
+    grasps = {g["grasp_id"]: g for g in made.table("grasps").to_pylist()}
+    poses = {p["pose_id"]: p for p in made.table("poses").to_pylist()}
+    stored = np.array([grasps[g]["robust_epsilon"] for g in rows["grasp_id"]], np.float32)
+    np.testing.assert_array_equal(stored, rows["robust_epsilon"])
+    assert len(np.unique(stored)) > 5
+    # every distinct pair of pose and grasp, by the collision model
+    for pose_id, grasp_id in {
+        (p, g) for p, g in zip(rows["pose_id"], rows["grasp_id"], strict=True)
+    }:
+        here = (rows["pose_id"] == pose_id) & (rows["grasp_id"] == grasp_id)
+        T_world_obj = np.array(poses[pose_id]["T_world_obj"]).reshape(4, 4)
+        T_obj_grasp = np.array(grasps[grasp_id]["T_obj_grasp"]).reshape(4, 4)
+        world = T_world_obj @ T_obj_grasp
+        grasp = Grasp.from_axes(world[None, :3, 3], world[None, :3, 0], [[0, 0, -1.0]], 0.05)
+        mesh = objects()[rows["object_id"][here][0]]
+        free = approach_is_free(mesh, T_world_obj, grasp, YUMI)[0]
+        assert (rows["collision_free"][here] == free).all()
+
+
+def test_near_misses_stay_off_the_table_and_come_in_every_kind() -> None:
+    model = dataclasses.replace(BUILTIN, n_jittered=40)
+    mesh, rng = box(0.03, 0.024, 0.02), np.random.default_rng(0)
+    pose = stable_poses(mesh)[0]
+    flat = flat_grasps(sample_antipodal(mesh, YUMI, 60, rng), pose, model)
+    near = near_misses(mesh, flat, pose, YUMI, model, rng)
+    world = near.in_frame(pose.T_world_obj)
+    assert lowest_corner(YUMI.boxes(world.width), world.pose).min() > 0.9 * JITTER_CLEARANCE
+    free = approach_is_free(mesh, pose.T_world_obj, world, YUMI, model.collision)
+    held = force_closure(find_contacts(mesh, near).contacts) & find_contacts(mesh, near).found
+    counts = [(free & held).sum(), (free & ~held).sum(), (~free).sum()]
+    assert all(0 < n <= share * 40 for n, share in zip(counts, JITTER_SHARES, strict=True))
+    assert counts[0] > 10
 
 
 def test_labels_are_facts_and_a_threshold(dataset: Dataset) -> None:

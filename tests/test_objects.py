@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from antipodal import transforms
+from antipodal.cli import run
 from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
+from antipodal.gripper import load_gripper
 from antipodal.mesh import load_mesh, save_mesh
 from antipodal.objects import (
     FAMILIES,
@@ -21,7 +25,10 @@ from antipodal.objects import (
     make_objects,
     solids,
 )
+from antipodal.objects.describe import complexity, describe
 from antipodal.objects.families import (
+    DEFAULT_FAMILIES,
+    LATER_FAMILIES,
     MAX_FACES,
     SIZE,
     count_bodies,
@@ -29,6 +36,7 @@ from antipodal.objects.families import (
     graspable_share,
     make_one,
 )
+from antipodal.objects.units import guess_unit, read_unit
 from antipodal.stable_pose import stable_poses
 from conftest import box, sphere, to_trimesh_value
 
@@ -89,6 +97,15 @@ def test_object_i_depends_on_seed_and_i_alone():
         assert a.content_hash == b.content_hash and a.name == b.name
     assert make_one(5, 11, families).content_hash == long[5].content_hash
     assert make_objects(1, 12, families)[0].content_hash != long[0].content_hash
+
+
+def test_later_families_leave_the_objects_of_a_seed_as_they_were():
+    assert len(DEFAULT_FAMILIES) == 31 and list(DEFAULT_FAMILIES) == sorted(DEFAULT_FAMILIES)
+    assert {*DEFAULT_FAMILIES, *LATER_FAMILIES} == set(FAMILIES)
+    default, named = make_objects(3, 1), make_objects(3, 1, DEFAULT_FAMILIES)
+    assert [m.content_hash for m in default] == [m.content_hash for m in named]
+    # as `objects make -n 480 --seed 1` of the built-in model began
+    assert [m.name for m in default] == ["blob_0000", "boolean_mixture_0001", "bottle_0002"]
 
 
 def test_families_take_turns_and_names_say_family_and_index():
@@ -213,6 +230,7 @@ def test_import_repairs_renames_and_refuses_by_name(tmp_path):
     assert set(objects.refused) == {"millimetres.ply", "two_metres.ply", "open.ply", "broken.ply"}
     assert "mm" in objects.refused["two_metres.ply"] or "cm" in objects.refused["two_metres.ply"]
     assert "millimetres" in objects.refused["millimetres.ply"]
+    assert re.match(r"not closed.*: [1-9]\d* of its edges", objects.refused["open.ply"])
     read = load_object_set(tmp_path / "set")
     assert read.refused == objects.refused and read.check() == []
     assert all(mesh.is_watertight and mesh.volume > 0 for mesh in read)
@@ -225,15 +243,150 @@ def test_import_scales_units_and_applies_dex_nets_rule(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     save_mesh(box(0.03, 0.05, 0.08).scaled(1000), source / "part.stl")
-    millimetres = import_meshes(source, tmp_path / "mm", unit="mm")
-    np.testing.assert_allclose(millimetres[0].extents, [0.03, 0.05, 0.08], rtol=1e-5)
-    assert millimetres.records[0].unit == 0.001
+    for k, unit in enumerate(("mm", "0.001", 0.001, None)):
+        millimetres = import_meshes(source, tmp_path / f"mm{k}", unit=unit)
+        np.testing.assert_allclose(millimetres[0].extents, [0.03, 0.05, 0.08], rtol=1e-5)
+        assert millimetres.records[0].unit == millimetres.source["unit"] == 0.001
+    assert millimetres.source["unit_reason"].startswith("mm, guessed: ")
+    assert millimetres.source["unit_reason"].endswith("the median 80, that is 8 cm")
     rescaled = import_meshes(source, tmp_path / "rescaled", unit=0.001, rescale_to=0.04)
     np.testing.assert_allclose(rescaled[0].extents, np.array([3, 5, 8]) * 0.04 / 3, rtol=1e-5)
-    with pytest.raises(InvalidMesh, match=r"none of 1 meshes can be used: .*millimetres"):
-        import_meshes(source, tmp_path / "metres")
-    with pytest.raises(InvalidConfig, match="expected m, mm, cm, inch"):
-        import_meshes(source, tmp_path / "feet", unit="feet")
+    with pytest.raises(InvalidMesh, match=r"none of 1 meshes can be used: part.stl: .*millimetres"):
+        import_meshes(source, tmp_path / "metres", unit="m")
+    for wrong in ("feet", "-1", "nan", 0.0):
+        with pytest.raises(InvalidConfig, match="expected m, mm, cm, inch"):
+            import_meshes(source, tmp_path / "wrong", unit=wrong)
+
+
+@pytest.mark.parametrize("name", ["m", "mm", "cm"])
+def test_the_unit_of_things_of_hand_size_is_guessed_and_one_odd_file_does_not_sway_it(
+    tmp_path, name
+):
+    factor = read_unit(name).factor
+    sizes = (0.04, 0.06, 0.09, 0.12)
+    files = [tmp_path / f"{k}.ply" for k in range(5)]
+    for path, size in zip(files, sizes, strict=False):
+        save_mesh(box(0.02, 0.03, size).scaled(1 / factor), path)
+    save_mesh(box(0.02, 0.03, 0.1).scaled(1000 / factor), files[4])
+    guess = guess_unit(files)
+    assert guess.factor == factor and guess.reason.startswith(f"{name}, guessed")
+
+
+def test_the_command_shows_its_guess_and_each_refusal(tmp_path, capsys):
+    source, target = tmp_path / "source", str(tmp_path / "set")
+    source.mkdir()
+    save_mesh(box(0.03, 0.05, 0.08).scaled(1000), source / "part.stl")
+    save_mesh(box(0.03, 0.05, 3).scaled(1000), source / "beam.stl")
+    (source / "broken.ply").write_text("not a mesh")
+    assert run(["objects", "import", str(source), "-o", target, "--licence", "CC0"]) == 0
+    shown = capsys.readouterr().out
+    assert "unit: mm, guessed" in shown and "--mesh-unit overrides" in shown
+    assert "refused beam.stl: longest side 3 m" in shown and "refused broken.ply" in shown
+    assert load_object_set(target).records[0].licence == "CC0"
+    assert run(["objects", "info", target, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["content_hash"] == load_object_set(target).content_hash
+    assert described["objects"][0]["difficulty"] > 0.002
+    assert run(["objects", "import", str(source), "-o", target, "--mesh-unit", "feet"]) == 2
+    assert "'feet': expected m, mm, cm, inch" in capsys.readouterr().err
+    assert run(["objects", "make", "-o", target, "-n", "3", "--families", "burr", "carton"]) == 0
+    assert load_object_set(target).names == ["burr_0000", "carton_0001", "burr_0002"]
+
+
+def test_sizes_that_fit_no_unit_stay_metres_and_say_so(tmp_path):
+    save_mesh(box().scaled(1e6), tmp_path / "hill.ply")
+    guess = guess_unit([tmp_path / "hill.ply"])
+    assert guess.factor == 1.0 and "no" in guess.reason
+    (tmp_path / "broken.ply").write_text("not a mesh")
+    assert guess_unit([tmp_path / "broken.ply"]).factor == 1.0
+
+
+def test_a_surface_closed_by_a_sliver_without_area_comes_in_closed(tmp_path):
+    whole = box(0.03, 0.04, 0.05)
+    a, b, c = whole.faces[0]
+    middle, m = (whole.vertices[a] + whole.vertices[b]) / 2, len(whole.vertices)
+    # face 0 is halved at the middle of an edge, its neighbour is not: the triangle (a, b, m) has no area
+    faces = np.vstack([whole.faces[1:], [[a, m, c], [m, b, c], [a, b, m]]])
+    source = tmp_path / "source"
+    source.mkdir()
+    save_mesh(
+        replace(whole, vertices=np.vstack([whole.vertices, middle]), faces=faces), source / "t.ply"
+    )
+    objects = import_meshes(source, tmp_path / "set")
+    assert objects[0].is_watertight
+    assert objects[0].volume == pytest.approx(0.03 * 0.04 * 0.05, rel=1e-5)
+
+
+def test_files_that_differ_in_folder_or_suffix_alone_keep_apart(tmp_path):
+    source = tmp_path / "source"
+    (source / "a").mkdir(parents=True)
+    for k, file in enumerate(("a/b.ply", "a/b.stl", "a_b.ply", "a_b_ply.ply")):
+        save_mesh(box(0.03, 0.03, 0.03 + 0.01 * k), source / file)
+    objects = import_meshes(source, tmp_path / "set")
+    assert len(set(objects.names)) == 4 and objects.check() == []
+    heights = {r.source: objects.mesh(r.name).extents[2] for r in objects.records}
+    assert heights["a_b_ply.ply"] == pytest.approx(0.06) and heights["a/b.ply"] == pytest.approx(
+        0.03
+    )
+
+
+def test_the_hash_of_a_set_names_its_objects_and_nothing_else(tmp_path):
+    made = make_object_set(tmp_path / "a", 3, 0, ["plate"])
+    index = tmp_path / "a" / "objects.json"
+    content = json.loads(index.read_text())
+    assert content["content_hash"] == made.content_hash
+    assert load_object_set(tmp_path / "a").content_hash == made.content_hash
+    content["objects"][0]["licence"] = "CC0"
+    index.write_text(json.dumps(content))
+    assert load_object_set(tmp_path / "a").check() == []
+    del content["objects"][1]
+    index.write_text(json.dumps(content))
+    fewer = load_object_set(tmp_path / "a")
+    assert fewer.content_hash != made.content_hash
+    assert len(fewer.check()) == 1 and "objects.json was changed" in fewer.check()[0]
+    # without its index, the folder is the same files under the same names
+    index.unlink()
+    assert load_object_set(tmp_path / "a").content_hash == made.content_hash
+
+
+def subdivided(mesh):
+    """Each face in four."""
+    work = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).subdivide().subdivide()
+    return to_trimesh_value(work)
+
+
+def test_the_complexity_of_a_cube_is_the_entropy_of_its_flat_and_its_square_pairs():
+    # unordered pairs closer than r on a cube of side a = 1, corners (order r⁴) left out
+    r = 0.1 * np.sqrt(6)
+    across = 12 * np.pi * r**3 / 3
+    flat = (6 * np.pi * r**2 - 12 * 4 / 3 * r**3) / 2
+    p = np.array([flat, across]) / (flat + across)
+    expected = -(p * np.log2(p)).sum()
+    measured = complexity(box(0.05, 0.05, 0.05), np.random.default_rng(0), 4000)
+    assert measured == pytest.approx(expected, abs=0.06)
+
+
+def test_complexity_depends_neither_on_frame_nor_scale_nor_triangles(rng):
+    mesh = make_object("bracket", rng)
+    value = complexity(mesh, np.random.default_rng(0))
+    R, t = transforms.random_rotations(1, rng)[0], np.array([0.1, -0.2, 0.3])
+    moved = mesh.transformed(transforms.from_rt(R, t)).scaled(3.0)
+    assert complexity(moved, np.random.default_rng(0)) == pytest.approx(value, abs=1e-6)
+    assert complexity(subdivided(mesh), np.random.default_rng(1)) == pytest.approx(value, abs=0.15)
+
+
+def test_gears_and_burrs_are_more_complex_than_boxes_and_spheres(samples):
+    simple = [complexity(mesh, np.random.default_rng(0)) for mesh in (box(), sphere(0.02, 4))]
+    for name in ("gear", "burr"):
+        assert min(complexity(m, np.random.default_rng(0)) for m in samples[name]) > max(simple) + 1
+
+
+def test_what_the_hand_cannot_hold_is_hardest_and_a_carton_is_easier_than_a_burr(samples):
+    hand = load_gripper("yumi")
+    assert describe(box(0.08, 0.08, 0.08), hand)["difficulty"] == 0.0
+    easy = [describe(mesh, hand)["difficulty"] for mesh in samples["carton"]]
+    hard = [describe(mesh, hand)["difficulty"] for mesh in samples["burr"]]
+    assert min(easy) > 1.5 * max(hard)
 
 
 def test_import_never_writes_into_its_source(tmp_path):
@@ -288,5 +441,5 @@ def test_real_scans_import(shared, tmp_path):
     source = shared / "data" / "meshes" / "bench" / "hope"
     objects = import_meshes(source, tmp_path)
     assert len(objects) + len(objects.refused) == len(list(source.glob("*.ply")))
-    assert len(objects) >= 8
+    assert objects.source["unit"] == 1.0 and not objects.refused
     assert Counter(mesh.is_watertight for mesh in objects) == {True: len(objects)}

@@ -137,7 +137,7 @@ def test_draws_become_the_originals_next_grasps(cem):
     gripper = load_gripper("yumi")
     for k in range(1, 4):
         features = cem[f"iter{k}_feature_vec"]
-        grasps = from_features(features, gripper.max_width)
+        grasps = from_features(features, INTRINSICS, gripper.max_width)
         assert grasps.center_px == pytest.approx(cem[f"iter{k}_center_xy"], abs=0.51)
         assert np.abs(np.sin(grasps.angle - cem[f"iter{k}_angle"])).max() < 0.05
         assert grasps.depth == pytest.approx(cem[f"iter{k}_depth"])

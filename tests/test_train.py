@@ -258,6 +258,9 @@ def test_evaluation_of_a_run_reports_its_own_validation_split_and_draws_it(
         "evaluation.json", *(f"{name}.png" for name in PLOTS),
     }  # fmt: skip
     assert sum(o["n"] for o in report["by_object"]) == 60
+    # as many datapoints of another draw are another data set
+    write_boxes(tmp_path / "same_size", 300, np.random.default_rng(98), n_objects=10)
+    assert evaluate(tmp_path / "run", tmp_path / "same_size")["rows"] == "all"
     write_boxes(tmp_path / "other", 50, np.random.default_rng(99), n_objects=5)
     other = evaluate(tmp_path / "run", tmp_path / "other")
     assert other["rows"] == "all" and other["n"] == 50

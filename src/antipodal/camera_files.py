@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,6 +24,10 @@ from .values import array, rigid
 
 MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
+
+
+DISTORTION = ("distortion", "distortion_coefficients", "dist_coeffs", "coeffs", "D")
+"""Keys under which camera files give lens distortion, which is not modelled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +204,7 @@ def _read_array(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+        except (ValueError, EOFError, OSError, MemoryError, BadZipFile) as error:
             raise InvalidImage(f"{path.name} is not a readable .npy array: {error}") from error
         if not isinstance(values, np.ndarray):
             raise InvalidImage(
@@ -266,6 +271,10 @@ def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> 
     found = {k.lstrip("_"): v for k, v in values.items()}
     K = found.get("K")
     if isinstance(K, list) and _is_matrix(K) and "fx" not in found:
+        if [K[0][1], K[1][0], *K[2]] != [0, 0, 0, 0, 1]:
+            raise InvalidConfig(
+                f"camera {name}: K is {K}: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; is it transposed, or skewed?"
+            )
         found |= {"fx": K[0][0], "fy": K[1][1], "cx": K[0][2], "cy": K[1][2]}
     if image_shape is not None:
         found.setdefault("height", image_shape[0])
@@ -274,6 +283,11 @@ def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> 
         raise InvalidConfig(
             f"camera {name} has skew {found['skew']}: expected 0; rectify the images first"
         )
+    for key in DISTORTION:
+        if np.any(np.asarray(found.get(key) or 0.0, dtype=object) != 0):
+            raise InvalidConfig(
+                f"camera {name} has {key} {found[key]}: expected none; rectify the images first"
+            )
     names = ("fx", "fy", "cx", "cy", "width", "height")
     missing = [n for n in names if n not in found]
     if missing:
@@ -299,7 +313,7 @@ def _unit(values: dict[str, Any], name: str) -> float | None:
             unit = 1e-3
         else:
             return None
-    if not (isinstance(unit, int | float) and MIN_UNIT <= unit <= 1.0):
+    if isinstance(unit, bool) or not (isinstance(unit, int | float) and MIN_UNIT <= unit <= 1.0):
         raise InvalidConfig(
             f"camera {name}: depth_unit {unit!r}: expected metres per count in [{MIN_UNIT:g}, 1]"
         )

@@ -16,7 +16,8 @@ import tyro
 from tyro.conf import Positional
 
 from . import __version__
-from .errors import AntipodalError, InvalidConfig
+from .cli_dataset import DATASET_VERBS
+from .errors import AntipodalError, InvalidConfig, NoGraspFound
 from .terminal import emit, progress_bar, stderr, stdout, table, write_json
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
@@ -80,15 +81,16 @@ def plan(
         plot: draw the plan.
         json: print the plan as JSON.
     """
+    from .draw import check_picture_path, save_plan
     from .planning import plan_image, read_inputs
 
+    if plot is not None:
+        check_picture_path(plot)
     inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit)
     result = plan_image(inputs, seed, repeat)
     if output is not None:
         write_json(result.json, output)
     if plot is not None:
-        from .draw import save_plan
-
         save_plan(plot, inputs.image, result.plan, inputs.gripper, inputs.mask)
     emit(result.json, result.text, json)
     return 0 if len(result.plan.grasps) else 1
@@ -135,7 +137,10 @@ def doctor(
 
 
 def objects_make(
-    output: Output, n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 100, seed: int = 0
+    output: Output,
+    n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 100,
+    seed: int = 0,
+    families: tuple[str, ...] = (),
 ) -> int:
     """Make procedural training objects.
 
@@ -144,43 +149,54 @@ def objects_make(
     Args:
         output: folder for the object set.
         n: how many.
-        seed: object i of a seed is the same whatever n.
+        seed: object i of a seed and a list of families is the same whatever n.
+        families: names to take turns, or "all"; without it, those that the built-in model was trained on.
     """
-    from .objects import make_object_set
+    from .objects import FAMILIES, make_object_set
 
+    names = sorted(FAMILIES) if families == ("all",) else families or None
     with progress_bar("objects") as progress:
-        made = make_object_set(output, n, seed, progress=progress)
+        made = make_object_set(output, n, seed, names, progress)
     emit({}, f"{len(made)} objects in {output}", False)
     return 0
 
 
 def objects_import(
-    source: Positional[Path], output: Output, mesh_unit: float | None = None, json: bool = False
+    source: Positional[Path],
+    output: Output,
+    mesh_unit: str | None = None,
+    licence: str = "unknown",
+    json: bool = False,
 ) -> int:
     """Import a folder of meshes: repaired, or refused by name with the reason.
 
-    Example: antipodal objects import parts/ --mesh-unit 0.001 -o objects
+    Example: antipodal objects import parts/ --mesh-unit mm --licence CC0-1.0 -o objects
 
     Args:
         source: folder with STL, OBJ, PLY, OFF or GLB files.
         output: folder for the object set.
-        mesh_unit: metres per unit of the files, e.g. 0.001; without it they are in metres.
+        mesh_unit: m, mm, cm, inch, or metres per unit; without it, one unit is guessed for the folder, and said.
+        licence: of the files, for the record.
         json: print the result as JSON.
     """
     from .objects import import_meshes
 
     with progress_bar("meshes") as progress:
-        made = import_meshes(source, output, unit=mesh_unit, progress=progress)
+        made = import_meshes(source, output, mesh_unit, licence=licence, progress=progress)
+    unit = made.source["unit_reason"]
     lines = [f"refused {name}: {reason}" for name, reason in made.refused.items()]
     lines += [f"{r.name}: {'; '.join(r.repairs)}" for r in made.records if r.repairs]
+    lines.append(f"unit: {unit}" + ("" if mesh_unit else "; --mesh-unit overrides"))
     lines.append(f"{len(made)} objects in {output}, {len(made.refused)} refused")
-    values = {"objects": made.names, "refused": made.refused}
-    emit(values, "\n".join(lines), json)
+    values = {"objects": made.names, "refused": made.refused, "source": made.source}
+    emit({**values, "content_hash": made.content_hash}, "\n".join(lines), json)
     return 0
 
 
 def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = False) -> int:
-    """List an object set: size, volume, stable poses, and antipodal grasps that fit the gripper (of 100 sought).
+    """List an object set: size, volume, stable poses, antipodal grasps that fit (of 100 sought), complexity, ε₇₅.
+
+    Complexity is an entropy in bits; ε₇₅, the difficulty, the 75th percentile of robust ε over the grasps: low is hard.
 
     Example: antipodal objects info objects
 
@@ -192,14 +208,18 @@ def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = F
     from .gripper import load_gripper
     from .objects import describe, load_object_set
 
-    hand = load_gripper(gripper)
-    rows = [describe(mesh, hand) for mesh in load_object_set(source)]
+    hand, objects = load_gripper(gripper), load_object_set(source)
+    rows = [describe(mesh, hand) for mesh in objects]
     lines = [
         f"{r['name']:<28} {'×'.join(f'{1e3 * x:.0f}' for x in r['extents']):>15} mm "
-        f"{1e6 * r['volume']:8.1f} cm³ {r['n_stable_poses']:3d} poses {r['n_grasps']:3d} grasps"
+        f"{1e6 * r['volume']:8.1f} cm³ {r['n_stable_poses']:3d} poses {r['n_grasps']:3d} grasps "
+        f"{r['complexity']:4.1f} bits  ε₇₅ {r['difficulty']:.4f}"
         for r in rows
     ]
-    emit({"objects": rows}, "\n".join([*lines, f"{len(rows)} objects"]), json)
+    lines += [f"changed: {fault}" for fault in objects.check()]
+    lines.append(f"{len(rows)} objects, content hash {objects.content_hash[:16]}")
+    values = {"objects": rows, "content_hash": objects.content_hash, "source": objects.source}
+    emit(values, "\n".join(lines), json)
     return 0
 
 
@@ -240,54 +260,6 @@ def generate(
         f"{summary['collision_free_share']:.1%} collision-free, {summary['datapoints_per_second']:.0f}/s"
     )
     emit(summary, text, json)
-    return 0 if summary["n_datapoints"] else 1
-
-
-def dataset_info(dataset: Positional[Path], plots: Path | None = None, json: bool = False) -> int:
-    """Say what is in a data set; draw it with --plots DIR.
-
-    Example: antipodal dataset info data/pilot --plots out/pilot
-
-    Args:
-        dataset: folder of the data set.
-        plots: folder for the pictures.
-        json: print the summary as JSON.
-    """
-    from .dataset.generate import summary
-    from .dataset.store import Dataset
-
-    opened = Dataset.open(dataset)
-    facts = summary(opened)
-    if plots is not None:
-        from .draw_dataset import save_dataset_plots
-
-        facts["plots"] = [str(p) for p in save_dataset_plots(opened, plots)]
-    emit(facts, table(facts), json)
-    return 0
-
-
-def dataset_check(dataset: Positional[Path]) -> int:
-    """Compare every shard with its recorded hash. Exit 1 if something differs.
-
-    Example: antipodal dataset check data/pilot
-
-    Args:
-        dataset: folder of the data set.
-    """
-    from .dataset.store import Dataset
-    from .errors import CorruptDataset
-
-    try:
-        opened = Dataset.open(dataset)
-        opened.check()
-    except CorruptDataset as error:
-        emit({}, f"corrupt: {error}", False)
-        return 1
-    emit(
-        {},
-        f"{dataset}: {len(opened)} datapoints, {len(opened.manifest['shards'])} shards, all hashes match",
-        False,
-    )
     return 0
 
 
@@ -374,7 +346,7 @@ GROUPS: dict[str, Verb | dict[str, Verb]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export,
-    "dataset": {"info": dataset_info, "check": dataset_check},
+    "dataset": DATASET_VERBS,
 }
 """Every verb; a dictionary holds the verbs of one group."""
 
@@ -399,8 +371,13 @@ def run(arguments: list[str]) -> int:
 def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     try:
         return tyro.cli(verb, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    except NoGraspFound as error:
+        stderr(f"{prog}: no grasp: {error}")
+        return 1
     except (AntipodalError, ImportError) as error:
         stderr(f"{prog}: {error}")
+    except OSError as error:
+        stderr(f"{prog}: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         stderr(f"{prog}: interrupted")
         return 130

@@ -24,6 +24,7 @@ from .render.scene import CameraDistribution, sample_scene
 from .render.shade import Body, look_from, shade
 from .sim.trial import TrialResult, run_trial, trial_bodies
 from .stable_pose import stable_poses
+from .values import check_seed
 
 FAMILY = "mug"
 """The built-in object's family."""
@@ -42,6 +43,7 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
     Raises:
         NoGraspFound: the planner found nothing; says why.
     """
+    check_seed(seed)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng_object, rng_scene, rng_noise, rng_plan = np.random.default_rng(seed).spawn(4)
@@ -68,11 +70,7 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
         "object": mesh.name,
         "seed": seed,
         "plan": {**plan.to_json(image.intrinsics), "plan_time": plan_time},
-        "trial": {
-            "outcome": trial.outcome.name,
-            "success": trial.success,
-            "lift_height": trial.lift_height,
-        },
+        "trial": trial.to_json(),
         "files": ["demo.png", "demo.json"],
     }
     (folder / "demo.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -12,10 +12,13 @@ from matplotlib.patches import Polygon
 
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
+from .errors import InvalidConfig
 from .grasp import Grasp
 from .gripper import GripperModel
 from .policy.base import Plan
 
+PICTURES = (".png", ".jpg", ".pdf", ".svg")
+"""What a picture's name may end in."""
 JAW_COLOR, AXIS_COLOR, OTHER_COLOR, MASK_COLOR = "#ff7f0e", "#ffd92f", "#7fd6ff", "#2ca02c"
 
 
@@ -36,20 +39,25 @@ def draw_plan(
     axes: Axes, image: DepthImage, plan: Plan, gripper: GripperModel, n_others: int = 20
 ) -> None:
     """Draw the best grasp's two fingertips and closing axis to scale, and the runners-up thin."""
-    for grasp in plan.grasps[1 : 1 + n_others] if len(plan.grasps) > 1 else []:
-        ends = grasp.endpoints_px(image.intrinsics)
+    grasps_camera = plan.grasps.to_grasp(image.intrinsics, plan.approach_axis)
+    for ends in jaws_px(grasps_camera[1 : 1 + n_others], image.intrinsics):
         axes.plot(ends[:, 0], ends[:, 1], color=OTHER_COLOR, lw=0.7, alpha=0.5)
     if len(plan.grasps) == 0:
         axes.set_title(f"no grasp: {plan.reason}", fontsize=9, wrap=True)
         return
     best = plan.best
-    for corners in fingertips_px(
-        best.to_grasp(image.intrinsics, plan.approach_axis), image.intrinsics, gripper
-    ):
+    for corners in fingertips_px(grasps_camera[0], image.intrinsics, gripper):
         axes.add_patch(Polygon(corners, closed=True, fc=JAW_COLOR, ec="black", lw=0.6, alpha=0.85))
-    ends = best.endpoints_px(image.intrinsics)
+    ends = jaws_px(grasps_camera[0], image.intrinsics)
     axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
     axes.plot(*best.center_px, "o", ms=4, color=AXIS_COLOR, mec="black", mew=0.6)
+
+
+def jaws_px(grasps_camera: Grasp, intrinsics: CameraIntrinsics) -> Float[np.ndarray, "*batch 2 2"]:
+    """Pixels of the two jaws, half the opening from the centre along the closing axis in space."""
+    half = grasps_camera.closing_axis * (grasps_camera.width / 2)[..., None]
+    ends = np.stack([grasps_camera.center - half, grasps_camera.center + half], -2)
+    return intrinsics.project(ends)
 
 
 def fingertips_px(
@@ -126,6 +134,16 @@ def save_demo(
     right.set_xticks([])
     right.set_yticks([])
     save_figure(figure, path)
+
+
+def check_picture_path(path: str | Path) -> None:
+    """Refuse a picture that could not be written, before the work is done.
+
+    Raises:
+        InvalidConfig: an unknown suffix.
+    """
+    if Path(path).suffix.lower() not in PICTURES:
+        raise InvalidConfig(f"picture {path}: expected a name that ends in {', '.join(PICTURES)}")
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

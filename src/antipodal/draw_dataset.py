@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from .dataset.schema import SUCCESS_THRESHOLD
 from .dataset.store import Dataset
 from .draw import save_figure
+from .errors import InvalidConfig
 
 N_CROPS = 24
 """Crops shown of each class."""
@@ -30,6 +31,8 @@ def save_dataset_plots(dataset: Dataset, folder: str | Path) -> list[Path]:
             "T_world_camera",
         ]
     )
+    if len(facts["depth"]) == 0:
+        raise InvalidConfig(f"{dataset.path} has no datapoints: there is nothing to draw")
     positive = facts["collision_free"] & (facts["robust_epsilon"] > SUCCESS_THRESHOLD)
     crops, numbers = folder / "crops.png", folder / "distributions.png"
     _draw_crops(facts, positive, crops)
@@ -39,6 +42,7 @@ def save_dataset_plots(dataset: Dataset, folder: str | Path) -> list[Path]:
 
 def _draw_crops(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) -> None:
     """Grid of crops: positive, negative by robustness, negative by collision. The jaws close along the rows."""
+    side = facts["crop"].shape[-1]
     classes = {
         "positive": positive,
         "free, not robust": facts["collision_free"] & ~positive,
@@ -59,7 +63,14 @@ def _draw_crops(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) 
                 axes.imshow(
                     facts["crop"][row].astype(np.float32), cmap="gray_r", vmin=-0.05, vmax=0.05
                 )
-                axes.plot([9.5, 21.5], [15.5, 15.5], "|-", color="#ff7f0e", lw=0.8, ms=5)
+                axes.plot(
+                    [0.3 * side, 0.68 * side],
+                    [side / 2 - 0.5] * 2,
+                    "|-",
+                    color="#ff7f0e",
+                    lw=0.8,
+                    ms=5,
+                )
     save_figure(figure, path)
 
 

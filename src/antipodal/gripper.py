@@ -75,6 +75,8 @@ class GripperModel:
     """Rows of :meth:`boxes` that are the −x and the +x finger; the rest is palm."""
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name):
+            raise InvalidConfig(f"gripper name {self.name!r}: expected a word")
         for name in POSITIVE + NOT_NEGATIVE:
             value, positive = getattr(self, name), name in POSITIVE
             number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -99,10 +101,13 @@ class GripperModel:
                 raise InvalidConfig(
                     f"gripper {self.name}: palm box has {got}: expected center and size"
                 )
-            array(box["center"], (3,), f"gripper {self.name}: palm box center")
-            if (array(box["size"], (3,), f"gripper {self.name}: palm box size") <= 0).any():
+            where = f"gripper {self.name}: palm box"
+            center = array(box["center"], (3,), f"{where} center")
+            size = array(box["size"], (3,), f"{where} size")
+            if not (center.ndim == size.ndim == 1 and (size > 0).all() and (size <= 1).all()):
                 raise InvalidConfig(
-                    f"gripper {self.name}: palm box size {box['size']}: expected positive lengths"
+                    f"{where} center {box['center']}, size {box['size']}: "
+                    "expected three numbers each, lengths in (0, 1] m; millimetres?"
                 )
         object.__setattr__(
             self,
@@ -174,9 +179,9 @@ def load_gripper(name_or_path: str | Path) -> GripperModel:
         path = path / "gripper.toml" if path.is_dir() else path
         if not path.is_file():
             raise UnknownAsset.named("gripper", text, gripper_names())
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     try:
-        values = tomllib.loads(content)
+        values = tomllib.loads(content if isinstance(content, str) else content.decode())
     except ValueError as error:
         raise InvalidConfig(f"gripper {text}: not readable as TOML: {error}") from error
     pose = values.pop("T_gripper_grasp", None)

@@ -238,6 +238,9 @@ def repair(mesh: TriMesh) -> Repair:
     work.merge_vertices()
     work.update_faces(work.unique_faces() & work.nondegenerate_faces())
     work.remove_unreferenced_vertices()
+    if mesh.is_watertight and not work.is_watertight:
+        # slivers without area can be what closes a surface at a vertex in the middle of an edge
+        work = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     say("merged and dropped vertices", n_vertices, len(work.vertices))
     say("dropped degenerate and duplicate faces", n_faces, len(work.faces))
     if len(work.faces) == 0:

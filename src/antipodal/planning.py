@@ -17,6 +17,7 @@ from .gripper import GripperModel, load_gripper
 from .policy import make_policy
 from .policy.base import Plan, Policy
 from .quality import load_quality
+from .values import check_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
     """Plan ``repeat`` times with the same seed; the time is the median."""
     if repeat < 1:
         raise InvalidConfig(f"repeat = {repeat}: expected at least 1")
+    check_seed(seed)
     times, plans = [], []
     for _ in range(repeat):
         start = time.perf_counter()

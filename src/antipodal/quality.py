@@ -93,6 +93,8 @@ def load_quality(name_or_path: str | Path) -> NetworkQuality:
         path = Path(name)
         if not path.is_file():
             raise UnknownAsset.named("model", name, model_names() or ["none built in"])
+    if path.suffix != ".onnx":
+        raise IncompatibleCheckpoint(f"{name}: expected an .onnx file from 'antipodal export'")
     core = openvino.Core()
     try:
         model = core.read_model(path)
@@ -101,7 +103,12 @@ def load_quality(name_or_path: str | Path) -> NetworkQuality:
             f"{name} is not readable as a network: expected an ONNX file from 'antipodal export'"
         ) from error
     metadata = _metadata(model, name)
-    crop = config_from_dict(CropConfig, metadata["crop"], f"{name}: crop")
+    try:
+        crop = config_from_dict(CropConfig, metadata["crop"], f"{name}: crop")
+    except TypeError as error:
+        raise IncompatibleCheckpoint(
+            f"{name}: metadata give the crop as {metadata['crop']!r}: expected size and window; export it again"
+        ) from error
     _check_signature(model, crop, name)
     # float32 said aloud: the default may pick bfloat16 on CPUs that have it, and answers would depend on the machine
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -19,8 +19,9 @@ def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
 
 
 def table(values: Mapping[str, Any]) -> str:
-    """One line per entry; numbers short."""
-    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in values.items()}
+    """One line per number or word, numbers short; what is nested is left to ``--json``."""
+    flat = {k: v for k, v in values.items() if not isinstance(v, dict | list)}
+    shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in flat.items()}
     return "\n".join(f"{key:<24} {value}" for key, value in shown.items())
 
 
@@ -68,7 +69,8 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     try:
         yield callback
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def stdout(text: str) -> None:

@@ -142,3 +142,13 @@ def config_from_dict(cls: type[Config], values: Mapping[str, Any], where: str) -
     if missing:
         raise InvalidConfig(f"{where}: missing key {', '.join(missing)}: add it")
     return cls(**values)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what numpy's generators do not take.
+
+    Raises:
+        InvalidConfig: a negative seed.
+    """
+    if seed < 0:
+        raise InvalidConfig(f"seed {seed}: expected 0 or more")

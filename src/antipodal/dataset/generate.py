@@ -23,6 +23,7 @@ from .. import __version__
 from ..errors import AntipodalError, InvalidConfig
 from ..gripper import GripperModel
 from ..mesh import TriMesh
+from ..values import check_seed
 from .model import GenerativeModel
 from .rows import ObjectRows, object_rows
 from .schema import GRASPS, OBJECTS, POSES, SUCCESS_THRESHOLD, VERSION, shard_schema
@@ -64,11 +65,14 @@ def generate(
         raise InvalidConfig("no objects to generate from: expected at least one mesh")
     if workers < 1:
         raise InvalidConfig(f"workers = {workers}: expected at least 1")
+    if n_datapoints is not None and n_datapoints < 1:
+        raise InvalidConfig(f"n_datapoints = {n_datapoints}: expected at least 1")
+    check_seed(seed)
     path = Path(path)
     config = {
         "model": dataclasses.asdict(model),
         "gripper": gripper_json(gripper),
-        "objects": {mesh.name: mesh.content_hash for mesh in meshes},
+        "objects": [[mesh.name, mesh.content_hash] for mesh in meshes],
         "seed": seed,
         "n_datapoints": n_datapoints,
         "version": __version__,
@@ -227,6 +231,7 @@ def _finish(path: Path, config: dict[str, Any], n_shards: int) -> Dataset:
         "config": config["model"],
         "gripper": config["gripper"],
         "seed": config["seed"],
+        "objects": config["objects"],
         "version": config["version"],
         "counts": {
             "n_datapoints": sum(s["n_datapoints"] for s in shards),

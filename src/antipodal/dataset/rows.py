@@ -13,19 +13,20 @@ from jaxtyping import Float, Int
 from .. import transforms
 from ..alignment import align_with_table
 from ..camera import CameraIntrinsics
-from ..collision import approach_is_free
+from ..collision import approach_is_free, lowest_corner
 from ..contact import ContactModel, find_contacts
 from ..crop import crop_grasps
 from ..errors import InvalidMesh
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh, rescale
-from ..metrics import ferrari_canny, force_closure
+from ..metrics import force_closure
 from ..render.depth import object_window, render_depth
 from ..render.scene import Scene, recentered, sample_cameras, sample_poses, table_point
-from ..robust import robust_epsilon
+from ..robust import robust
 from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
+from .epsilon import fast_ferrari_canny
 from .model import MAX_POSES, GenerativeModel
 from .schema import GRASPS, POSES, shard_schema
 
@@ -36,6 +37,9 @@ MAX_GRASPS = 1 << 16
 
 JITTER_SHARES = (0.5, 0.25, 0.25)
 """Near misses, at most: free and antipodal, free but not antipodal, in collision."""
+
+JITTER_CLEARANCE = 0.001
+"""How far above the table near misses end at least, m."""
 
 
 class ObjectRows(NamedTuple):
@@ -125,14 +129,14 @@ def object_rows(
     poses_table = _poses_table(object_id, poses)
     grasps_table = pa.concat_tables(tables)
     if not posed:
-        what = (
-            "no antipodal grasp fits the gripper"
-            if not len(sampled)
-            else "no grasp is parallel to the table"
-        )
+        what = "no grasp is parallel to the table"
+        if not len(sampled):
+            what = "no antipodal grasp fits the gripper"
+        elif not poses:
+            what = f"no stable pose is more probable than {model.min_pose_probability:g}"
         return ObjectRows(schema.empty_table(), grasps_table, poses_table, what)
     total = sum(len(p.grasps_obj) for p in posed)
-    n_images, share = _plan_images(total, len(posed), model.images_per_pose, budget)
+    n_images, share = _plan_images(total, model.images_per_pose, budget)
     batches = [
         batch
         for p in posed
@@ -165,8 +169,10 @@ def label_grasps(
     contact_model = ContactModel(contact_radius=gripper.contact_radius)
     closed = found.found & force_closure(found.contacts, model=contact_model)
     epsilon = np.zeros(len(grasps_obj))
-    epsilon[closed] = ferrari_canny(found.contacts[closed], mesh.center_of_mass, contact_model)
-    robust = robust_epsilon(mesh, grasps_obj, gripper, rng, model.perturbation)
+    epsilon[closed] = fast_ferrari_canny(found.contacts[closed], mesh.center_of_mass, contact_model)
+    mean, error = robust(
+        fast_ferrari_canny, mesh, grasps_obj, rng, model.perturbation, contact_model
+    )
     n = len(grasps_obj)
     ids = object_id * MAX_GRASPS + first_id + np.arange(n)
     nowhere = np.where(found.found[:, None, None], 0.0, np.nan)
@@ -183,10 +189,10 @@ def label_grasps(
         found=found.found,
         force_closure=closed,
         epsilon=epsilon,
-        robust_epsilon=robust.mean,
-        robust_epsilon_error=robust.standard_error,
+        robust_epsilon=mean,
+        robust_epsilon_error=error,
     )
-    return LabelledGrasps(grasps_obj, robust.mean, ids, table)
+    return LabelledGrasps(grasps_obj, mean, ids, table)
 
 
 def pose_grasps(
@@ -224,16 +230,18 @@ def near_misses(
 ) -> Grasp:
     """Grasps such as a planner proposes around good ones: moved, turned about world z, higher or lower.
 
-    Fingertips that would reach below the table are raised to it. Six times as many are proposed as wanted, most of them
-    plain failures; ``JITTER_SHARES`` says how many of each kind are taken where there are as many.
+    Hands that would reach into the table are raised to ``JITTER_CLEARANCE`` above it. Six times as many are proposed as
+    wanted, most of them plain failures; ``JITTER_SHARES`` says how many of each kind are taken where there are as many.
     """
     n = model.n_jittered
     picked = flat_obj.in_frame(pose.T_world_obj)[rng.integers(len(flat_obj), size=6 * n)]
     offset = np.column_stack([rng.normal(0, 0.006, (6 * n, 2)), rng.uniform(-0.008, 0.03, 6 * n)])
-    offset[:, 2] = np.maximum(offset[:, 2], gripper.tip_overhang - picked.center[:, 2])
     center = transforms.translation(picked.center)
     turn = center @ transforms.rot_z(rng.normal(0, 0.25, 6 * n)) @ transforms.inverse(center)
     moved = picked.in_frame(transforms.translation(offset) @ turn)
+    lowest = lowest_corner(gripper.boxes(moved.width), moved.pose)
+    up = np.maximum(JITTER_CLEARANCE - lowest, 0.0)
+    moved = moved.in_frame(transforms.translation(up[:, None] * [0.0, 0.0, 1.0]))
     near = moved.in_frame(transforms.inverse(pose.T_world_obj))
     free = approach_is_free(mesh, pose.T_world_obj, moved, gripper, model.collision)
     found = find_contacts(mesh, near)
@@ -318,9 +326,7 @@ def crop_scene(
     return crop_grasps(render_depth(part), shifted, model.crop)
 
 
-def _plan_images(
-    total: int, n_poses: int, images_per_pose: int, budget: int | None
-) -> tuple[int, float]:
+def _plan_images(total: int, images_per_pose: int, budget: int | None) -> tuple[int, float]:
     """Images per pose and the share of grasps per image, so that total · images · share ≈ budget."""
     if budget is None:
         return images_per_pose, 1.0

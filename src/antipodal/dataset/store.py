@@ -73,6 +73,8 @@ class Dataset:
             raise CorruptDataset(
                 f"{path} has schema version {version}: this release reads {VERSION}; regenerate it"
             )
+        if not shards:
+            raise CorruptDataset(f"{file} names no shards: restore or regenerate")
         for name in ["objects.parquet", "poses.parquet", "grasps.parquet", *shards]:
             if not (path / name).is_file():
                 raise CorruptDataset(
@@ -101,7 +103,12 @@ class Dataset:
     def iterate(self, columns: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """Read the same columns shard by shard, for data sets that do not fit in memory."""
         for shard in self.manifest["shards"]:
-            table = pq.read_table(self.path / shard["file"], columns=list(columns))
+            try:
+                table = pq.read_table(self.path / shard["file"], columns=list(columns))
+            except (pa.ArrowInvalid, OSError) as error:
+                raise CorruptDataset(
+                    f"{shard['file']} is not readable: {str(error).splitlines()[0]}; restore or regenerate"
+                ) from error
             yield {name: self._column(table, name) for name in columns}
 
     def table(self, name: Literal["objects", "poses", "grasps"]) -> pa.Table:

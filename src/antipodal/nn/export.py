@@ -69,7 +69,7 @@ def export_run(
         "gripper": run.config["gripper"],
         "training": _provenance(run),
     }
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f".{path.stem}.tmp.onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_onnx(run.network, run.calibration, run.crop_size, metadata, temporary)
     real = _real_table(run, dataset_dir)
@@ -114,9 +114,24 @@ def write_onnx(
         )
     assert program is not None
     proto = program.model_proto
+    strip(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(metadata)
     path.write_bytes(proto.SerializeToString())
+
+
+def strip(proto: Any) -> None:
+    """Drop the exporter's notes: stack traces with the paths of the machine that exported."""
+    for item in [proto, proto.graph, *proto.functions]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+    for graph in [proto.graph, *proto.functions]:
+        values = [*graph.value_info]
+        if graph is proto.graph:
+            values += [*graph.input, *graph.output, *graph.initializer]
+        for item in [*graph.node, *values]:
+            del item.metadata_props[:]
+            item.doc_string = ""
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +49,14 @@ def open_run(path: str | Path) -> Run:
     path = Path(path)
     if not (path / "config.json").is_file():
         raise UnknownAsset(f"no run in {path}: expected a folder that 'antipodal train' has made")
-    if not (path / "result.json").is_file():
-        raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
-    config = json.loads((path / "config.json").read_text())
-    result = json.loads((path / "result.json").read_text())
+    config = read_config(path / "config.json")
     if config.get("schema") != SCHEMA:
         raise IncompatibleCheckpoint(
             f"{path} has run schema {config.get('schema')}: this release reads {SCHEMA}; train again"
         )
+    if not (path / "result.json").is_file():
+        raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
+    result = json.loads((path / "result.json").read_text())
     network = build_network(config["train"]["architecture"], int(config["crop"]["size"]))
     weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
     try:
@@ -71,6 +72,25 @@ def open_run(path: str | Path) -> Run:
     return Run(path, network, Calibration(**result["calibration"]), config, result)
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """Read the ``config.json`` of a run.
+
+    Raises:
+        UnknownAsset: it is something else's.
+    """
+    try:
+        config = json.loads(file.read_text())
+    except ValueError:
+        config = None
+    if not isinstance(config, dict) or "train" not in config or "dataset" not in config:
+        raise UnknownAsset(
+            f"{file.parent} is no training run: expected a folder that 'antipodal train' has made"
+        )
+    return config
+
+
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """What identifies a data set's content, wherever it lies."""
-    return {name: dataset.manifest[name] for name in DESCRIPTION}
+    """What identifies a data set's content, wherever it lies: how it was made, and one hash over its shards'."""
+    hashes = "".join(shard["sha256"] for shard in dataset.manifest["shards"])
+    described = {name: dataset.manifest[name] for name in DESCRIPTION}
+    return {**described, "sha256": hashlib.sha256(hashes.encode()).hexdigest()}

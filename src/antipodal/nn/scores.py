@@ -124,6 +124,8 @@ def bootstrap_interval(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of accuracy, AP and AUC, drawing whole groups (objects) with replacement.
 
+    A score that no draw defines, as AP without positives, has no entry.
+
     Datapoints of one object share its grasps' labels, so drawing datapoints would be over-confident (reference §10.52).
     """
     ids, inverse = np.unique(groups, return_inverse=True)
@@ -138,8 +140,9 @@ def bootstrap_interval(
     intervals = {}
     for name, column in zip(("accuracy", "average_precision", "auc"), scores.T, strict=True):
         column = column[np.isfinite(column)]
-        low, high = np.quantile(column, [tail, 1 - tail]) if len(column) else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
+        if len(column):
+            low, high = np.quantile(column, [tail, 1 - tail])
+            intervals[name] = (float(low), float(high))
     return intervals
 
 

@@ -34,7 +34,7 @@ from .config import PRECISIONS, TrainConfig
 from .data import GraspTable, normalisation, ordered_batches, read_table, training_batches
 from .module import GraspModule
 from .networks import build_network, set_normalisation
-from .run import SCHEMA, describe
+from .run import SCHEMA, describe, read_config
 from .scores import classification
 
 
@@ -63,12 +63,13 @@ def train(
         InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off.
     """
     dataset, run_dir = Dataset.open(dataset_dir), Path(run_dir)
+    # before the folder is claimed: a split that cannot be leaves no trace
+    train_rows, validation_rows = dataset.split(config.split, config.seed, config.train_fraction)
     description = run_config(dataset, config)
     _open_run(run_dir, description, resume)
     if (run_dir / "result.json").is_file():
         return json.loads((run_dir / "result.json").read_text())
     table = read_table(dataset, config.success_threshold)
-    train_rows, validation_rows = dataset.split(config.split, config.seed, config.train_fraction)
     training, validation = table.rows(train_rows), table.rows(validation_rows)
     module = _new_module(config, training, dataset.crop_size)
     start = time.monotonic()
@@ -189,9 +190,9 @@ def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
             f"{run_dir} already holds a run: expected an empty folder, or let it resume"
         )
     # through JSON, so that tuples and lists compare equal
-    old, new = json.loads(file.read_text()), json.loads(json.dumps(description))
+    old, new = read_config(file), json.loads(json.dumps(description))
     for description in (old, new):
-        del description["dataset"]["path"]
+        description["dataset"].pop("path", None)
     differing = [
         f"{name} {old['train'].get(name)!r} → {value!r}"
         for name, value in new["train"].items()

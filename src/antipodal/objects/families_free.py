@@ -130,6 +130,33 @@ def machine_part(rng: np.random.Generator) -> TriMesh:
     return solids.to_mesh(solid)
 
 
+def carton(rng: np.random.Generator) -> TriMesh:
+    """Box with rounded edges that fills the hand at least one way: the packets of a kitchen, easy to hold."""
+    x, y, z = rng.uniform(0.014, 0.042), rng.uniform(0.028, 0.047), rng.uniform(0.03, 0.062)
+    r = rng.uniform(0.001, 0.004)
+    corner = solids.sphere(r, 12)
+    signs = np.stack(np.meshgrid(*[[-1, 1]] * 3), -1).reshape(-1, 3)
+    parts = [corner.translate(at) for at in signs * (np.array([x, y, z]) / 2 - r)]
+    return solids.to_mesh(Manifold.batch_hull(parts))
+
+
+def burr(rng: np.random.Generator) -> TriMesh:
+    """Crowd of round-ended rods and lentils through a ball, mostly along one axis: gaps everywhere, hard to hold."""
+    solid = solids.sphere(rng.uniform(0.006, 0.010), 16)
+    spread, lentil_share = rng.uniform(0.15, 0.9), rng.uniform(0, 0.5)
+    for _ in range(int(rng.integers(9, 20))):
+        if rng.random() < lentil_share:
+            part = solids.sphere(1.0, 16).scale([*rng.uniform(0.006, 0.012, 2), 0.003])
+        else:
+            radius, half = rng.uniform(0.002, 0.005), rng.uniform(0.008, 0.02)
+            end = solids.sphere(radius, 8)
+            part = Manifold.batch_hull([end.translate([0, 0, z]) for z in (-half, half)])
+        leaning = np.array([0, 0, 1]) + spread * rng.normal(size=3)
+        solid = solid + solids.place(part, 0.007 * rng.normal(size=3), _rotation_to(leaning))
+    # what stands apart from the ball is left out
+    return solids.to_mesh(max(solid.decompose(), key=lambda piece: piece.volume()))
+
+
 def _primitive(rng: np.random.Generator, size: float) -> Manifold:
     kind = rng.integers(3)
     if kind == 0:
@@ -143,3 +170,11 @@ def _primitive(rng: np.random.Generator, size: float) -> Manifold:
 
 def _power(base: np.ndarray, exponent: float) -> np.ndarray:
     return np.sign(base) * np.abs(base) ** exponent
+
+
+def _rotation_to(z_axis: np.ndarray) -> np.ndarray:
+    """A rotation whose third column is along ``z_axis``."""
+    z = z_axis / np.linalg.norm(z_axis)
+    x = np.cross(z, np.eye(3)[np.argmin(np.abs(z))])
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z], -1)

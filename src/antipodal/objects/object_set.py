@@ -1,7 +1,8 @@
 """A set of objects: a folder of meshes in metres with ``objects.json``, which says where each comes from.
 
     my_objects/
-    ├── objects.json          {"schema": 1, "source": {…}, "objects": [ObjectRecord, …], "refused": {file: reason}}
+    ├── objects.json          {"schema": 1, "content_hash": …, "source": {…}, "objects": [ObjectRecord, …],
+    │                          "refused": {file: reason}}
     ├── bottle_0002.ply       binary PLY, metres, closed, outward
     └── …
 
@@ -16,20 +17,20 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
 from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
-from ..values import config_from_dict
-from .families import FAMILIES, check_family, make_one
+from ..values import check_seed, config_from_dict
+from .families import DEFAULT_FAMILIES, check_family, make_one
+from .units import PLAUSIBLE_SIZE, Unit, fitting_units, guess_unit, read_unit
 
 SCHEMA = 1
 INDEX = "objects.json"
-GUESSABLE_UNITS = {"m": 1.0, "mm": 0.001, "cm": 0.01, "inch": 0.0254}
-"""Metres per unit, by name."""
-PLAUSIBLE_SIZE = (0.005, 1.0)
-"""The longest side of a thing for one hand, m: outside it the unit must be wrong."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each object."""
@@ -72,6 +73,15 @@ class ObjectSet:
     refused: Mapping[str, str] = field(default_factory=dict)
     """File → why it is not in the set."""
 
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over names and file hashes in their order: two sets with the same hash are the same objects."""
+        digest = hashlib.sha256()
+        for record in self.records:
+            file_hash = record.sha256 or _sha256(self.directory / record.file)
+            digest.update(f"{record.name}\0{file_hash}\n".encode())
+        return digest.hexdigest()
+
     @property
     def names(self) -> list[str]:
         """Names of the objects, in order: the index is the object_id of data sets."""
@@ -102,8 +112,12 @@ class ObjectSet:
         return replace(load_mesh(self.directory / record.file), name=record.name)
 
     def check(self) -> list[str]:
-        """Compare each file with its recorded hash; return what is wrong, in words."""
+        """Compare each file, and the list, with the recorded hashes; return what is wrong, in words."""
         faults = []
+        index = self.directory / INDEX
+        stored = _read_index(index).get("content_hash") if index.is_file() else None
+        if stored is not None and stored != self.content_hash:
+            faults.append(f"{INDEX} was changed since the set was made: names or hashes differ")
         for record in self.records:
             path = self.directory / record.file
             if not path.is_file():
@@ -128,7 +142,8 @@ def make_object_set(
     """
     if n < 1:
         raise InvalidConfig(f"{n} objects: expected at least 1")
-    names = sorted(FAMILIES) if families is None else list(families)
+    check_seed(seed)
+    names = list(DEFAULT_FAMILIES if families is None else families)
     for name in names:
         check_family(name)
     directory = _empty_folder(directory)
@@ -160,8 +175,8 @@ def import_meshes(
     Args:
         source: folder of STL, OBJ, PLY, OFF, GLB.
         directory: where the set goes.
-        unit: metres per unit of the files, or m, cm, mm, inch. None: metres, and a file of implausible size is refused
-            with the unit that would fit.
+        unit: metres per unit of the files, or m, mm, cm, inch. None: one unit is guessed for the whole folder;
+            ``source`` of the set says how. A file of implausible size is refused with the units that would fit.
         rescale_to: length that the smallest side gets, m: Dex-Net's rule (reference §2.5); None keeps the size.
         licence: of the files, for the record.
         progress: called after each file.
@@ -170,37 +185,33 @@ def import_meshes(
         UnknownAsset: no such folder, or no mesh in it.
         InvalidMesh: every file was refused; gives the first reasons.
     """
-    source, factor = Path(source), _unit(unit)
+    source = Path(source)
     files = _mesh_files(source, recursive=True)
     if source.resolve() in (Path(directory).resolve(), *Path(directory).resolve().parents):
         raise InvalidConfig(f"{directory} lies in {source}: expected a folder outside the meshes'")
+    taken_unit = guess_unit(files) if unit is None else read_unit(unit)
     directory = _empty_folder(directory)
-    records: list[ObjectRecord] = []
+    records: dict[str, ObjectRecord] = {}
     refused: dict[str, str] = {}
     for i, path in enumerate(files):
-        relative = path.relative_to(source)
-        name = "_".join(relative.with_suffix("").parts)
+        relative = str(path.relative_to(source))
+        name = _free_name(path.relative_to(source), records)
         try:
-            mesh, repairs = _import(path, factor, rescale_to)
+            mesh, repairs = _import(path, taken_unit.factor, rescale_to)
+            digest = _save(replace(mesh, name=name), directory)
         except InvalidMesh as error:
-            refused[str(relative)] = str(error)
+            refused[relative] = str(error).removeprefix(f"{path.name}: ")
         else:
-            # files that differ in their suffix alone must not overwrite each other
-            taken = {record.name for record in records}
-            name = name if name not in taken else f"{name}_{path.suffix[1:].lower()}"
-            file = f"{name}.ply"
-            save_mesh(replace(mesh, name=name), directory / file)
-            digest = _sha256(directory / file)
-            records.append(
-                ObjectRecord(name, file, digest, str(relative), licence, factor, tuple(repairs))
+            records[name] = ObjectRecord(
+                name, f"{name}.ply", digest, relative, licence, taken_unit.factor, tuple(repairs)
             )
         if progress:
             progress(i + 1, len(files))
     if not records:
-        reasons = "; ".join(list(refused.values())[:3])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
         raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
-    info = {"kind": "imported", "folder": source.name, "unit": factor, "rescale_to": rescale_to}
-    return _write(ObjectSet(directory, tuple(records), info, refused))
+    info = _import_info(source, taken_unit, rescale_to)
+    return _write(ObjectSet(directory, tuple(records.values()), info, refused))
 
 
 def load_object_set(directory: str | Path) -> ObjectSet:
@@ -216,6 +227,13 @@ def load_object_set(directory: str | Path) -> ObjectSet:
         files = _mesh_files(directory, recursive=False)
         records = tuple(ObjectRecord(p.stem, p.name, "", p.name) for p in files)
         return ObjectSet(directory, records, {"kind": "folder"})
+    content = _read_index(index)
+    listed = content.get("objects", [])
+    records = tuple(config_from_dict(ObjectRecord, values, str(index)) for values in listed)
+    return ObjectSet(directory, records, content.get("source", {}), content.get("refused", {}))
+
+
+def _read_index(index: Path) -> dict[str, Any]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -225,34 +243,30 @@ def load_object_set(directory: str | Path) -> ObjectSet:
         raise InvalidConfig(
             f"{index}: schema {got}: expected {SCHEMA}; make or import the set again"
         )
-    listed = content.get("objects", [])
-    records = tuple(config_from_dict(ObjectRecord, values, str(index)) for values in listed)
-    return ObjectSet(directory, records, content.get("source", {}), content.get("refused", {}))
+    return content
 
 
 def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh, list[str]]:
     """Load, check the size, repair and rescale one file; InvalidMesh says why not."""
-    # loaded in file units, so that an implausible size is reported with the unit that would fit
     mesh = load_mesh(path, unit)
     size = float(mesh.extents.max())
     if not PLAUSIBLE_SIZE[0] <= size <= PLAUSIBLE_SIZE[1]:
-        fits = [
-            name
-            for name, factor in GUESSABLE_UNITS.items()
-            if PLAUSIBLE_SIZE[0] <= size / unit * factor <= PLAUSIBLE_SIZE[1]
-        ]
+        fits = fitting_units(size / unit)
         hint = f"it would fit in {' or '.join(fits)}" if fits else "no usual unit fits"
         raise InvalidMesh(
-            f"{path.name}: longest side {size:g} m: expected {PLAUSIBLE_SIZE[0]}–{PLAUSIBLE_SIZE[1]} m; {hint}"
+            f"longest side {size:g} m: expected {PLAUSIBLE_SIZE[0]}–{PLAUSIBLE_SIZE[1]} m; {hint}"
         )
     mesh, actions = repair(mesh)
     if not mesh.is_watertight:
+        done = [action for action in actions if not action.startswith("still")]
         raise InvalidMesh(
-            f"{path.name}: still open after the repair ({'; '.join(actions)}): expected a closed surface; "
-            "close it in a mesh editor"
+            f"not closed{' after the repair' if done else ''}: {_unmatched_edges(mesh)} of its edges do not join "
+            "exactly two faces the same way round"
+            + (f" ({'; '.join(done)})" if done else "")
+            + "; close it in a mesh editor"
         )
     if mesh.volume <= 0:
-        raise InvalidMesh(f"{path.name}: volume {mesh.volume:g} m³: expected a solid body")
+        raise InvalidMesh(f"volume {mesh.volume:g} m³: expected a solid body")
     if rescale_to is not None:
         before = mesh.extents.min()
         mesh = rescale(mesh, rescale_to)
@@ -260,18 +274,45 @@ def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh,
     return mesh, actions
 
 
-def _unit(unit: float | str | None) -> float:
-    if unit is None:
-        return 1.0
-    if isinstance(unit, str):
-        if unit not in GUESSABLE_UNITS:
-            raise InvalidConfig(
-                f"mesh unit '{unit}': expected {', '.join(GUESSABLE_UNITS)} or metres per unit"
-            )
-        return GUESSABLE_UNITS[unit]
-    if not unit > 0:
-        raise InvalidConfig(f"mesh unit {unit}: expected metres per unit, positive")
-    return float(unit)
+def _import_info(source: Path, unit: Unit, rescale_to: float | None) -> dict[str, Any]:
+    return {
+        "kind": "imported",
+        "folder": source.resolve().name,
+        "unit": unit.factor,
+        "unit_reason": unit.reason,
+        "rescale_to": rescale_to,
+    }
+
+
+def _save(mesh: TriMesh, directory: Path) -> str:
+    """Write a mesh of a set and return the file's hash; what float32 opens is refused."""
+    path = directory / f"{mesh.name}.ply"
+    save_mesh(mesh, path)
+    if not load_mesh(path).is_watertight:
+        path.unlink()
+        raise InvalidMesh(
+            "closed only by vertices nearer than float32 tells apart: merge them in a mesh editor"
+        )
+    return _sha256(path)
+
+
+def _unmatched_edges(mesh: TriMesh) -> int:
+    """Number of edges that are not run through exactly once in each direction."""
+    edges = mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    unique, which = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
+    forth = np.bincount(which.ravel(), edges[:, 0] < edges[:, 1], len(unique))
+    return int(((forth != 1) | (np.bincount(which.ravel()) != 2)).sum())
+
+
+def _free_name(relative: Path, taken: Mapping[str, Any]) -> str:
+    """Name of an object from its path; files that differ in folder or suffix alone must not overwrite each other."""
+    name = "_".join(relative.with_suffix("").parts)
+    if name in taken:
+        name = f"{name}_{relative.suffix[1:].lower()}"
+    n, free = 2, name
+    while free in taken:
+        n, free = n + 1, f"{name}_{n}"
+    return free
 
 
 def _mesh_files(directory: Path, recursive: bool) -> list[Path]:
@@ -305,6 +346,7 @@ def _write(objects: ObjectSet) -> ObjectSet:
     """Write ``objects.json`` atomically."""
     content = {
         "schema": SCHEMA,
+        "content_hash": objects.content_hash,
         "source": dict(objects.source),
         "objects": [dataclasses.asdict(record) for record in objects.records],
         "refused": dict(objects.refused),

@@ -129,10 +129,12 @@ def to_features(
     return np.concatenate([ends.reshape(-1, 4), grasps.depth[:, None]], -1)
 
 
-def from_features(features: Float[np.ndarray, "N 5"], width: float) -> PlanarGrasp:
+def from_features(
+    features: Float[np.ndarray, "N 5"], intrinsics: CameraIntrinsics, width: float
+) -> PlanarGrasp:
     """Decode features: centre and angle of the two ends, and the gripper's width whatever their distance."""
     first, second = features[:, :2], features[:, 2:4]
-    line = second - first
+    line = (second - first) / [intrinsics.fx, intrinsics.fy]
     return PlanarGrasp(
         (first + second) / 2,
         np.arctan2(line[:, 1], line[:, 0]),
@@ -204,7 +206,7 @@ def _resample(
     kept = elites[:0]
     for _ in range(config.n_batches):
         draws = mixture.sample(4 * config.n_resamples, rng) * std + mean
-        grasps = from_features(draws[draws[:, 4] > 0], gripper.max_width)
+        grasps = from_features(draws[draws[:, 4] > 0], view.image.intrinsics, gripper.max_width)
         kept = _join(kept, grasps[check_grasps(view, grasps, gripper, constraints).keep])
         if len(kept) >= config.n_resamples:
             break

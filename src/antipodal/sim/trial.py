@@ -65,7 +65,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """The protocol. Defaults: the whole benchmark trial (docs/benchmark.md); :data:`QUICK_LIFT` only lifts."""
+    """The protocol. Defaults: the whole trial, shake included; :data:`QUICK_LIFT` only lifts."""
 
     timestep: float = TIMESTEP
     """s, 0.0002 to 0.005."""

@@ -55,7 +55,9 @@ def test_file_answers_as_torch_in_openvino_and_in_onnxruntime(
     table = random_table(32, 60, np.random.default_rng(1))
     assert max_difference(network, calibration, path, table) <= 1e-4
     # nothing of the machine that exported: no stack traces, no folders
-    assert not [place for place in (b".py", b"/src/", b"site-packages") if place in path.read_bytes()]
+    assert not [
+        place for place in (b".py", b"/src/", b"site-packages") if place in path.read_bytes()
+    ]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     batch = table[:]
     (second,) = session.run(None, {"crop": batch.crop.numpy(), "depth": batch.depth.numpy()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
 from .epsilon import fast_ferrari_canny
 from .model import MAX_POSES, GenerativeModel
-from .schema import GRASPS, POSES, shard_schema
+from .schema import GRASPS, POSES, shard_schema, to_table
 
 MAX_IMAGES = 1000
 """Ids: image_id = pose_id · MAX_IMAGES + image."""
@@ -176,7 +176,7 @@ def label_grasps(
     n = len(grasps_obj)
     ids = object_id * MAX_GRASPS + first_id + np.arange(n)
     nowhere = np.where(found.found[:, None, None], 0.0, np.nan)
-    table = _table(
+    table = to_table(
         GRASPS,
         grasp_id=ids,
         object_id=np.full(n, object_id),
@@ -283,7 +283,7 @@ def image_rows(
         )
         k4 = [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]
         tables.append(
-            _table(
+            to_table(
                 schema,
                 crop=relative.astype(np.float16).reshape(n, -1),
                 depth=planar.depth,
@@ -336,24 +336,10 @@ def _plan_images(total: int, images_per_pose: int, budget: int | None) -> tuple[
 
 def _poses_table(object_id: int, poses: list[StablePose]) -> pa.Table:
     n = len(poses)
-    return _table(
+    return to_table(
         POSES,
         pose_id=object_id * MAX_POSES + np.arange(n),
         object_id=np.full(n, object_id),
         probability=np.array([p.probability for p in poses]),
         T_world_obj=np.array([p.T_world_obj for p in poses]).reshape(n, 16),
     )
-
-
-def _table(schema: pa.Schema, **columns: Any) -> pa.Table:
-    """Build a table; two-dimensional arrays become fixed-size lists."""
-    arrays = []
-    for field in schema:
-        values = columns[field.name]
-        if pa.types.is_fixed_size_list(field.type):
-            dtype = field.type.value_type.to_pandas_dtype()
-            flat = pa.array(np.ascontiguousarray(values, dtype).ravel(), field.type.value_type)
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
-        else:
-            arrays.append(pa.array(values).cast(field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)

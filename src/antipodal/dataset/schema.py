@@ -6,6 +6,9 @@ threshold or metric can change without generating again.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pyarrow as pa
 
 VERSION = 1
@@ -74,3 +77,17 @@ OBJECTS = pa.schema(
         ("reason", pa.string()),  # why it gave no datapoint, or empty
     ]
 )
+
+
+def to_table(schema: pa.Schema, **columns: Any) -> pa.Table:
+    """Build a table of a schema from arrays or lists; the rows of two-dimensional arrays become fixed-size lists."""
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if pa.types.is_fixed_size_list(field.type):
+            kind = field.type.value_type
+            flat = pa.array(np.ascontiguousarray(values, kind.to_pandas_dtype()).ravel(), kind)
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
+        else:
+            arrays.append(pa.array(values).cast(field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)

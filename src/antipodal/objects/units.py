@@ -59,7 +59,7 @@ def guess_unit(files: Sequence[Path]) -> Unit:
     sizes = [size for size in measured if size is not None]
     if not sizes:
         return Unit(1.0, "m: no file could be measured")
-    median = float(np.median(sizes))
+    median = float(np.percentile(sizes, 50, method="lower"))  # a size that occurs, even of two
     for low, high in (TYPICAL_SIZE, PLAUSIBLE_SIZE):
         for name, factor in UNITS.items():
             if low <= median * factor <= high:

@@ -1,0 +1,518 @@
+"""The original's tensor data set, written and read: round trips, the original's own files and recordings, damage."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from antipodal.camera import CameraIntrinsics
+from antipodal.camera_files import load_depth
+from antipodal.cli import run
+from antipodal.crop import crop_grasps
+from antipodal.dataset.dexnet2_export import COLUMNS, export_tensors, to_tensors
+from antipodal.dataset.dexnet2_import import import_tensors, to_rows
+from antipodal.dataset.dexnet2_tensors import OPTIONAL, TensorFolder, read_split
+from antipodal.dataset.generate import generate, summary
+from antipodal.dataset.model import PAPER
+from antipodal.dataset.store import Dataset
+from antipodal.draw_dataset import save_dataset_plots
+from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
+from antipodal.grasp import Grasp, PlanarGrasp
+from antipodal.gripper import load_gripper
+from antipodal.robust import Perturbation
+from conftest import box
+
+SMALL = dataclasses.replace(
+    PAPER,
+    n_grasps=12,
+    n_jittered=4,
+    images_per_pose=5,
+    rescale_to=None,
+    perturbation=Perturbation(n_samples=2),
+)
+YUMI = load_gripper("yumi")
+CROP_TOLERANCE = 5e-5
+"""float16 of a depth relative to the grasp's, m (docs/dataset-format.md)."""
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Nine boxes in two shards, more than one file of a thousand rows."""
+    boxes = [
+        dataclasses.replace(box(0.03, 0.02 + 0.002 * i, 0.05), name=f"box{i}") for i in range(9)
+    ]
+    return generate(boxes, YUMI, tmp_path_factory.mktemp("ours") / "set", SMALL, seed=3)
+
+
+@pytest.fixture(scope="module")
+def theirs(ours: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as tensors."""
+    path = tmp_path_factory.mktemp("theirs") / "tensors"
+    export_tensors(ours, path, seed=5)
+    return path
+
+
+@pytest.fixture(scope="module")
+def back(theirs: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """And read again."""
+    return import_tensors(theirs, tmp_path_factory.mktemp("back") / "set")
+
+
+def tensor(folder: Path, field: str) -> np.ndarray:
+    """Read a field by hand, as numpy alone would."""
+    files = sorted((folder / "tensors").glob(f"{field}_?????.npz"))
+    return np.concatenate([np.load(file)["arr_0"] for file in files])
+
+
+def hand_made(folder: Path, n: int = 20, size: int = 8) -> Path:
+    """A small tensor data set of two files, with every optional field."""
+    (folder / "tensors").mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    for k in range(2):
+        poses = np.column_stack(
+            [rng.uniform(50, 500, (n, 2)), rng.uniform(0.6, 0.7, n), rng.uniform(0, 6, n)]
+        )
+        free = rng.integers(0, 2, n)
+        fields = {
+            "depth_ims_tf_table": rng.uniform(0.6, 0.8, (n, size, size, 1)).astype(np.float32),
+            "hand_poses": np.column_stack([poses, np.zeros((n, 2)), np.full(n, 38.0)]),
+            "robust_ferrari_canny": free * rng.uniform(0, 0.004, n),
+            "collision_free": free.astype(np.uint32),
+            "obj_labels": (np.arange(n, dtype=np.uint32) + k * n) // 10,
+            "pose_labels": (np.arange(n, dtype=np.uint32) + k * n) // 5,
+            "image_labels": (np.arange(n, dtype=np.uint32) + k * n) // 2,
+        }
+        for name, values in fields.items():
+            np.savez_compressed(folder / "tensors" / f"{name}_{k:05d}.npz", values)
+    (folder / "config.json").write_text(json.dumps({"datapoints_per_file": n}))
+    return folder
+
+
+def test_a_round_trip_keeps_every_fact(ours: Dataset, back: Dataset) -> None:
+    assert len(ours) > 1000
+    assert len(ours.manifest["shards"]) == 2
+    before, after = ours.read(COLUMNS), back.read(COLUMNS)
+    np.testing.assert_array_equal(np.isnan(before["crop"]), np.isnan(after["crop"]))
+    assert np.nanmax(np.abs(before["crop"] - after["crop"])) <= CROP_TOLERANCE
+    for name in ("object_id", "pose_id", "image_id", "grasp_id", "collision_free", "depth"):
+        np.testing.assert_array_equal(before[name], after[name])
+    np.testing.assert_array_equal(before["center_px"], after["center_px"])
+    np.testing.assert_allclose(before["angle"], after["angle"], atol=1e-6)  # 2π in float32
+    np.testing.assert_allclose(before["width"], after["width"], rtol=1e-6)
+    np.testing.assert_allclose(before["T_world_camera"], after["T_world_camera"], atol=1e-6)
+    np.testing.assert_array_equal(before["intrinsics"], after["intrinsics"])
+    free = before["collision_free"]
+    np.testing.assert_array_equal(before["robust_epsilon"][free], after["robust_epsilon"][free])
+    assert (after["robust_epsilon"][~free] == 0).all()
+    assert 0.1 < free.mean() < 1
+
+
+def test_a_round_trip_keeps_labels_and_splits(ours: Dataset, theirs: Path, back: Dataset) -> None:
+    for threshold in (0.0, 0.002, 0.01):
+        np.testing.assert_array_equal(ours.labels(threshold), back.labels(threshold))
+    names = {
+        "image_wise": "image_wise",
+        "stable_pose_wise": "pose_wise",
+        "object_wise": "object_wise",
+    }
+    for their_name, our_name in names.items():
+        stored = read_split(theirs, their_name)
+        for dataset in (ours, back):
+            split = dataset.split(our_name, seed=5)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(split[0], stored[0])
+            np.testing.assert_array_equal(split[1], stored[1])
+
+
+def test_a_round_trip_keeps_names_gripper_and_crop(ours: Dataset, back: Dataset) -> None:
+    def objects(dataset: Dataset) -> list[tuple[int, str, int]]:
+        rows = dataset.table("objects").to_pylist()
+        return [(r["object_id"], r["name"], r["n_datapoints"]) for r in rows]
+
+    assert objects(back) == objects(ours)
+    assert back.manifest["gripper"] == ours.manifest["gripper"]
+    assert back.config["crop"] == ours.config["crop"]
+    assert back.manifest["imported"]["unknown"] == []
+    back.check()
+
+
+def test_the_tensors_are_laid_out_as_the_original_lays_them_out(
+    ours: Dataset, theirs: Path
+) -> None:
+    facts = ours.read(COLUMNS)
+    n = len(ours)
+    first = np.load(theirs / "tensors" / "depth_ims_tf_table_00000.npz")
+    assert first.files == ["arr_0"]
+    assert first["arr_0"].shape == (1000, 32, 32, 1)
+    last = np.load(theirs / "tensors" / f"hand_poses_{(n - 1) // 1000:05d}.npz")["arr_0"]
+    assert last.shape == ((n - 1) % 1000 + 1, 7)
+    fields = json.loads((theirs / "config.json").read_text())["fields"]
+    for name, field in fields.items():
+        values = tensor(theirs, name)
+        assert len(values) == n
+        assert str(values.dtype) == field["dtype"]
+        assert list(values.shape[1:]) == [
+            field[side] for side in ("height", "width", "channels") if side in field
+        ]
+    seen = ~np.isnan(facts["crop"])
+    crops = tensor(theirs, "depth_ims_tf_table")[..., 0]
+    absolute = facts["crop"].astype(np.float64) + facts["depth"][:, None, None]
+    np.testing.assert_allclose(crops[seen], absolute[seen], atol=1e-7)
+    assert (crops[~seen] == 0).all()
+    want = np.where(facts["collision_free"], facts["robust_epsilon"], 0)
+    np.testing.assert_array_equal(tensor(theirs, "robust_ferrari_canny"), want)
+    np.testing.assert_array_equal(tensor(theirs, "obj_labels"), facts["object_id"])
+
+
+def test_the_columns_of_hand_poses_are_those_of_the_reference(ours: Dataset, theirs: Path) -> None:
+    facts = ours.read(COLUMNS)
+    poses = tensor(theirs, "hand_poses")
+    fx, _, cx, cy = facts["intrinsics"].T
+    u, v = facts["center_px"].T
+    np.testing.assert_array_equal(poses[:, :3], np.column_stack([v, u, facts["depth"]]))
+    assert ((poses[:, 3] >= 0) & (poses[:, 3] < 2 * np.pi)).all()
+    np.testing.assert_allclose(np.cos(poses[:, 3]), np.cos(facts["angle"]), atol=1e-6)
+    np.testing.assert_allclose(np.sin(poses[:, 3]), np.sin(facts["angle"]), atol=1e-6)
+    np.testing.assert_allclose(poses[:, 4:6], np.column_stack([v - cy, u - cx]), atol=1e-4)
+    # square pixels: the width in px is f · width / depth
+    np.testing.assert_allclose(poses[:, 6], fx * facts["width"] / facts["depth"], rtol=1e-6)
+
+
+def test_cameras_are_position_and_wxyz_and_fx_fy_cx_cy(ours: Dataset, theirs: Path) -> None:
+    facts = ours.read(["T_world_camera", "intrinsics"])
+    T = facts["T_world_camera"].reshape(-1, 4, 4)
+    poses = tensor(theirs, "camera_poses")
+    np.testing.assert_array_equal(poses[:, :3], T[:, :3, 3])
+    rotation = Rotation.from_quat(poses[:, [4, 5, 6, 3]]).as_matrix()  # scipy's order is xyzw
+    np.testing.assert_allclose(rotation, T[:, :3, :3], atol=1e-6)
+    np.testing.assert_array_equal(tensor(theirs, "camera_intrs"), facts["intrinsics"])
+
+
+def test_an_angle_just_below_zero_stays_below_a_whole_turn() -> None:
+    rows = {
+        "crop": np.zeros((3, 8, 8), np.float16),
+        "depth": np.full(3, 0.7, np.float32),
+        "center_px": np.zeros((3, 2), np.float32),
+        "angle": np.array([-1e-9, 0.0, -0.5], np.float32),
+        "width": np.full(3, 0.05, np.float32),
+        "collision_free": np.ones(3, bool),
+        "robust_epsilon": np.zeros(3, np.float32),
+        **dict.fromkeys(("object_id", "pose_id", "image_id", "grasp_id"), np.zeros(3, np.int32)),
+        "T_world_camera": np.tile(np.eye(4).ravel(), (3, 1)),
+        "intrinsics": np.tile([525.0, 525.0, 299.5, 299.5], (3, 1)),
+    }
+    angle = to_tensors(rows)["hand_poses"][:, 3]
+    assert ((angle >= 0) & (angle < np.float32(2 * np.pi))).all()
+    np.testing.assert_allclose(angle, [0, 0, 2 * np.pi - 0.5], atol=1e-6)
+
+
+def test_the_same_data_set_gives_the_same_bytes(
+    ours: Dataset, theirs: Path, tmp_path: Path
+) -> None:
+    export_tensors(ours, tmp_path / "again", seed=5)
+    files = sorted(p.relative_to(theirs) for p in theirs.rglob("*") if p.is_file())
+    assert len(files) > 20
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (theirs / file).read_bytes(), file
+
+
+def test_swapped_jaws_turn_the_crop() -> None:
+    """On a ramp along the image's u, a crop at angle θ rises by cos θ along its columns and −sin θ along its rows."""
+    angle = np.linspace(0, 2 * np.pi, 37)[:-1] + 0.01
+    x = (np.arange(32) - 15.5) * 3
+    along, across = np.cos(angle)[:, None, None] * x, -np.sin(angle)[:, None, None] * x[:, None]
+    n, slope = len(angle), 1e-4
+    block = {
+        "depth_ims_tf_table": 0.7 + slope * (along + across),
+        "hand_poses": np.column_stack(
+            [np.full((n, 2), 300.0), np.full(n, 0.7), angle, np.zeros((n, 3))]
+        ),
+        "robust_ferrari_canny": np.zeros(n),
+    }
+    rows = to_rows(block, 0.05)
+    folded = rows["angle"]
+    assert ((folded >= -np.pi / 2) & (folded < np.pi / 2)).all()
+    assert (np.abs(folded - angle) > 3).any()
+    columns, lines = np.gradient(rows["crop"].astype(float), 3.0, axis=(2, 1))
+    np.testing.assert_allclose(columns.mean((1, 2)), slope * np.cos(folded), atol=1e-6)
+    np.testing.assert_allclose(lines.mean((1, 2)), -slope * np.sin(folded), atol=1e-6)
+
+
+def test_width_comes_from_pixels_where_the_camera_is_known_and_from_the_hand_elsewhere() -> None:
+    block = {
+        "depth_ims_tf_table": np.full((3, 8, 8), 0.7),
+        "hand_poses": np.tile([300.0, 300, 0.7, 0.0, 0, 0, 30.0], (3, 1)),
+        "robust_ferrari_canny": np.zeros(3),
+        # known, missing, and the zeros of a field that was declared and never written
+        "camera_intrs": np.array([[525.0, 525, 300, 300], [np.nan] * 4, [0.0] * 4]),
+        "camera_poses": np.array([[0, 0, 0.7, 0, 1, 0, 0], [np.nan] * 7, [0.0] * 7]),
+    }
+    rows = to_rows(block, 0.05)
+    np.testing.assert_allclose(rows["width"], [30 * 0.7 / 525, 0.05, 0.05])
+    assert np.isfinite(rows["intrinsics"]).all(1).tolist() == [True, False, False]
+    assert np.isfinite(rows["T_world_camera"]).all(1).tolist() == [True, False, False]
+    looking_down = rows["T_world_camera"][0].reshape(4, 4)
+    np.testing.assert_allclose(looking_down[:3, 2], [0, 0, -1], atol=1e-12)
+
+
+def test_the_originals_data_set_comes_in_row_by_row(shared: Path, tmp_path: Path) -> None:
+    source = shared / "parity/network/tiny_dataset"
+    dataset = import_tensors(source, tmp_path / "tiny")
+    images, poses = tensor(source, "depth_ims_tf_table")[..., 0], tensor(source, "hand_poses")
+    metric = tensor(source, "robust_ferrari_canny")
+    rows = dataset.read(["crop", "depth", "center_px", "angle", "width", "robust_epsilon"])
+    assert len(dataset) == len(images) == 1000
+    np.testing.assert_array_equal(dataset.labels(), metric > 0.002)
+    assert dataset.labels().mean() == 0.504
+    np.testing.assert_array_equal(rows["robust_epsilon"], metric)
+    np.testing.assert_array_equal(rows["depth"], poses[:, 2])
+    np.testing.assert_array_equal(rows["center_px"], poses[:, [1, 0]])
+    turn = poses[:, 3].astype(float) - rows["angle"]
+    half_turns = np.round(turn / np.pi).astype(int)
+    np.testing.assert_allclose(turn, half_turns * np.pi, atol=1e-6)
+    absolute = rows["crop"].astype(float) + rows["depth"][:, None, None]
+    for crop, image, swapped in zip(absolute, images, half_turns % 2, strict=True):
+        assert np.abs(crop - np.rot90(image, 2 * swapped)).max() <= CROP_TOLERANCE
+    np.testing.assert_array_equal(rows["width"], np.float32(YUMI.max_width))
+
+
+def test_what_the_original_does_not_say_is_listed_and_splits_do_not_pretend(
+    shared: Path, tmp_path: Path
+) -> None:
+    dataset = import_tensors(shared / "parity/network/tiny_dataset", tmp_path / "tiny")
+    assert dataset.manifest["imported"]["unknown"] == list(OPTIONAL)
+    assert "not stored" in dataset.manifest["imported"]["collisions"]
+    facts = summary(dataset)
+    assert (facts["n_objects"], facts["collision_free_share"]) == (1, 1.0)
+    cameras = dataset.read(["T_world_camera", "intrinsics"])
+    assert np.isnan(cameras["T_world_camera"]).all()
+    assert np.isnan(cameras["intrinsics"]).all()
+    assert len(dataset.split("image_wise", 0)[0]) == 800
+    with pytest.raises(InvalidConfig, match="object_wise"):
+        dataset.split("object_wise", 0)
+    train, validation = read_split(shared / "parity/network/tiny_dataset", "image_wise")
+    np.testing.assert_array_equal(np.sort([*train, *validation]), np.arange(1000))
+    assert all(p.stat().st_size > 10_000 for p in save_dataset_plots(dataset, tmp_path / "plots"))
+
+
+def test_a_network_sees_the_originals_images(shared: Path, tmp_path: Path) -> None:
+    from antipodal.nn.data import normalisation, read_table
+
+    source = shared / "parity/network/tiny_dataset"
+    table = read_table(import_tensors(source, tmp_path / "tiny"))
+    images = tensor(source, "depth_ims_tf_table")
+    assert int(table.success.sum()) == 504
+    statistics = normalisation(table)
+    assert abs(statistics.image_mean - images.mean(dtype=float)) < CROP_TOLERANCE
+    assert abs(statistics.depth_mean - tensor(source, "hand_poses")[:, 2].mean(dtype=float)) < 1e-6
+
+
+def test_unknown_fields_are_not_invented_when_written_again(shared: Path, tmp_path: Path) -> None:
+    source = shared / "parity/network/tiny_dataset"
+    dataset = import_tensors(source, tmp_path / "tiny")
+    made = export_tensors(dataset, tmp_path / "again")
+    assert set(made["left_out"]) == {"stable_pose_wise", "object_wise"}
+    config = json.loads((source / "config.json").read_text())
+    written = json.loads((tmp_path / "again/config.json").read_text())
+    assert written == {**config, "datapoints_per_file": 1000}
+    np.testing.assert_array_equal(
+        tensor(tmp_path / "again", "robust_ferrari_canny"), tensor(source, "robust_ferrari_canny")
+    )
+
+
+def test_imported_crops_are_those_that_our_cropper_cuts(shared: Path, tmp_path: Path) -> None:
+    """Recorded crops of the original at its recorded angles of a whole turn, against ours at the imported grasps.
+
+    What differs is their nearest-neighbour rotation and half a source pixel (tests/test_crop.py): 0.34 mm on average.
+    Crops that were not turned with their grasp would differ by 4 mm.
+    """
+    record = np.load(shared / "parity/policy/datagen_transform_2018.npz")
+    folder = shared / "data/depth/gqcnn_primesense_single"
+    errors = []
+    for i in range(5):
+        center, angle = record[f"im{i}_center_xy"].astype(float), record[f"im{i}_angle"]
+        n = len(angle)
+        block = {
+            "depth_ims_tf_table": record[f"im{i}_tensors_2018"][..., 0],
+            "hand_poses": np.column_stack(
+                [center[:, ::-1], np.full(n, 0.7), angle, np.zeros((n, 3))]
+            ),
+            "robust_ferrari_canny": np.zeros(n),
+        }
+        rows = to_rows(block, 0.05)
+        image = load_depth(folder / f"depth_{i}.npy", folder / "camera.json")
+        grasps = PlanarGrasp(rows["center_px"], rows["angle"], rows["depth"], rows["width"])
+        want = crop_grasps(image, grasps)
+        got = rows["crop"].astype(float) + rows["depth"][:, None, None]
+        both = (want > 0) & np.isfinite(got)
+        errors.append(np.abs(got - want)[both])
+    assert np.concatenate(errors).mean() < 0.4e-3
+
+
+def test_hand_poses_agree_with_the_originals_recorded_ones(shared: Path) -> None:
+    """Theirs are rounded to whole pixels, and its width is measured between rounded points."""
+    records = np.load(shared / "parity/mesh/projection.npz")
+    K = records["K"]
+    intrinsics = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
+    camera = CameraIntrinsics(*intrinsics, 600, 600)
+    for name in ("box", "clown", "spray", "bar_clamp"):
+        config = records[f"{name}_grasp_config"].reshape(-1, 10)
+        T_camera_obj = np.repeat(records[f"{name}_T_obj_camera"], 20, 0)
+        x = config[:, 3:6]
+        other = np.cross(x, np.where(np.abs(x[:, :1]) < 0.9, [1.0, 0, 0], [0, 1.0, 0]))
+        grasps = Grasp.from_axes(config[:, :3], x, other, config[:, 6]).in_frame(T_camera_obj)
+        planar, n = grasps.to_planar(camera), len(config)
+        rows = {
+            "crop": np.zeros((n, 8, 8), np.float16),
+            "depth": planar.depth,
+            "center_px": planar.center_px,
+            "angle": planar.angle,
+            "width": planar.width,
+            "collision_free": np.ones(n, bool),
+            "robust_epsilon": np.zeros(n),
+            **dict.fromkeys(("object_id", "pose_id", "image_id", "grasp_id"), np.zeros(n)),
+            "T_world_camera": np.tile(np.eye(4).ravel(), (n, 1)),
+            "intrinsics": np.tile(intrinsics, (n, 1)),
+        }
+        got, want = to_tensors(rows)["hand_poses"], records[f"{name}_hand_pose"].reshape(-1, 7)
+        assert np.abs(got[:, [0, 1, 4, 5]] - want[:, [0, 1, 4, 5]]).max() < 1.0
+        assert np.abs(got[:, 2] - want[:, 2]).max() < 1e-6
+        turn = np.abs(got[:, 3] - want[:, 3]) % np.pi  # the jaws may be swapped
+        flat = np.hypot(*grasps.closing_axis[:, :2].T) > 1e-3
+        assert np.minimum(turn, np.pi - turn)[flat].max() < 1e-5
+        assert np.abs(got[:, 6] - want[:, 6]).max() < 2.0
+
+
+def test_the_layout_of_before_2018_is_read_alike(tmp_path: Path) -> None:
+    modern = hand_made(tmp_path / "modern")
+    legacy = tmp_path / "legacy"
+    legacy.mkdir()
+    for file in (modern / "tensors").iterdir():
+        shutil.copy(file, legacy / file.name.replace("obj_labels", "object_labels"))
+    a = import_tensors(modern, tmp_path / "a").read(COLUMNS)
+    b = import_tensors(legacy, tmp_path / "b").read(COLUMNS)
+    for name in COLUMNS:
+        np.testing.assert_array_equal(a[name], b[name])
+    assert len(set(a["object_id"].tolist())) == 4
+
+
+def test_a_metric_at_the_threshold_is_negative_as_in_the_original(tmp_path: Path) -> None:
+    source = hand_made(tmp_path / "source")
+    near = np.float32(0.002) + np.spacing(np.float32(0.002)) * np.arange(-2, 3, dtype=np.float32)
+    metric = np.tile(near, 4)
+    for k in range(2):
+        np.savez(source / "tensors" / f"robust_ferrari_canny_{k:05d}.npz", metric)
+        (source / "tensors" / f"collision_free_{k:05d}.npz").unlink()
+    want = np.tile(metric > 0.002, 2)
+    assert want.sum() == 16
+    np.testing.assert_array_equal(import_tensors(source, tmp_path / "set").labels(), want)
+
+
+def _truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def _flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    file.write_bytes(data)
+
+
+def _write(values: object) -> Callable[[Path], None]:
+    return lambda file: np.savez(file, np.asarray(values))
+
+
+BAD_POSES = np.tile([300.0, 300, -0.7, 0.0, 0, 0, 30.0], (20, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        ("depth_ims_tf_table_00000.npz", Path.unlink, "lacks depth_ims_tf_table_00000"),
+        ("obj_labels_00001.npz", Path.unlink, "lacks obj_labels_00001"),
+        ("hand_poses_00001.npz", _truncate, "not readable"),
+        ("depth_ims_tf_table_00001.npz", _flip, "not readable"),
+        ("hand_poses_00000.npz", lambda f: f.write_bytes(b"<html>404</html>"), "not readable"),
+        ("hand_poses_00000.npz", _write(np.array([{}])), "not readable"),
+        ("hand_poses_00000.npz", lambda f: np.savez(f, poses=BAD_POSES), "arr_0"),
+        ("hand_poses_00000.npz", _write(["text"] * 20), "expected numbers"),
+        ("hand_poses_00001.npz", _write(np.ones((20, 4))), "(20, 7)"),
+        ("hand_poses_00001.npz", _write(np.ones((19, 7))), "(20, 7)"),
+        ("hand_poses_00001.npz", _write(BAD_POSES), "positive depth"),
+        ("robust_ferrari_canny_00001.npz", _write(np.ones(7)), "20 rows"),
+        ("robust_ferrari_canny_00000.npz", _write(np.ones(20)), "collide"),
+        ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 32, 24, 1))), "(N, 8, 8, 1)"),
+        ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 16, 16, 1))), "(N, 8, 8, 1)"),
+        ("depth_ims_tf_table_00001.npz", _write(np.full((20, 8, 8, 1), 700.0)), "metres"),
+        ("image_labels_00000.npz", _write(np.full(20, -1)), "ids outside"),
+        ("image_labels_00000.npz", _write(np.full(20, 0.5)), "ids outside"),
+        ("../config.json", lambda f: f.write_text('{"datapoints_per_file": 21}'), "says 21"),
+        ("../config.json", lambda f: f.write_text("{"), "not JSON"),
+        ("../metadata.json", lambda f: f.write_text("[]"), "not a JSON object"),
+        (
+            "../metadata.json",
+            lambda f: f.write_text('{"antipodal": {"crop": {"size": 32}}}'),
+            "crops of 32 px",
+        ),
+        ("../metadata.json", lambda f: f.write_text('{"antipodal": {"gripper": 1}}'), "--gripper"),
+        ("../object_category_map.json", lambda f: f.write_text('{"mug": "x"}'), "name → id"),
+    ],
+)
+def test_damage_is_named_in_one_line_and_nothing_is_left(
+    file: str, damage: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    source = hand_made(tmp_path / "source")
+    damage(source / "tensors" / file)
+    with pytest.raises(CorruptDataset) as caught:
+        import_tensors(source, tmp_path / "out" / "set")
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_a_folder_without_tensors_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownAsset, match="no tensors"):
+        TensorFolder.open(tmp_path)
+    source = hand_made(tmp_path / "source")
+    for file in (source / "tensors").glob("robust_ferrari_canny*"):
+        file.rename(file.with_name(file.name.replace("robust_ferrari_canny", "grasp_metrics")))
+    with pytest.raises(CorruptDataset, match="needs robust_ferrari_canny"):
+        TensorFolder.open(source)
+
+
+def test_an_occupied_folder_is_not_touched(theirs: Path, ours: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(InvalidConfig, match="already holds"):
+        import_tensors(theirs, tmp_path)
+    with pytest.raises(InvalidConfig, match="already holds"):
+        export_tensors(ours, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_unknown_split_lists_what_there_is(theirs: Path) -> None:
+    with pytest.raises(UnknownAsset, match="image_wise, object_wise, stable_pose_wise"):
+        read_split(theirs, "grasp_wise")
+
+
+def test_the_command_line_imports_and_exports(tmp_path: Path, capsys) -> None:
+    source = hand_made(tmp_path / "source")
+    assert run(["dataset", "import", str(source), "-o", str(tmp_path / "set"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["n_datapoints"] == 40
+    assert said["unknown"] == ["grasp_labels", "camera_poses", "camera_intrs"]
+    assert run(["dataset", "export", str(tmp_path / "set"), "-o", str(tmp_path / "out")]) == 0
+    assert "40 datapoints" in capsys.readouterr().out
+    metric = tensor(source, "robust_ferrari_canny").astype(np.float32)
+    np.testing.assert_array_equal(tensor(tmp_path / "out", "robust_ferrari_canny"), metric)
+    _flip(source / "tensors" / "hand_poses_00000.npz")
+    assert run(["dataset", "import", str(source), "-o", str(tmp_path / "bad")]) == 2
+    captured = capsys.readouterr()
+    assert "hand_poses_00000.npz" in captured.err
+    assert "Traceback" not in captured.err

@@ -27,8 +27,6 @@ from antipodal.objects import (
 )
 from antipodal.objects.describe import complexity, describe
 from antipodal.objects.families import (
-    DEFAULT_FAMILIES,
-    LATER_FAMILIES,
     MAX_FACES,
     SIZE,
     count_bodies,
@@ -97,15 +95,6 @@ def test_object_i_depends_on_seed_and_i_alone():
         assert a.content_hash == b.content_hash and a.name == b.name
     assert make_one(5, 11, families).content_hash == long[5].content_hash
     assert make_objects(1, 12, families)[0].content_hash != long[0].content_hash
-
-
-def test_later_families_leave_the_objects_of_a_seed_as_they_were():
-    assert len(DEFAULT_FAMILIES) == 31 and list(DEFAULT_FAMILIES) == sorted(DEFAULT_FAMILIES)
-    assert {*DEFAULT_FAMILIES, *LATER_FAMILIES} == set(FAMILIES)
-    default, named = make_objects(3, 1), make_objects(3, 1, DEFAULT_FAMILIES)
-    assert [m.content_hash for m in default] == [m.content_hash for m in named]
-    # as `objects make -n 480 --seed 1` of the built-in model began
-    assert [m.name for m in default] == ["blob_0000", "boolean_mixture_0001", "bottle_0002"]
 
 
 def test_families_take_turns_and_names_say_family_and_index():

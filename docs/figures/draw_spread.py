@@ -21,7 +21,6 @@ from matplotlib.axes import Axes
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh, load_mesh
 from antipodal.objects import FAMILIES, describe, make_objects
-from antipodal.objects.families import DEFAULT_FAMILIES
 
 OURS = "ours"
 COLLECTIONS = {"KIT": "kit", "EGAD": "egad_train", "random_urdfs": "random_urdfs"}
@@ -58,18 +57,15 @@ def uncovered(theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
 def rows(points: dict[str, np.ndarray]) -> list[str]:
     """The page's table: 5, 50 and 95 % of both measures, and the share that has one of ours near by."""
     ours = points[OURS]
-    names = sorted(FAMILIES)
-    default = ours[[names[i % len(names)] in DEFAULT_FAMILIES for i in range(len(ours))]]
     lines = [
-        "| objects | n | complexity, bits | ε₇₅ × 1000 | near one of ours | … of the default families |",
-        "|---|---|---|---|---|---|",
+        "| objects | n | complexity, bits | ε₇₅ × 1000 | near one of ours |",
+        "|---|---|---|---|---|",
     ]
     for name, xy in points.items():
         bits, epsilon = np.percentile(xy, [5, 50, 95], axis=0).T * [[1], [1000]]
         said = [" / ".join(f"{x:.1f}" for x in measure) for measure in (bits, epsilon)]
-        near = [f"{1 - uncovered(xy, of).mean():.0%}" for of in (ours, default)]
-        near = ["–", "–"] if name == OURS else near
-        lines.append(f"| {name} | {len(xy)} | {' | '.join(said + near)} |")
+        near = "–" if name == OURS else f"{1 - uncovered(xy, ours).mean():.0%}"
+        lines.append(f"| {name} | {len(xy)} | {' | '.join([*said, near])} |")
     return lines
 
 
@@ -100,7 +96,7 @@ def draw(points: dict[str, np.ndarray], path: Path) -> None:
 
 def main(meshes: Path, folder: Path) -> None:
     """Measure, draw, print."""
-    points = {OURS: spread(make_objects(N_OURS, SEED, sorted(FAMILIES)))}
+    points = {OURS: spread(make_objects(N_OURS, SEED))}
     for name, sub in COLLECTIONS.items():
         points[name] = spread(read_some(meshes / sub))
     draw(points, folder / "spread.png")

@@ -150,13 +150,12 @@ def objects_make(
         output: folder for the object set.
         n: how many.
         seed: object i of a seed and a list of families is the same whatever n.
-        families: names to take turns, or "all"; without it, those that the built-in model was trained on.
+        families: names to take turns; all if not given.
     """
-    from .objects import FAMILIES, make_object_set
+    from .objects import make_object_set
 
-    names = sorted(FAMILIES) if families == ("all",) else families or None
     with progress_bar("objects") as progress:
-        made = make_object_set(output, n, seed, names, progress)
+        made = make_object_set(output, n, seed, families or None, progress)
     emit({}, f"{len(made)} objects in {output}", False)
     return 0
 

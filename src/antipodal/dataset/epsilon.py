@@ -46,7 +46,7 @@ FAR = 1e9
 def fast_ferrari_canny(
     contacts: Contact, center_of_mass: ArrayLike, model: ContactModel = PAPER_CONTACT_MODEL
 ) -> Float[np.ndarray, "*batch"]:
-    """Compute ``metrics.ferrari_canny`` to 1e-9, some twenty times faster; a ``Metric``, so that ``robust`` takes it.
+    """Compute ``metrics.ferrari_canny`` to 1e-9, about ten times faster; a ``Metric``, so that ``robust`` takes it.
 
     0 where a jaw slips and where the hull is flat. The first call in a process loads the compiled code, or compiles it.
 

@@ -56,10 +56,6 @@ FAMILIES: Mapping[str, Family] = {
     "wrench": rods.wrench,
 }
 """The families by name."""
-LATER_FAMILIES = ("burr", "carton")
-"""Added after the built-in model's objects were drawn: drawn only by name, so that a seed keeps giving its objects."""
-DEFAULT_FAMILIES = tuple(sorted(set(FAMILIES) - set(LATER_FAMILIES)))
-"""What takes turns where no families are named; the order is part of what a seed means."""
 
 SIZE = (0.02, 0.20)
 """The longest side of an object lies in this interval, m."""
@@ -101,9 +97,9 @@ def make_objects(n: int, seed: int, families: Sequence[str] | None = None) -> li
     Args:
         n: how many.
         seed: of the whole set.
-        families: names to take turns; None for :data:`DEFAULT_FAMILIES`.
+        families: names to take turns; None for all.
     """
-    names = list(DEFAULT_FAMILIES if families is None else families)
+    names = sorted(FAMILIES) if families is None else list(families)
     if n < 0 or not names:
         raise InvalidConfig(f"{n} objects of {len(names)} families: expected n ≥ 0 and a family")
     return [make_one(i, seed, names) for i in range(n)]

@@ -26,7 +26,7 @@ import numpy as np
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
 from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
 from ..values import check_seed, config_from_dict
-from .families import DEFAULT_FAMILIES, check_family, make_one
+from .families import FAMILIES, check_family, make_one
 from .units import PLAUSIBLE_SIZE, Unit, fitting_units, guess_unit, read_unit
 
 SCHEMA = 1
@@ -143,7 +143,7 @@ def make_object_set(
     if n < 1:
         raise InvalidConfig(f"{n} objects: expected at least 1")
     check_seed(seed)
-    names = list(DEFAULT_FAMILIES if families is None else families)
+    names = sorted(FAMILIES) if families is None else list(families)
     for name in names:
         check_family(name)
     directory = _empty_folder(directory)

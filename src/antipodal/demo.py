@@ -20,7 +20,7 @@ from .policy import make_policy
 from .quality import load_quality
 from .render.depth import render_depth
 from .render.noise import observe
-from .render.scene import CameraDistribution, sample_scene
+from .render.scene import CameraDistribution, FrictionDistribution, sample_scene
 from .render.shade import Body, look_from, shade
 from .sim.trial import TrialResult, run_trial, trial_bodies
 from .stable_pose import stable_poses
@@ -30,6 +30,8 @@ FAMILY = "mug"
 """The built-in object's family."""
 CAMERA = CameraDistribution(width=640, height=480, recenter=False)
 """The paper's camera poses with a VGA image."""
+FRICTION = FrictionDistribution(0.5, 0.1, 0.3, 0.8)
+"""Hidden from the planner: ordinary things, where the paper's training distribution has slippery ones too."""
 ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 
 
@@ -49,7 +51,7 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
     rng_object, rng_scene, rng_noise, rng_plan = np.random.default_rng(seed).spawn(4)
     mesh = make_object(FAMILY, rng_object)
     gripper = load_gripper("yumi")
-    scene = sample_scene(mesh, stable_poses(mesh)[0], rng_scene, CAMERA)
+    scene = sample_scene(mesh, stable_poses(mesh)[0], rng_scene, CAMERA, friction=FRICTION)
     image = observe(render_depth(scene), rng_noise).inpaint()
     policy = make_policy("cem", load_quality("builtin"), gripper)
     start = time.perf_counter()

@@ -97,7 +97,8 @@ def test_a_camera_matrix_takes_its_size_from_the_image(tmp_path: Path) -> None:
 
 
 def test_one_of_several_cameras_is_named_after_a_hash(tmp_path: Path) -> None:
-    two = {"intrinsics": {"left": SMALL.K.tolist(), "right": (2 * SMALL.K).tolist()}}
+    right = np.diag([2.0, 2.0, 1.0]) @ SMALL.K
+    two = {"intrinsics": {"left": SMALL.K.tolist(), "right": right.tolist()}}
     file = write_json(tmp_path / "two.json", two)
     assert load_camera(f"{file}#right", (6, 8)).intrinsics.fx == 100.0
     for wrong in (str(file), f"{file}#middle"):

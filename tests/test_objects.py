@@ -432,3 +432,12 @@ def test_real_scans_import(shared, tmp_path):
     assert len(objects) + len(objects.refused) == len(list(source.glob("*.ply")))
     assert objects.source["unit"] == 1.0 and not objects.refused
     assert Counter(mesh.is_watertight for mesh in objects) == {True: len(objects)}
+
+
+@pytest.mark.parametrize(
+    "listed", ["[1]", '[{"name": "a", "file": 5, "sha256": "", "source": "x"}]', "[[]]"]
+)
+def test_a_damaged_list_of_objects_is_refused(listed, tmp_path):
+    (tmp_path / "objects.json").write_text(f'{{"schema": 1, "objects": {listed}}}')
+    with pytest.raises(InvalidConfig, match="expected"):
+        load_object_set(tmp_path)

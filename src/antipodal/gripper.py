@@ -107,7 +107,7 @@ class GripperModel:
             if not (center.ndim == size.ndim == 1 and (size > 0).all() and (size <= 1).all()):
                 raise InvalidConfig(
                     f"{where} center {box['center']}, size {box['size']}: "
-                    "expected three numbers each, lengths in (0, 1] m; millimetres?"
+                    "expected positive lengths up to 1 m, three numbers each; millimetres?"
                 )
         object.__setattr__(
             self,

@@ -126,6 +126,8 @@ class Batched:
 
 def config_from_dict(cls: type[Config], values: Mapping[str, Any], where: str) -> Config:
     """Build the frozen config dataclass ``cls``; an unknown or missing key is an error that lists the known ones."""
+    if not isinstance(values, Mapping):
+        raise InvalidConfig(f"{where}: {values!r}: expected keys and values")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:

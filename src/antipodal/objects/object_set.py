@@ -54,6 +54,8 @@ class ObjectRecord:
     """What was done to the mesh, in words."""
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.file, str)):
+            raise InvalidConfig(f"object {self.name!r}, file {self.file!r}: expected two words")
         path = Path(self.file)
         if path.is_absolute() or ".." in path.parts:
             raise InvalidConfig(

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from antipodal.dataset.schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema
-from antipodal.dataset.store import Dataset, file_hash, write_json, write_table
+from antipodal.dataset.store import Dataset, file_hash, write_table
+from antipodal.files import write_json
 
 PIXEL = 0.004
 """What a pixel of the crop spans, m."""

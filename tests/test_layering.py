@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "antipodal"
 
 LAYERS: dict[int, set[str]] = {
-    0: {"errors", "values", "transforms", "raycast", "camera", "camera_files"}
+    0: {"errors", "files", "values", "transforms", "raycast", "camera", "camera_files"}
     | {"mesh", "stable_pose", "gripper", "grasp"},
     1: {"contact", "sampling", "metrics", "robust", "alignment", "collision", "crop", "objects"},
     2: {"render", "policy", "quality", "planning", "doctor"},

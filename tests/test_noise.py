@@ -119,7 +119,9 @@ def test_switched_off_noise_returns_the_crop(rng):
 def test_the_input_is_not_written_to(rng):
     crops = CROPS[:3].copy()
     crops.setflags(write=False)
-    add_noise(crops, rng, replace(PAPER_NOISE, dropout_rate=1.0))
+    noisy = add_noise(crops, rng, replace(PAPER_NOISE, dropout_rate=1.0))
+    np.testing.assert_array_equal(crops, CROPS[:3])
+    assert not np.shares_memory(noisy, crops)
 
 
 def test_drop_out_makes_blobs_in_its_share_of_the_crops(rng):

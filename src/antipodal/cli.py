@@ -18,7 +18,8 @@ from tyro.conf import Positional
 from . import __version__
 from .cli_dataset import DATASET_VERBS
 from .errors import AntipodalError, InvalidConfig, NoGraspFound
-from .terminal import emit, progress_bar, stderr, stdout, table, write_json
+from .files import write_json
+from .terminal import emit, progress_bar, stderr, stdout, table
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jaxtyping import UInt8
 from . import transforms
 from .camera import CameraIntrinsics
 from .draw import save_demo
+from .files import write_json
 from .gripper import GripperModel, load_gripper
 from .mesh import TriMesh
 from .objects import make_object
@@ -75,7 +75,7 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
         "trial": trial.to_json(),
         "files": ["demo.png", "demo.json"],
     }
-    (folder / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_json(result, folder / "demo.json")
     return result
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from .files import plain
 
 
 def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
     """Print one result: JSON for machines, words for people."""
-    stdout(json.dumps(values, default=_plain) if as_json else text)
+    stdout(json.dumps(values, default=plain) if as_json else text)
 
 
 def table(values: Mapping[str, Any]) -> str:
@@ -23,20 +21,6 @@ def table(values: Mapping[str, Any]) -> str:
     flat = {k: v for k, v in values.items() if not isinstance(v, dict | list)}
     shown = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in flat.items()}
     return "\n".join(f"{key:<24} {value}" for key, value in shown.items())
-
-
-def write_json(values: Mapping[str, Any], path: Path) -> None:
-    """Write a result as a JSON file; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=1, default=_plain) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return str(value)
 
 
 @contextmanager

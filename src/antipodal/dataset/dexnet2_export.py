@@ -11,9 +11,10 @@ from jaxtyping import Float
 
 from .. import transforms
 from ..errors import InvalidConfig
+from ..files import write_json
 from .dexnet2_tensors import LABELS, ROWS_PER_FILE, VECTORS, new_folder, pixels_per_metre
 from .generate import Progress
-from .store import Dataset, SplitName, write_json
+from .store import Dataset, SplitName
 
 COLUMNS = [
     *("crop", "depth", "center_px", "angle", "width", "collision_free", "robust_epsilon"),

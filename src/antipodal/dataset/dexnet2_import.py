@@ -19,13 +19,14 @@ import pyarrow as pa
 from .. import __version__, transforms
 from ..crop import CropConfig
 from ..errors import CorruptDataset
+from ..files import write_json
 from ..grasp import PlanarGrasp
 from ..gripper import load_gripper
 from ..values import config_from_dict
 from .dexnet2_tensors import LABELS, TensorFolder, new_folder, pixels_per_metre
 from .generate import Progress, gripper_json
 from .schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema, to_table
-from .store import Dataset, file_hash, write_json, write_table
+from .store import Dataset, file_hash, write_table
 
 ROWS_PER_SHARD = 32768
 """Datapoints of one Parquet shard, about: what is held in memory."""

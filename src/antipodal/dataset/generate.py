@@ -21,13 +21,14 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..errors import AntipodalError, InvalidConfig
+from ..files import write_json
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..values import check_seed
 from .model import GenerativeModel
 from .rows import ObjectRows, object_rows
 from .schema import GRASPS, OBJECTS, POSES, SUCCESS_THRESHOLD, VERSION, shard_schema
-from .store import Dataset, file_hash, write_json, write_table
+from .store import Dataset, file_hash, write_table
 
 OBJECTS_PER_SHARD = 8
 """Objects in one shard: one unit of work, of resuming and of memory."""

@@ -18,13 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
-
-try:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-except ImportError as error:  # pragma: no cover - needs an environment without pyarrow
-    raise ImportError("antipodal.dataset needs pyarrow: pip install 'antipodal[data]'") from error
 
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from .schema import SUCCESS_THRESHOLD, VERSION
@@ -185,13 +181,6 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file atomically: a temporary name, then a rename."""
     temporary = path.with_name(path.name + ".tmp")
     pq.write_table(table, temporary, compression="zstd", compression_level=1)
-    os.replace(temporary, path)
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write JSON atomically."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1))
     os.replace(temporary, path)
 
 

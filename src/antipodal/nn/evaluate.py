@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..dataset.schema import SUCCESS_THRESHOLD
-from ..dataset.store import Dataset, write_json
+from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, InvalidConfig
+from ..files import write_json
 from ..quality import load_quality
 from . import plots
 from .data import GraspTable, ordered_batches, read_table

@@ -27,8 +27,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from .. import __version__
-from ..dataset.store import Dataset, write_json
+from ..dataset.store import Dataset
 from ..errors import InvalidConfig
+from ..files import write_json
 from .calibrate import Calibration, fit_calibration
 from .config import PRECISIONS, TrainConfig
 from .data import GraspTable, normalisation, ordered_batches, read_table, training_batches

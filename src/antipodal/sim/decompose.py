@@ -160,8 +160,7 @@ def _hull(vertices: np.ndarray, name: str) -> TriMesh:
 
 def _key(mesh: TriMesh, config: DecomposeConfig) -> str:
     h = hashlib.sha256(f"{asdict(config)} coacd {version('coacd')} hull 2".encode())
-    h.update(np.ascontiguousarray(mesh.vertices).tobytes())
-    h.update(np.ascontiguousarray(mesh.faces).tobytes())
+    h.update(mesh.content_hash.encode())
     return h.hexdigest()[:32]
 
 

@@ -82,16 +82,19 @@ def plan(
         plot: draw the plan.
         json: print the plan as JSON.
     """
-    from .draw import check_picture_path, save_plan
     from .planning import plan_image, read_inputs
 
-    if plot is not None:
+    if plot is not None:  # matplotlib is loaded for those who ask for a picture
+        from .draw import check_picture_path
+
         check_picture_path(plot)
     inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit)
     result = plan_image(inputs, seed, repeat)
     if output is not None:
         write_json(result.json, output)
     if plot is not None:
+        from .draw import save_plan
+
         save_plan(plot, inputs.image, result.plan, inputs.gripper, inputs.mask)
     emit(result.json, result.text, json)
     return 0 if len(result.plan.grasps) else 1

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 
 from .. import transforms
 from ..alignment import align_with_table
-from ..camera import CameraIntrinsics
 from ..collision import approach_is_free, lowest_corner
 from ..contact import ContactModel, find_contacts
 from ..crop import crop_grasps
@@ -307,10 +306,9 @@ def crop_scene(
     scene: Scene, planar: PlanarGrasp, model: GenerativeModel
 ) -> Float[np.ndarray, "N size size"]:
     """Render only the window that the crops see, then crop: the same pixels as from the whole image."""
-    k = scene.intrinsics
-    whole = CameraIntrinsics(k.fx, k.fy, k.cx, k.cy, k.width, k.height)
+    whole = scene.intrinsics
     u0, v0, u1, v1 = object_window(scene)
-    focal = (k.fx + k.fy) / 2
+    focal = (whole.fx + whole.fy) / 2
     window = model.crop.window_px or model.crop.window_m * focal / planar.depth.min()  # type: ignore[operator]
     reach = int(np.ceil(window * np.sqrt(0.5))) + 2
     low = np.minimum(planar.center_px.min(0), [u0, v0])

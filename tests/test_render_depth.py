@@ -11,7 +11,7 @@ import trimesh
 from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
 from antipodal.errors import InvalidImage
-from antipodal.render.depth import cast_pixels, object_window, render, render_depth
+from antipodal.render.depth import object_window, render, render_depth
 from antipodal.render.scene import Scene, sample_scene
 from antipodal.stable_pose import stable_poses
 from conftest import box, cylinder, sphere, to_trimesh_value
@@ -107,30 +107,13 @@ def moeller_trumbore(triangles, directions):
 def test_depth_agrees_with_every_ray_tried_on_every_triangle(rng):
     scene = random_scene(rng)
     u0, v0, u1, v1 = object_window(scene)
-    pixels = rng.uniform([u0, v0], [u1, v1], (400, 2))
-    ours = cast_pixels(scene, pixels, table=False)
+    pixels = rng.integers([u0, v0], [u1, v1], (400, 2))
+    ours = render_depth(scene, table=False).depth[pixels[:, 1], pixels[:, 0]]
     triangles = transforms.apply(scene.T_camera_obj, scene.mesh.vertices)[scene.mesh.faces]
     theirs = moeller_trumbore(triangles, SMALL.deproject(pixels, np.ones(400)))
     theirs = np.where(np.isfinite(theirs), theirs, 0)
     assert 100 < (theirs > 0).sum() < 400
-    np.testing.assert_allclose(ours, theirs, atol=1e-9)
-
-
-def test_cast_pixels_agrees_with_the_image_at_pixel_centres(rng):
-    scene = random_scene(rng)
-    v, u = np.mgrid[:120, :160]
-    np.testing.assert_allclose(
-        cast_pixels(scene, np.stack([u, v], -1)), render_depth(scene).depth, rtol=1e-6
-    )
-
-
-def test_cast_pixels_sees_beyond_the_image(rng):
-    scene = random_scene(rng)
-    wide = replace(scene, intrinsics=CameraIntrinsics(131.0, 131.0, 159.5, 119.5, 320, 240))
-    v, u = np.mgrid[-60:180, -80:240]
-    np.testing.assert_allclose(
-        cast_pixels(scene, np.stack([u, v], -1)), render_depth(wide).depth, rtol=1e-6
-    )
+    np.testing.assert_allclose(ours, theirs, atol=4e-7)  # float32 of 0.6 m, rounded some times
 
 
 @pytest.mark.parametrize("yaw", [0.4, 2.0])

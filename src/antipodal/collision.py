@@ -11,6 +11,7 @@ Box against triangles is python-fcl's. Its successor coal 3.0 gave the same answ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -103,7 +104,7 @@ def approach_collisions(
     """
     n = len(grasps_world)
     swept = swept_boxes(gripper.boxes(grasps_world.width), config.approach_distance)
-    hits_object = ObjectCollider(mesh)
+    hits_object = object_collider(mesh)
     free = np.zeros(n, bool)
     untilted: dict[str, np.ndarray] = {}
     for tilt in config.tilts:
@@ -132,6 +133,12 @@ def lowest_corner(boxes: Boxes, T_world_grasp: transforms.Transform) -> Float[np
     corners = boxes.centers[:, :, None] + boxes.sizes[:, :, None] * (UNIT_BOX_VERTICES - 0.5)
     z = corners @ T_world_grasp[:, None, 2, :3, None] + T_world_grasp[:, None, None, 2, 3:]
     return z[..., 0].min((1, 2))
+
+
+@lru_cache(maxsize=2)
+def object_collider(mesh: TriMesh) -> ObjectCollider:
+    """Build the mesh's tree, or take the one of a moment ago: an object is asked about pose after pose."""
+    return ObjectCollider(mesh)
 
 
 class ObjectCollider:

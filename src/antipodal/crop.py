@@ -41,6 +41,13 @@ class CropConfig:
                 f"crop window_px={self.window_px}, window_m={self.window_m}: expected exactly one of them, positive"
             )
 
+    def windows_px(self, focal_px: float, depth: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+        """Side of each grasp's window in pixels of an image of that focal length; depth in m."""
+        if self.window_px is not None:
+            return np.full(len(depth), float(self.window_px))
+        assert self.window_m is not None
+        return self.window_m * focal_px / np.maximum(depth, 1e-3)
+
 
 PAPER_CROP = CropConfig()
 
@@ -65,57 +72,60 @@ def crop_grasps(
         no more than ``MIN_VALID`` of it is valid. Outside the image nothing is valid. Each crop depends on its own
         grasp alone, not on the others of the batch.
     """
+    windows = config.windows_px((image.intrinsics.fx + image.intrinsics.fy) / 2, grasps.depth)
+    return crop_depth(image.depth, grasps.center_px, grasps.angle, windows, config.size)
+
+
+def crop_depth(
+    depth: Float[np.ndarray, "H W"],
+    center_px: Float[np.ndarray, "N 2"],
+    angle: Float[np.ndarray, "N"],
+    windows: Float[np.ndarray, "N"],
+    size: int,
+) -> Float[np.ndarray, "N size size"]:
+    """Do the work of :func:`crop_grasps` on plain arrays: float32 depth in m, 0 = missing; windows in px."""
     import cv2  # heavy: loaded with the first crop
 
-    n = len(grasps)
-    windows = window_px(image, grasps, config)
-    crops = np.empty((n, config.size, config.size), np.float32)
-    if n == 0:
-        return crops
+    crops = np.empty((len(center_px), size, size), np.float32)
     # k samples per output pixel and axis: as many as the window has source pixels, so that none is skipped
-    ks = np.clip(np.ceil(windows / config.size - 1e-9), 1, MAX_SAMPLES).astype(int)
-    sides = config.size * ks
-    all_valid = bool(image.valid.all())
-    valid = image.valid.astype(np.float32)
-    cos, sin = np.cos(grasps.angle), np.sin(grasps.angle)
-    step = windows / sides
-    mid = (sides[:, None, None] - 1) / 2
-    matrices = np.empty((n, 2, 3))
-    matrices[:, 0, 0] = matrices[:, 1, 1] = cos * step
-    matrices[:, 1, 0] = sin * step
-    matrices[:, 0, 1] = -sin * step
-    matrices[:, :, 2] = grasps.center_px - (matrices[:, :, :2] * mid).sum(-1)
+    ks = np.clip(np.ceil(windows / size - 1e-9), 1, MAX_SAMPLES).astype(int)
+    matrices = _crop_to_image(center_px, angle, windows, size * ks)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    inside = _inside(image, grasps.center_px, windows)
+    valid = (depth > 0).astype(np.float32)
+    whole = _inside(depth.shape, center_px, windows) & bool(valid.all())
+
+    def block_means(source: np.ndarray, matrix: np.ndarray, k: int) -> np.ndarray:
+        fine = cv2.warpAffine(source, matrix, (size * k, size * k), flags=flags)
+        # by a whole factor, INTER_AREA is the mean of each k × k block
+        return fine if k == 1 else cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+
     for i, (matrix, k) in enumerate(zip(matrices, ks.tolist(), strict=True)):
-        side = config.size * k
-        fine = cv2.warpAffine(image.depth, matrix, (side, side), flags=flags)
-        if all_valid and inside[i]:
-            crops[i] = _block_mean(fine, k)
+        mean = block_means(depth, matrix, k)
+        if whole[i]:
+            crops[i] = mean
             continue
-        weight = _block_mean(cv2.warpAffine(valid, matrix, (side, side), flags=flags), k)
+        weight = block_means(valid, matrix, k)
         with np.errstate(invalid="ignore", divide="ignore"):
-            crops[i] = np.where(weight > MIN_VALID, _block_mean(fine, k) / weight, 0.0)
+            crops[i] = np.where(weight > MIN_VALID, mean / weight, 0.0)
     return crops
 
 
-def window_px(image: DepthImage, grasps: PlanarGrasp, config: CropConfig) -> Float[np.ndarray, "N"]:
-    """Side of each grasp's window in pixels of the image."""
-    if config.window_px is not None:
-        return np.full(len(grasps), float(config.window_px))
-    assert config.window_m is not None
-    focal = (image.intrinsics.fx + image.intrinsics.fy) / 2
-    return config.window_m * focal / np.maximum(grasps.depth, 1e-3)
+def _crop_to_image(
+    center_px: np.ndarray, angle: np.ndarray, windows: np.ndarray, sides: np.ndarray
+) -> Float[np.ndarray, "N 2 3"]:
+    """Affine map from samples of the crop, ``sides`` of them along each axis, to pixels of the image."""
+    step = windows / sides
+    cos, sin = np.cos(angle) * step, np.sin(angle) * step
+    matrices = np.empty((len(center_px), 2, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = cos
+    matrices[:, 1, 0], matrices[:, 0, 1] = sin, -sin
+    mid = (sides[:, None, None] - 1) / 2
+    matrices[:, :, 2] = center_px - (matrices[:, :, :2] * mid).sum(-1)
+    return matrices
 
 
-def _inside(image: DepthImage, centers: np.ndarray, windows: np.ndarray) -> np.ndarray:
+def _inside(shape: tuple[int, ...], center_px: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Whether a window stays on the image however it is turned."""
     reach = windows[:, None] * np.sqrt(0.5) + 1
-    limit = np.array([image.intrinsics.width - 1, image.intrinsics.height - 1])
-    return ((centers - reach >= 0) & (centers + reach <= limit)).all(-1)
-
-
-def _block_mean(fine: np.ndarray, k: int) -> np.ndarray:
-    if k == 1:
-        return fine
-    size = fine.shape[0] // k
-    return fine.reshape(size, k, size, k).mean((1, 3))
+    limit = np.array([shape[1] - 1, shape[0] - 1])
+    return ((center_px - reach >= 0) & (center_px + reach <= limit)).all(-1)

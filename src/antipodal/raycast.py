@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+FAR = 1e30
+"""Embree reports 1e37 for a ray that meets nothing."""
+
 
 class Hits(NamedTuple):
     """What each ray met. ``distance`` is inf and ``face`` −1 where it met nothing."""
@@ -58,6 +61,22 @@ class RayCaster:
         distance[hit] = self._exact(o[hit], d[hit], face[hit])
         face = np.where(np.isfinite(distance), face, -1)
         return Hits(distance, face)
+
+    def depth(
+        self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*n 3"]
+    ) -> Float[np.ndarray, "*n"]:
+        """Distance along rays from one origin in multiples of the direction's length; inf where nothing is met.
+
+        For images: Embree's own float32 result, good to a micrometre at a metre, at a third of the time.
+        """
+        d = np.ascontiguousarray(directions, np.float32).reshape(-1, 3)
+        if len(d) == 0:
+            return np.empty(directions.shape[:-1], np.float32)
+        o = np.empty_like(d)
+        o[:] = origin
+        distance = self._scene.run(o, d, query="DISTANCE")
+        distance[distance > FAR] = np.inf
+        return distance.reshape(directions.shape[:-1])
 
     def _exact(self, o: np.ndarray, d: np.ndarray, face: np.ndarray) -> Float[np.ndarray, "n"]:
         """Distance to each ray's triangle plane in float64; inf for a ray within the plane.

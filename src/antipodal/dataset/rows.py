@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,23 +13,19 @@ from .. import transforms
 from ..alignment import align_with_table
 from ..collision import approach_is_free, lowest_corner
 from ..contact import ContactModel, find_contacts
-from ..crop import crop_grasps
 from ..errors import InvalidMesh
-from ..grasp import Grasp, PlanarGrasp
+from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh, rescale
 from ..metrics import force_closure
-from ..render.depth import object_window, render_depth
-from ..render.scene import Scene, recentered, sample_cameras, sample_poses, table_point
 from ..robust import robust
 from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
 from .epsilon import fast_ferrari_canny
+from .images import MAX_IMAGES, PosedGrasps, image_rows
 from .model import MAX_POSES, GenerativeModel
 from .schema import GRASPS, POSES, shard_schema, to_table
 
-MAX_IMAGES = 1000
-"""Ids: image_id = pose_id · MAX_IMAGES + image."""
 MAX_GRASPS = 1 << 16
 """Ids: grasp_id = object_id · MAX_GRASPS + grasp. With 32-bit ids this leaves room for 32,768 objects."""
 
@@ -68,18 +63,6 @@ class LabelledGrasps:
         epsilon = np.concatenate([self.robust_epsilon, other.robust_epsilon])
         ids = np.concatenate([self.grasp_id, other.grasp_id])
         return LabelledGrasps(grasps, epsilon, ids, self.table)
-
-
-@dataclass(frozen=True, eq=False)
-class PosedGrasps:
-    """The grasps of one stable pose: turned to the table, with their collision flags."""
-
-    pose_id: int
-    pose: StablePose
-    grasps_obj: Grasp
-    robust_epsilon: Float[np.ndarray, "N"]
-    collision_free: np.ndarray
-    grasp_id: Int[np.ndarray, "N"]
 
 
 def object_rows(
@@ -136,12 +119,8 @@ def object_rows(
         return ObjectRows(schema.empty_table(), grasps_table, poses_table, what)
     total = sum(len(p.grasps_obj) for p in posed)
     n_images, share = _plan_images(total, model.images_per_pose, budget)
-    batches = [
-        batch
-        for p in posed
-        for batch in image_rows(mesh, object_id, p, n_images, share, model, rng, schema)
-    ]
-    return ObjectRows(pa.concat_tables(batches), grasps_table, poses_table)
+    tables = [image_rows(mesh, object_id, p, n_images, share, model, rng) for p in posed]
+    return ObjectRows(pa.concat_tables(tables), grasps_table, poses_table)
 
 
 def choose_poses(poses: list[StablePose], n: int, rng: np.random.Generator) -> list[StablePose]:
@@ -251,77 +230,6 @@ def near_misses(
         for kind, share in zip(kinds, JITTER_SHARES, strict=True)
     ]
     return near[np.sort(np.concatenate(taken))]
-
-
-def image_rows(
-    mesh: TriMesh,
-    object_id: int,
-    posed: PosedGrasps,
-    n_images: int,
-    share: float,
-    model: GenerativeModel,
-    rng: np.random.Generator,
-    schema: pa.Schema,
-) -> list[pa.Table]:
-    """Render ``n_images`` of one stable pose and cut a crop for a ``share`` of its grasps in each."""
-    cameras = sample_cameras(n_images, rng, model.camera)
-    T_world_obj = sample_poses(n_images, posed.pose, rng, model.placement)
-    base = table_point(T_world_obj, posed.pose.T_world_obj)
-    tables = []
-    for k in range(n_images):
-        intrinsics = cameras.intrinsics[k]
-        if model.camera.recenter:
-            intrinsics = recentered(intrinsics, cameras.T_world_camera[k], base[k])
-        scene = Scene(mesh, T_world_obj[k], cameras.T_world_camera[k], intrinsics)
-        n = max(1, round(share * len(posed.grasps_obj)))
-        chosen = np.sort(rng.choice(len(posed.grasps_obj), n, replace=False))
-        planar = posed.grasps_obj[chosen].in_frame(scene.T_camera_obj).to_planar(intrinsics)
-        crops = crop_scene(scene, planar, model)
-        relative = np.where(
-            crops > 0, crops - planar.depth[:, None, None].astype(np.float32), np.nan
-        )
-        k4 = [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy]
-        tables.append(
-            to_table(
-                schema,
-                crop=relative.astype(np.float16).reshape(n, -1),
-                depth=planar.depth,
-                center_px=planar.center_px,
-                angle=planar.angle,
-                width=planar.width,
-                collision_free=posed.collision_free[chosen],
-                robust_epsilon=posed.robust_epsilon[chosen],
-                object_id=np.full(n, object_id),
-                pose_id=np.full(n, posed.pose_id),
-                image_id=np.full(n, posed.pose_id * MAX_IMAGES + k),
-                grasp_id=posed.grasp_id[chosen],
-                T_world_camera=np.broadcast_to(scene.T_world_camera.reshape(1, 16), (n, 16)),
-                intrinsics=np.broadcast_to(np.array([k4]), (n, 4)),
-            )
-        )
-    return tables
-
-
-def crop_scene(
-    scene: Scene, planar: PlanarGrasp, model: GenerativeModel
-) -> Float[np.ndarray, "N size size"]:
-    """Render only the window that the crops see, then crop: the same pixels as from the whole image."""
-    whole = scene.intrinsics
-    u0, v0, u1, v1 = object_window(scene)
-    focal = (whole.fx + whole.fy) / 2
-    window = model.crop.window_px or model.crop.window_m * focal / planar.depth.min()  # type: ignore[operator]
-    reach = int(np.ceil(window * np.sqrt(0.5))) + 2
-    low = np.minimum(planar.center_px.min(0), [u0, v0])
-    high = np.maximum(planar.center_px.max(0), [u1, v1])
-    u0, v0 = np.clip(np.floor(low).astype(int) - reach, 0, [whole.width - 1, whole.height - 1])
-    u1, v1 = np.clip(
-        np.ceil(high).astype(int) + reach, [u0 + 1, v0 + 1], [whole.width, whole.height]
-    )
-    part = dataclasses.replace(
-        scene, intrinsics=whole.crop(int(u0), int(v0), int(u1 - u0), int(v1 - v0))
-    )
-    shifted = dataclasses.replace(planar, center_px=planar.center_px - [u0, v0])
-    return crop_grasps(render_depth(part), shifted, model.crop)
 
 
 def _plan_images(total: int, images_per_pose: int, budget: int | None) -> tuple[int, float]:

@@ -1,7 +1,6 @@
 """From a mesh to an image: scenes, ray-traced depth, sensor noise; pictures to look at are in ``shade``."""
 
 from .depth import Rendering as Rendering
-from .depth import cast_pixels as cast_pixels
 from .depth import render as render
 from .depth import render_depth as render_depth
 from .noise import NoiseModel as NoiseModel

@@ -7,14 +7,15 @@ each pixel sees the nearer of the two. The original rasterised; a perspective de
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike
 
 from .. import transforms
 from ..camera import DepthImage
+from ..mesh import TriMesh
 from .scene import Scene
 
 MAX_TABLE_DEPTH = 10.0
@@ -23,6 +24,10 @@ NEAR = 1e-3
 """Nothing nearer than this to the camera's plane is projected [m]."""
 FAR_PX = 1_000_000
 """Stands for an unbounded window [px]."""
+
+
+Window = tuple[int, int, int, int]
+"""u0, v0, u1, v1 in px, ends exclusive."""
 
 
 class Rendering(NamedTuple):
@@ -43,21 +48,64 @@ def render(scene: Scene, table: bool = True) -> Rendering:
     Raises:
         InvalidImage: nothing at all is in view.
     """
-    intrinsics = scene.intrinsics
-    depth = np.full(intrinsics.shape, np.inf)
-    u0, v0, u1, v1 = object_window(scene)
-    if u1 > u0 and v1 > v0:
-        v, u = np.mgrid[v0:v1, u0:u1]
-        seen = _object_depth(scene, np.stack([u, v], -1).reshape(-1, 2))
-        depth[v0:v1, u0:u1] = seen.reshape(u.shape)
-    mask = np.isfinite(depth)
-    if table:
-        v, u = np.arange(intrinsics.height)[:, None], np.arange(intrinsics.width)[None]
-        behind = _table_depth(scene, u, v)
-        mask &= depth <= behind
-        depth = np.minimum(depth, behind)
-    image = np.where(np.isfinite(depth), depth, 0.0).astype(np.float32)
-    return Rendering(DepthImage(image, intrinsics, scene.T_world_camera), mask)
+    k = scene.intrinsics
+    seen, behind = trace_window(
+        scene.mesh,
+        scene.T_camera_obj,
+        scene.T_world_camera,
+        (k.fx, k.fy, k.cx, k.cy),
+        object_window(scene),
+        (0, 0, k.width, k.height),
+    )
+    if not table:
+        behind = np.full_like(behind, np.inf)
+    mask = np.isfinite(seen) & (seen <= behind)
+    image = finite_depth(np.minimum(seen, behind))
+    return Rendering(DepthImage(image, k, scene.T_world_camera), mask)
+
+
+def trace_window(
+    mesh: TriMesh,
+    T_camera_obj: Float[np.ndarray, "4 4"],
+    T_world_camera: Float[np.ndarray, "4 4"],
+    k: tuple[float, float, float, float],
+    object_px: Window,
+    window_px: Window,
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Depth of the object's nearest surface and of the table in a window of the image; inf where there is none.
+
+    The work of :func:`render` on plain arrays, for the data set's millions of small windows.
+
+    Args:
+        mesh: obj frame.
+        T_camera_obj: pose of the object.
+        T_world_camera: pose of the camera; the table is z = 0.
+        k: fx, fy, cx, cy.
+        object_px: window outside of which the object is not seen; only its rays are cast.
+        window_px: (u0, v0, u1, v1), ends exclusive: what is returned.
+    """
+    fx, fy, cx, cy = k
+    u0, v0, u1, v1 = window_px
+    x, y = (np.arange(u0, u1) - cx) / fx, (np.arange(v0, v1) - cy) / fy
+    slope = T_world_camera[2, 0] * x + (T_world_camera[2, 1] * y + T_world_camera[2, 2])[:, None]
+    table = _plane_depth(-T_world_camera[2, 3], slope)
+    depth = np.full(table.shape, np.inf, np.float32)
+    a0, b0 = max(u0, object_px[0]) - u0, max(v0, object_px[1]) - v0
+    a1, b1 = min(u1, object_px[2]) - u0, min(v1, object_px[3]) - v0
+    if a1 > a0 and b1 > b0:
+        R, t = T_camera_obj[:3, :3], T_camera_obj[:3, 3]
+        across = x[a0:a1, None] * R[0] + R[2]  # R ᵀ (x, 0, 1): rows of R are camera axes in obj
+        down = y[b0:b1, None] * R[1]
+        rays = down[:, None].astype(np.float32) + across.astype(np.float32)
+        depth[b0:b1, a0:a1] = mesh.raycaster.depth(-t @ R, rays)
+    return depth, table
+
+
+def finite_depth(depth: np.ndarray) -> Float[np.ndarray, "h w"]:
+    """Float32 with 0 where there is no return."""
+    depth = depth.astype(np.float32)
+    depth[~np.isfinite(depth)] = 0.0
+    return depth
 
 
 def render_depth(scene: Scene, table: bool = True) -> DepthImage:
@@ -65,54 +113,40 @@ def render_depth(scene: Scene, table: bool = True) -> DepthImage:
     return render(scene, table).image
 
 
-def cast_pixels(scene: Scene, pixels: ArrayLike, table: bool = True) -> Float[np.ndarray, "*batch"]:
-    """Depth that the pixels (…, 2) = (u, v) see, m; 0 where there is nothing. Pixels may lie off the grid.
-
-    For callers that need only some rays, e.g. those of a crop.
-    """
-    px = np.asarray(pixels, float)
-    flat = px.reshape(-1, 2)
-    depth = np.full(len(flat), np.inf)
-    u0, v0, u1, v1 = object_window(scene, clip=False)
-    near = ((flat >= [u0, v0]) & (flat < [u1, v1])).all(-1)
-    depth[near] = _object_depth(scene, flat[near])
-    if table:
-        depth = np.minimum(depth, _table_depth(scene, flat[:, 0], flat[:, 1]))
-    return np.where(np.isfinite(depth), depth, 0.0).reshape(px.shape[:-1])
-
-
-def object_window(scene: Scene, clip: bool = True) -> tuple[int, int, int, int]:
+def object_window(scene: Scene, clip: bool = True) -> Window:
     """Pixel window (u0, v0, u1, v1), ends exclusive, that contains the object's projection; whole if it is too near."""
-    intrinsics = scene.intrinsics
+    k = scene.intrinsics
     points = transforms.apply(scene.T_camera_obj, scene.mesh.vertices)
-    if points[:, 2].min() < NEAR:
-        return (
-            (0, 0, intrinsics.width, intrinsics.height)
-            if clip
-            else (-FAR_PX, -FAR_PX, FAR_PX, FAR_PX)
-        )
-    px = intrinsics.project(points)
-    u0, v0 = np.floor(px.min(0)).astype(int)
-    u1, v1 = np.ceil(px.max(0)).astype(int) + 1
-    if clip:
-        u0, u1 = np.clip([u0, u1], 0, intrinsics.width)
-        v0, v1 = np.clip([v0, v1], 0, intrinsics.height)
-    return int(u0), int(v0), int(u1), int(v1)
+    window = points_window(points, (k.fx, k.fy, k.cx, k.cy))
+    return clipped_window(window, k.width, k.height) if clip else window
 
 
-def _object_depth(scene: Scene, px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n"]:
-    """Depth of the object's nearest surface along each pixel's ray; inf where it is missed."""
-    directions_camera = scene.intrinsics.deproject(px, np.ones(len(px)))
-    T_obj_camera = transforms.inverse(scene.T_camera_obj)
-    directions_obj = transforms.rotate(T_obj_camera, directions_camera)
-    origins_obj = np.broadcast_to(T_obj_camera[:3, 3], directions_obj.shape)
-    return scene.mesh.raycaster.first_hit(origins_obj, directions_obj).distance
+def points_window(
+    points_camera: Float[np.ndarray, "n 3"], k: tuple[float, float, float, float]
+) -> Window:
+    """Pixel window of projected points, (−FAR_PX, …) where one is too near to the camera's plane; k: fx, fy, cx, cy."""
+    z = points_camera[:, 2]
+    if z.min() < NEAR:
+        return -FAR_PX, -FAR_PX, FAR_PX, FAR_PX
+    u, v = points_camera[:, 0] / z * k[0] + k[2], points_camera[:, 1] / z * k[1] + k[3]
+    return (
+        math.floor(u.min()),
+        math.floor(v.min()),
+        math.ceil(u.max()) + 1,
+        math.ceil(v.max()) + 1,
+    )
 
 
-def _table_depth(scene: Scene, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Depth of the plane z_world = 0: −t_z / (R_world_camera d)_z with d = ((u−cx)/fx, (v−cy)/fy, 1)."""
-    k, T = scene.intrinsics, scene.T_world_camera
-    slope = T[2, 0] * (u - k.cx) / k.fx + T[2, 1] * (v - k.cy) / k.fy + T[2, 2]
+def clipped_window(window: Window, width: int, height: int) -> Window:
+    """Part of a window that is on the image; empty windows stay empty."""
+    (u0, v0), (u1, v1) = (
+        (min(max(u, 0), width), min(max(v, 0), height)) for u, v in (window[:2], window[2:])
+    )
+    return u0, v0, u1, v1
+
+
+def _plane_depth(height: float, slope: np.ndarray) -> np.ndarray:
+    """Depth −t_z / (R_world_camera d)_z of the table, d = ((u−cx)/fx, (v−cy)/fy, 1); inf where there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = -T[2, 3] / slope
+        depth = height / slope
     return np.where((depth > 0) & (depth <= MAX_TABLE_DEPTH), depth, np.inf)

@@ -78,6 +78,28 @@ def test_unstable_faces_hand_their_probability_on_so_that_all_sum_to_one(
         assert all(p.probability > 0.05 for p in stable_poses(mesh, min_probability=0.05))
 
 
+def test_trimesh_finds_the_same_on_hulls_of_plain_triangles(rng: np.random.Generator) -> None:
+    for _ in range(10):
+        mesh = random_hull(rng)
+        theirs = trimesh.poses.compute_stable_poses(
+            trimesh.Trimesh(mesh.vertices, mesh.faces, process=False),
+            center_mass=mesh.center_of_mass,
+        )[1]
+        ours = [p.probability for p in stable_poses(mesh, 0.0)]
+        np.testing.assert_allclose(ours, np.sort(theirs)[::-1], atol=1e-9)
+
+
+def test_slivers_of_the_hull_lose_no_pose(rng: np.random.Generator) -> None:
+    """Points a nanometre off an edge: trimesh's prior of such a face is NaN, and so is the face it topples to."""
+    block = box(0.04, 0.06, 0.1)
+    along = rng.uniform(-0.049, 0.049, 40)
+    off = 1e-9 * rng.random((40, 2))
+    edge = np.column_stack([0.02 + off[:, 0], 0.03 + off[:, 1], along])
+    dented = TriMesh(np.vstack([block.vertices, edge]), block.faces)
+    ours = [p.probability for p in stable_poses(dented)]
+    assert np.allclose(ours, [p.probability for p in stable_poses(block)], atol=1e-6)
+
+
 def test_every_pose_rests_on_the_table_with_the_centre_of_mass_over_its_support(
     rng: np.random.Generator,
 ) -> None:

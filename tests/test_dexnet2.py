@@ -19,9 +19,10 @@ from antipodal.crop import crop_grasps
 from antipodal.dataset.dexnet2_export import COLUMNS, export_tensors, to_tensors
 from antipodal.dataset.dexnet2_import import import_tensors, to_rows
 from antipodal.dataset.dexnet2_tensors import OPTIONAL, TensorFolder, read_split
-from antipodal.dataset.generate import generate, summary
+from antipodal.dataset.generate import generate
 from antipodal.dataset.model import PAPER
 from antipodal.dataset.store import Dataset
+from antipodal.dataset.summary import summary
 from antipodal.draw_dataset import save_dataset_plots
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
 from antipodal.grasp import Grasp, PlanarGrasp

@@ -15,10 +15,13 @@ from antipodal.camera import CameraIntrinsics
 from antipodal.collision import approach_is_free, lowest_corner
 from antipodal.contact import find_contacts
 from antipodal.crop import crop_grasps
-from antipodal.dataset.generate import generate, summary
+from antipodal.dataset.events import Advance, Event
+from antipodal.dataset.execution import Execution
+from antipodal.dataset.generate import generate
 from antipodal.dataset.model import BUILTIN, MAX_POSES, PAPER, GenerativeModel
 from antipodal.dataset.rows import JITTER_CLEARANCE, JITTER_SHARES, flat_grasps, near_misses
 from antipodal.dataset.store import Dataset
+from antipodal.dataset.summary import summary
 from antipodal.errors import CorruptDataset, InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
@@ -66,7 +69,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(dataset: Dataset, tmp_path: Path) -> None:
-    generate(objects(), YUMI, tmp_path / "two", SMALL, seed=3, workers=2)
+    generate(objects(), YUMI, tmp_path / "two", SMALL, seed=3, execution=Execution(workers=2))
     assert content(tmp_path / "two") == content(dataset.path)
 
 
@@ -74,12 +77,12 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(dataset: Dataset, tmp_path
     class Killed(Exception):
         pass
 
-    def stop_after_one(done: int, total: int, n: int) -> None:
-        if 0 < done < total:
+    def stop_after_one(event: Event) -> None:
+        if isinstance(event, Advance):
             raise Killed
 
     with pytest.raises(Killed):
-        generate(objects(), YUMI, tmp_path / "set", SMALL, 3, progress=stop_after_one)
+        generate(objects(), YUMI, tmp_path / "set", SMALL, 3, report=stop_after_one)
     with pytest.raises(CorruptDataset, match="resume"):
         Dataset.open(tmp_path / "set")
     generate(objects(), YUMI, tmp_path / "set", SMALL, 3)
@@ -213,20 +216,25 @@ def test_ids_lead_from_a_datapoint_to_its_pose_and_object(dataset: Dataset) -> N
     )
 
 
-def test_check_finds_a_flipped_byte_and_a_foreign_file(tmp_path: Path) -> None:
+def test_check_finds_every_flipped_byte_and_foreign_file(tmp_path: Path) -> None:
     made = generate(objects()[:2], YUMI, tmp_path / "set", SMALL, seed=0)
     made.check()
-    foreign = made.path / "shards" / "stranger.parquet"
-    foreign.write_bytes(b"x")
-    with pytest.raises(CorruptDataset, match="stranger"):
-        made.check()
-    foreign.unlink()
-    shard = made.path / "shards" / "part-00000.parquet"
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
-    with pytest.raises(CorruptDataset, match="hash"):
-        made.check()
+    for folder in (made.path, made.path / "shards"):
+        foreign = folder / "stranger.parquet"
+        foreign.write_bytes(b"x")
+        with pytest.raises(CorruptDataset, match="stranger"):
+            made.check()
+        foreign.unlink()
+    for file in made.path.rglob("*.parquet"):
+        data = bytearray(file.read_bytes())
+        for at in (4, len(data) // 2, len(data) - 5):
+            data[at] ^= 1
+            file.write_bytes(data)
+            with pytest.raises(CorruptDataset, match=f"{file.name} has hash"):
+                made.check()
+            data[at] ^= 1
+        file.write_bytes(data)
+    made.check()
 
 
 def test_another_schema_version_and_a_missing_shard_are_refused(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antipodal.dataset.store import Dataset, split_by_group
+from antipodal.dataset.store import Dataset, split_by_group, write_table
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
+from synthetic_grasps import write_boxes
 
 
 @settings(max_examples=30, deadline=None)
@@ -42,3 +45,32 @@ def test_an_unfinished_data_set_says_how_to_go_on(tmp_path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CorruptDataset, match="resume"):
         Dataset.open(tmp_path)
+
+
+def test_counts_that_contradict_the_shards_are_refused(tmp_path, rng: np.random.Generator) -> None:
+    made = write_boxes(tmp_path / "set", 30, rng)
+    for wrong in (29, 31):
+        counts = {"counts": {"n_datapoints": wrong, "n_objects": 10}}
+        other = Dataset(made.path, made.manifest | counts)
+        with pytest.raises(CorruptDataset, match=f"counts {wrong} datapoints, its shards 30"):
+            other.read(["depth"])
+        with pytest.raises(CorruptDataset, match=f"counts {wrong} datapoints, its shards 30"):
+            other.check()
+
+
+def test_a_column_is_its_shards_one_after_the_other(tmp_path, rng: np.random.Generator) -> None:
+    made = write_boxes(tmp_path / "set", 31, rng)
+    parts = list(made.iterate(["crop", "collision_free"]))
+    assert len(parts) == 2
+    for name, column in made.read(["crop", "collision_free"]).items():
+        np.testing.assert_array_equal(column, np.concatenate([part[name] for part in parts]))
+
+
+def test_packing_crops_loses_no_bit(tmp_path, rng: np.random.Generator) -> None:
+    """Also where depths are missing, and for every other pattern of bits."""
+    bits = rng.integers(0, 2**16, (40, 32 * 32), np.uint16)
+    crops = pa.FixedSizeListArray.from_arrays(pa.array(bits.view(np.float16).ravel()), 32 * 32)
+    table = pa.table({"crop": crops}, pa.schema([("crop", pa.list_(pa.float16(), 32 * 32))]))
+    write_table(table, tmp_path / "crops.parquet")
+    back = pq.read_table(tmp_path / "crops.parquet")["crop"].combine_chunks().flatten()
+    np.testing.assert_array_equal(back.to_numpy().view(np.uint16), bits.ravel())

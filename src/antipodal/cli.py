@@ -16,10 +16,11 @@ import tyro
 from tyro.conf import Positional
 
 from . import __version__
-from .cli_dataset import DATASET_VERBS
+from .cli_bench import BENCH_VERBS
+from .cli_dataset import DATASET_VERBS, summary_text
 from .errors import AntipodalError, InvalidConfig, NoGraspFound
 from .files import write_json
-from .terminal import emit, progress_bar, stderr, stdout, table
+from .terminal import emit, generation_report, progress_bar, stderr, stdout, table
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
@@ -231,13 +232,18 @@ def generate(
     output: Output,
     preset: str = "paper",
     n_datapoints: int | None = None,
+    images_per_pose: int | None = None,
     gripper: str = "yumi",
     camera: str | None = None,
     workers: int = 1,
+    ray: str | None = None,
+    max_object_time: float = 300.0,
     seed: int = 0,
     json: bool = False,
 ) -> int:
     """Generate a data set from an object set. The same command resumes an interrupted run.
+
+    An object that cannot be used, crashes or takes too long is refused by name, and the run goes on.
 
     Example: antipodal generate objects -o data/pilot --n-datapoints 20000 --workers 2
 
@@ -245,23 +251,34 @@ def generate(
         objects: object set, or any folder of meshes in metres.
         output: folder for the data set.
         preset: paper, release2017, or builtin (what the shipped model is trained on).
-        n_datapoints: about how many in all; without it, the preset's images per stable pose.
+        n_datapoints: about how many in all, the same for each object.
+        images_per_pose: every grasp in so many images of each stable pose, as in the paper; the preset's if not given.
         gripper: name, or a gripper.toml.
         camera: preset or file that replaces the focal length and image size of the preset's camera.
         workers: processes; the bytes do not depend on it.
+        ray: address of a Ray cluster that computes instead: host:port of its head, or auto.
+        max_object_time: an object that takes longer is refused, seconds.
         seed: the only source of randomness.
-        json: print the summary as JSON.
+        json: print the summary as JSON; before it, on stderr, one JSON object per event.
     """
+    from .dataset.execution import Execution
     from .dataset.run import run_generate
 
-    with progress_bar("objects") as progress:
+    execution = Execution(workers, ray, max_object_time)
+    with generation_report(json) as report:
         summary = run_generate(
-            objects, output, preset, n_datapoints, gripper, camera, workers, seed, progress
+            objects,
+            output,
+            preset,
+            n_datapoints,
+            gripper,
+            camera,
+            seed,
+            execution,
+            report,
+            images_per_pose,
         )
-    text = (
-        f"{summary['n_datapoints']} datapoints in {output}: {summary['positive_share']:.1%} positive, "
-        f"{summary['collision_free_share']:.1%} collision-free, {summary['datapoints_per_second']:.0f}/s"
-    )
+    text = f"{summary_text(summary)}\nin {output}, {summary['datapoints_per_second']:.0f}/s"
     emit(summary, text, json)
     return 0
 
@@ -340,6 +357,25 @@ def export(run: Positional[Path], output: Output, json: bool = False) -> int:
     return 0
 
 
+def import_berkeley(model_dir: Positional[Path], output: Output, json: bool = False) -> int:
+    """Write one of Berkeley's trained networks as ONNX: GQ-CNN 2.0, 2.1, 4.0 or FC-GQ-CNN, parallel jaws.
+
+    Their licence allows educational, research and not-for-profit use only.
+
+    Example: antipodal import-berkeley GQCNN-4.0-PJ -o gqcnn4.onnx
+
+    Args:
+        model_dir: gqcnn model folder: model.ckpt.*, config.json, architecture.json, the normalisation.
+        output: the .onnx file.
+        json: print the result as JSON.
+    """
+    from .nn.berkeley import import_berkeley as write
+
+    result = write(model_dir, output)
+    emit(result, table(result), json)
+    return 0
+
+
 GROUPS: dict[str, Verb | dict[str, Verb]] = {
     "demo": demo,
     "plan": plan,
@@ -349,7 +385,9 @@ GROUPS: dict[str, Verb | dict[str, Verb]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export,
+    "import-berkeley": import_berkeley,
     "dataset": DATASET_VERBS,
+    "bench": BENCH_VERBS,
 }
 """Every verb; a dictionary holds the verbs of one group."""
 
@@ -368,6 +406,8 @@ def run(arguments: list[str]) -> int:
         if not isinstance(verb, dict):
             return _call(verb, prog, arguments)
         verbs = verb
+        if "run" in verbs and arguments and arguments[0].startswith("--pol"):
+            return _call(verbs["run"], f"{prog} run", arguments)  # `bench --policy …`
     return _help(prog, verbs, arguments)
 
 
@@ -395,7 +435,7 @@ def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:
     lines = [f"usage: {prog} VERB …", ""]
     for name, verb in verbs.items():
         said = (verb.__doc__ or "").splitlines()[0] if callable(verb) else " | ".join(verb)
-        lines.append(f"  {name:<9} {said}")
+        lines.append(f"  {name:<15} {said}")
     lines += ["", f"{prog} VERB --help says more, with an example."]
     if asked:
         stdout("\n".join(lines))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import Positional
 
-from .terminal import emit, progress_bar, table
+from .terminal import emit, progress_bar
+
+if TYPE_CHECKING:
+    from .dataset.store import Dataset
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 
@@ -24,16 +27,18 @@ def dataset_info(dataset: Positional[Path], plots: Path | None = None, json: boo
         plots: folder for the pictures.
         json: print the summary as JSON.
     """
-    from .dataset.generate import summary
     from .dataset.store import Dataset
+    from .dataset.summary import summary
 
     opened = Dataset.open(dataset)
     facts = summary(opened)
+    text = f"{provenance_text(opened)}\n{summary_text(facts)}"
     if plots is not None:
         from .draw_dataset import save_dataset_plots
 
         facts["plots"] = [str(p) for p in save_dataset_plots(opened, plots)]
-    emit(facts, table(facts), json)
+        text += "\npictures: " + ", ".join(facts["plots"])
+    emit(facts, text, json)
     return 0
 
 
@@ -76,7 +81,7 @@ def dataset_import(
         json: print the summary as JSON.
     """
     from .dataset.dexnet2_import import import_tensors
-    from .dataset.generate import summary
+    from .dataset.summary import summary
 
     with progress_bar("files") as progress:
         made = import_tensors(source, output, gripper, progress)
@@ -110,6 +115,46 @@ def dataset_export(
     lines += [f"no split {name}: {reason}" for name, reason in made["left_out"].items()]
     emit(made, "\n".join(lines), json)
     return 0
+
+
+def summary_text(facts: Mapping[str, Any]) -> str:
+    """What is in a data set, and what is not and why, in a few lines."""
+    n = max(facts["n_datapoints"], 1)
+    lines = [
+        f"{facts['n_datapoints']} datapoints: {facts['n_grasps']} grasps of {facts['n_objects']} objects in "
+        f"{facts['n_poses']} stable poses, {facts['n_images']} images",
+        f"positive (free, robust ε > {facts['success_threshold']:g}): {facts['positive_share']:.1%}, "
+        f"on {facts['objects_with_positives']} of {facts['n_objects']} objects",
+    ]
+    lines += [
+        f"  {name:<28} {count:>9} {count / n:6.1%}"
+        for name, count in facts["datapoints_by_outcome"].items()
+        if count
+    ]
+    if placed := facts["placements"]:
+        lines.append(
+            f"grasps in their poses: {placed['all']}, of which left out for a closing axis too steep to the table: "
+            f"{placed['closing axis too steep']}"
+        )
+    if facts["n_objects_refused"]:
+        lines.append(f"objects that gave nothing: {facts['n_objects_refused']}")
+    lines += [f"  {count:>4} × {reason}" for reason, count in facts["refused_by_reason"].items()]
+    return "\n".join(lines)
+
+
+def provenance_text(dataset: Dataset) -> str:
+    """Where a data set comes from: version, seed, gripper, camera, crop."""
+    manifest, config = dataset.manifest, dataset.config
+    said = [f"antipodal {manifest.get('version', '?')}", f"seed {manifest.get('seed', '?')}"]
+    said.append(f"gripper {manifest.get('gripper', {}).get('name', '?')}")
+    if config.get("kind") == "imported":
+        said.append("imported from the original's tensors")
+    if camera := config.get("camera"):
+        low, high = camera["radius"]
+        said.append(f"camera {low:g}–{high:g} m away")
+    crop = config["crop"]
+    window = f"{crop['window_px']:g} px" if crop.get("window_px") else f"{crop['window_m']:g} m"
+    return ", ".join([*said, f"crops of {window} in {crop['size']}×{crop['size']} px"])
 
 
 DATASET_VERBS: dict[str, Callable[..., int]] = {

@@ -1,10 +1,16 @@
-"""Pictures of a data set: what its crops look like, and how its facts are distributed."""
+"""Pictures of a data set for somebody who has never seen it: crops by label, objects, distributions of the facts.
+
+Memory is that of the numbers of all datapoints, and of the crops that are shown.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .dataset.schema import SUCCESS_THRESHOLD
@@ -14,88 +20,206 @@ from .errors import InvalidConfig
 
 N_CROPS = 24
 """Crops shown of each class."""
+N_OBJECTS = 40
+"""Objects shown, at most."""
+RELIEF = 0.05
+"""Depths that the greys span on each side of the grasp's, m."""
+POSITIVE, LOOSE, COLLISION = "#2a7f3f", "#b8860b", "#b3362b"
+SHOWN = ("crop", "width", "depth", "intrinsics", "object_id")
 
 
 def save_dataset_plots(dataset: Dataset, folder: str | Path) -> list[Path]:
-    """Draw crops by label and the distributions of every stored fact; return the files written."""
-    folder = Path(folder)
-    facts = dataset.read(
-        [
-            "crop",
-            "depth",
-            "collision_free",
-            "robust_epsilon",
-            "angle",
-            "object_id",
-            "intrinsics",
-            "T_world_camera",
-        ]
-    )
-    if len(facts["depth"]) == 0:
+    """Draw crops by label, one crop of each of many objects, and the distributions of the facts; return the files."""
+    if len(dataset) == 0:
         raise InvalidConfig(f"{dataset.path} has no datapoints: there is nothing to draw")
-    positive = facts["collision_free"] & (facts["robust_epsilon"] > SUCCESS_THRESHOLD)
-    crops, numbers = folder / "crops.png", folder / "distributions.png"
-    _draw_crops(facts, positive, crops)
-    _draw_distributions(facts, positive, numbers)
-    return [crops, numbers]
+    folder = Path(folder)
+    facts = _read_facts(dataset)
+    facts["positive"] = facts["collision_free"] & (facts["robust_epsilon"] > SUCCESS_THRESHOLD)
+    pictures = {"crops.png": _draw_crops(dataset, facts)}
+    if len(np.unique(facts["object_id"])) > 1:  # one alone says no more than the crops
+        pictures["objects.png"] = _draw_objects(dataset, facts)
+    pictures["distributions.png"] = _draw_distributions(facts)
+    for name, figure in pictures.items():
+        save_figure(figure, folder / name)
+    return [folder / name for name in pictures]
 
 
-def _draw_crops(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) -> None:
-    """Grid of crops: positive, negative by robustness, negative by collision. The jaws close along the rows."""
-    side = facts["crop"].shape[-1]
-    classes = {
-        "positive": positive,
-        "free, not robust": facts["collision_free"] & ~positive,
-        "in collision": ~facts["collision_free"],
-    }
-    rng = np.random.default_rng(0)
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    grids = [figure.add_subfigure(cell) for cell in figure.add_gridspec(1, 3)]
-    for grid, (name, chosen) in zip(grids, classes.items(), strict=True):
-        rows = np.flatnonzero(chosen)
-        grid.suptitle(f"{name}: {len(rows)} ({len(rows) / max(len(chosen), 1):.1%})", fontsize=11)
-        rows = rng.choice(rows, min(N_CROPS, len(rows)), replace=False)
-        for axes, row in zip(
-            grid.subplots(6, 4).flat, [*rows, *[None] * (N_CROPS - len(rows))], strict=True
-        ):
-            axes.set_axis_off()
-            if row is not None:
-                axes.imshow(
-                    facts["crop"][row].astype(np.float32), cmap="gray_r", vmin=-0.05, vmax=0.05
-                )
-                axes.plot(
-                    [0.3 * side, 0.68 * side],
-                    [side / 2 - 0.5] * 2,
-                    "|-",
-                    color="#ff7f0e",
-                    lw=0.8,
-                    ms=5,
-                )
-    save_figure(figure, path)
+def _read_facts(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Numbers of every datapoint; of the cameras one per image: distance, polar angle, focal length."""
+    names = ["collision_free", "robust_epsilon", "depth", "angle", "object_id"]
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in [*names, "radius", "polar", "focal"]}
+    for rows in dataset.iterate([*names, "image_id", "T_world_camera", "intrinsics"]):
+        for name in names:
+            parts[name].append(rows[name])
+        _, first = np.unique(rows["image_id"], return_index=True)
+        T = rows["T_world_camera"][first].reshape(-1, 4, 4)
+        parts["radius"].append(np.linalg.norm(T[:, :3, 3], axis=-1))
+        parts["polar"].append(np.degrees(np.arccos(np.clip(-T[:, 2, 2], -1, 1))))
+        parts["focal"].append(rows["intrinsics"][first, 0])
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def _draw_distributions(facts: dict[str, np.ndarray], positive: np.ndarray, path: Path) -> None:
-    polar = np.degrees(
-        np.arccos(np.clip(-facts["T_world_camera"][:, 10], -1, 1))
-    )  # optical axis against −z
-    per_object = np.bincount(facts["object_id"], minlength=1)
-    share = np.bincount(facts["object_id"], positive, minlength=1) / np.maximum(per_object, 1)
-    some = facts["crop"][:: max(1, len(positive) // 2000)].astype(np.float32)
-    panels = [
-        ("robust ε (free grasps)", facts["robust_epsilon"][facts["collision_free"]], 60),
-        ("grasp depth [m]", facts["depth"], 60),
-        ("angle [rad]", facts["angle"], 40),
-        ("camera's polar angle [°]", polar, 40),
-        ("focal length [px]", facts["intrinsics"][:, 0], 40),
-        ("datapoints per object", per_object, 40),
-        ("positive share per object", share[per_object > 0], 40),
-        ("crop minus grasp depth [m]", np.clip(some.ravel(), -0.1, 0.1), 60),
+def _draw_crops(dataset: Dataset, facts: dict[str, np.ndarray]) -> Figure:
+    """Grid of crops by label. The jaws close along the rows; greys are depths relative to theirs."""
+    free, positive = facts["collision_free"], facts["positive"]
+    classes = [
+        ("positive", POSITIVE, positive),
+        ("free, not robust", LOOSE, free & ~positive),
+        ("in collision", COLLISION, ~free),
     ]
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    for axes, (name, values, bins) in zip(figure.subplots(2, 4).flat, panels, strict=True):
+    rng = np.random.default_rng(0)
+    figure = Figure(figsize=(13, 7.2), layout="constrained")
+    grids = figure.add_gridspec(1, 3)
+    for k, (name, color, chosen) in enumerate(classes):
+        grid = figure.add_subfigure(grids[k])
+        rows = np.flatnonzero(chosen)
+        title = f"{name}: {len(rows)} ({len(rows) / len(chosen):.1%})"
+        grid.suptitle(title, fontsize=12, color=color)
+        rows = rng.choice(rows, min(N_CROPS, len(rows)), replace=False)
+        _show(dataset, rows, list(np.ravel(grid.subplots(6, 4))), color)
+    figure.supxlabel(
+        f"bright is near; grey: at the jaws' depth; black: {RELIEF * 100:.0f} cm below them. "
+        "The bars are the open jaws, and close along the line",
+        fontsize=10,
+    )
+    return figure
+
+
+def _draw_objects(dataset: Dataset, facts: dict[str, np.ndarray]) -> Figure:
+    """One grasp of each of many objects, a positive one where there is one, and the object's share of positives."""
+    names = dict(
+        zip(*(dataset.table("objects")[c].to_pylist() for c in ("object_id", "name")), strict=True)
+    )
+    rng = np.random.default_rng(0)
+    ids, counts = np.unique(facts["object_id"], return_counts=True)
+    shares = np.bincount(facts["object_id"], facts["positive"])[ids] / counts
+    some = np.sort(rng.choice(len(ids), min(N_OBJECTS, len(ids)), replace=False))
+    rows = []
+    for k in some:
+        mine = facts["object_id"] == ids[k]
+        best = np.flatnonzero(mine & facts["positive"])
+        rows.append(rng.choice(best if len(best) else np.flatnonzero(mine)))
+    columns = min(8, len(some))
+    height = -(-len(some) // columns)
+    figure = Figure(figsize=(1.65 * columns, 1.9 * height + 0.4), layout="constrained")
+    grid = list(np.ravel(figure.subplots(height, columns)))
+    colors = [POSITIVE if facts["positive"][row] else COLLISION for row in rows]
+    _show(dataset, np.array(rows), grid, colors)
+    for axes, k in zip(grid, some, strict=False):
+        name = str(names.get(int(ids[k]), ids[k]))
+        axes.set_title(f"{name[:22]}\n{counts[k]} × {shares[k]:.0%} positive", fontsize=7)
+    figure.suptitle(
+        f"{len(some)} of {len(ids)} objects; green: one of its positive grasps, red: it has none",
+        fontsize=11,
+    )
+    return figure
+
+
+def _show(
+    dataset: Dataset, rows: np.ndarray, grid: Sequence[Axes], colors: str | Sequence[str]
+) -> None:
+    """Draw a crop in each place with the jaws at their opening; places without a row stay empty."""
+    for axes in grid:
+        axes.set_axis_off()
+    if not len(rows):
+        return
+    shown = dataset.take(SHOWN, rows)
+    size, jaw = shown["crop"].shape[-1], shown["crop"].shape[-1] / 8
+    half = _half_widths(dataset.config["crop"], shown)
+    middle = (size - 1) / 2
+    for i, axes in enumerate(grid[: len(rows)]):
+        color = colors if isinstance(colors, str) else colors[i]
+        crop = shown["crop"][i].astype(np.float32)
+        axes.imshow(crop, cmap="gray_r", vmin=-RELIEF, vmax=RELIEF)
+        if np.isfinite(half[i]):
+            left, right = middle - half[i], middle + half[i]
+            axes.plot([left, right], [middle, middle], "-", color=color, lw=0.6)
+            for u in (left, right):
+                axes.plot([u, u], [middle - jaw, middle + jaw], "-", color=color, lw=2.2)
+        axes.set_xlim(-0.5, size - 0.5)
+        axes.set_ylim(size - 0.5, -0.5)
+
+
+def _half_widths(crop: dict[str, Any], shown: dict[str, np.ndarray]) -> np.ndarray:
+    """Half the opening in pixels of the crop, at the grasp's depth."""
+    if crop.get("window_px"):
+        pixels_per_metre = shown["intrinsics"][:, 0] / shown["depth"]
+        pixels_per_metre = pixels_per_metre * (crop["size"] / crop["window_px"])
+    else:
+        pixels_per_metre = np.full(len(shown["depth"]), crop["size"] / crop["window_m"])
+    return shown["width"] * pixels_per_metre / 2
+
+
+def _draw_distributions(facts: dict[str, np.ndarray]) -> Figure:
+    positive = facts["positive"]
+    n = len(positive)
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
+    grid = list(np.ravel(figure.subplots(2, 4)))
+    _draw_epsilon(grid[0], facts)
+    _draw_outcomes(grid[1], facts)
+    counts = np.bincount(facts["object_id"])
+    share = np.bincount(facts["object_id"], positive)[counts > 0] / counts[counts > 0]
+    panels = [
+        ("positive share of an object's datapoints", share, "objects"),
+        ("datapoints of an object", counts[counts > 0], "objects"),
+        ("depth of the grasp from the camera [m]", facts["depth"], "datapoints"),
+        ("angle of the closing axis in the image [rad]", facts["angle"], "datapoints"),
+        ("camera's distance from the table's origin [m]", facts["radius"], "images"),
+        ("camera's angle from the vertical [°]", facts["polar"], "images"),
+    ]
+    for axes, (what, values, of) in zip(grid[2:], panels, strict=True):
         values = values[np.isfinite(values)]
-        axes.hist(values, bins, color="#4c78a8")
-        axes.set_title(name, fontsize=10)
-    figure.axes[0].axvline(SUCCESS_THRESHOLD, color="#d62728", lw=1)
-    figure.suptitle(f"{len(positive)} datapoints, {positive.mean():.1%} positive", fontsize=12)
-    save_figure(figure, path)
+        if len(values):
+            axes.hist(values, 40, color="#4c78a8")
+        else:
+            axes.text(0.5, 0.5, "not known", ha="center", transform=axes.transAxes)
+        axes.set_xlabel(what, fontsize=9)
+        axes.set_ylabel(of, fontsize=9)
+    focal = facts["focal"][np.isfinite(facts["focal"])]
+    seen = f", focal length {focal.min():.0f}–{focal.max():.0f} px" if len(focal) else ""
+    figure.suptitle(
+        f"{n} datapoints of {int((counts > 0).sum())} objects, {positive.mean():.1%} positive{seen}",
+        fontsize=12,
+    )
+    return figure
+
+
+def _draw_epsilon(axes: Axes, facts: dict[str, np.ndarray]) -> None:
+    """Robust ε of free and of colliding grasps, on a logarithmic scale, with the threshold."""
+    free = facts["collision_free"]
+    epsilon = facts["robust_epsilon"]
+    last = float(np.quantile(epsilon, 0.999)) or SUCCESS_THRESHOLD
+    bins = np.linspace(0, last, 50).tolist()
+    parts = [epsilon[free], epsilon[~free]]
+    axes.hist(
+        [p.clip(max=last) for p in parts],
+        bins,
+        stacked=True,
+        color=[POSITIVE, COLLISION],
+        label=["free", "in collision"],
+    )
+    axes.axvline(
+        SUCCESS_THRESHOLD, color="black", lw=1, ls="--", label=f"δ = {SUCCESS_THRESHOLD:g}"
+    )
+    axes.set_yscale("log")
+    axes.legend(fontsize=8)
+    axes.set_xlabel("robust ε", fontsize=9)
+    axes.set_ylabel("datapoints", fontsize=9)
+
+
+def _draw_outcomes(axes: Axes, facts: dict[str, np.ndarray]) -> None:
+    free, positive = facts["collision_free"], facts["positive"]
+    robust = facts["robust_epsilon"] > SUCCESS_THRESHOLD
+    bars = {
+        "free, robust:\npositive": (positive, POSITIVE),
+        "free,\nnot robust": (free & ~positive, LOOSE),
+        "in collision,\nrobust": (~free & robust, COLLISION),
+        "in collision,\nnot robust": (~free & ~robust, COLLISION),
+    }
+    shares = [float(mask.mean()) for mask, _ in bars.values()]
+    places = axes.barh(range(len(bars)), shares, color=[color for _, color in bars.values()])
+    axes.bar_label(places, [f"{share:.1%}" for share in shares], fontsize=8, padding=2)
+    axes.set_yticks(range(len(bars)), list(bars), fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.2 * max(shares))
+    axes.set_xlabel("share of datapoints", fontsize=9)

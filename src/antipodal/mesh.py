@@ -198,6 +198,10 @@ def load_mesh(path: str | Path, unit: float = 1.0, density: float = DENSITY) -> 
         raise InvalidMesh(
             f"{path.name} has no faces: expected a triangle mesh; is it a point cloud or an empty export?"
         )
+    if n_bad := int((~np.isfinite(loaded.vertices)).any(1).sum()):
+        raise InvalidMesh(
+            f"{path.name}: {n_bad} of {len(loaded.vertices)} vertices are NaN or infinite: export the mesh again"
+        )
     loaded.merge_vertices(merge_tex=True, merge_norm=True)
     mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem, density)
     if (size := float(mesh.extents.max())) > MAX_EXTENT:

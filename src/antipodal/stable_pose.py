@@ -51,17 +51,29 @@ def stable_poses(mesh: TriMesh, min_probability: float = MIN_PROBABILITY) -> lis
     sink = _sinks(faces)
     resting, where = np.unique(sink, return_inverse=True)
     shares = np.bincount(where, faces.solid_angle / (4 * np.pi))
-    poses: list[tuple[np.ndarray, float]] = []
-    for face in np.argsort(-shares, kind="stable"):
-        down = faces.outward[resting[face]]
-        for k, (other, share) in enumerate(poses):
-            if np.linalg.norm(down - other) < SAME_NORMAL:
-                poses[k] = other, share + float(shares[face])
-                break
-        else:
-            poses.append((down, float(shares[face])))
-    found = [(down, float(share)) for down, share in poses if share > min_probability]
+    found = [
+        (faces.outward[resting[k]], share)
+        for k, share in _joined(faces.outward[resting], shares)
+        if share > min_probability
+    ]
     return [_rest(mesh, down, share) for down, share in sorted(found, key=lambda pose: -pose[1])]
+
+
+def _joined(
+    outward: Float[np.ndarray, "n 3"], shares: Float[np.ndarray, "n"]
+) -> list[tuple[int, float]]:
+    """Add to each face the shares of those less probable that look the same way; (face, share) of the rest."""
+    from scipy.spatial import KDTree
+
+    alike = KDTree(outward).query_ball_point(outward, SAME_NORMAL)
+    taken = np.zeros(len(outward), bool)
+    joined = []
+    for face in np.argsort(-shares, kind="stable"):
+        if not taken[face]:
+            members = [k for k in alike[face] if not taken[k]]
+            taken[members] = True
+            joined.append((int(face), float(shares[members].sum())))
+    return joined
 
 
 class _Faces(NamedTuple):

@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .files import plain
+
+if TYPE_CHECKING:
+    from .dataset.events import Report
 
 
 def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
@@ -55,6 +58,57 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+@contextmanager
+def generation_report(as_json: bool) -> Iterator[Report]:
+    """Yield what draws a run of the generator on stderr: a bar for people, or one JSON object per event and line."""
+    from .dataset.events import Advance, Done, Event, ObjectRefused, Start, event_json
+
+    if as_json:
+        yield lambda event: stderr(json.dumps(event_json(event)))
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    said = TextColumn("{task.fields[said]}")
+    bar = Progress(TextColumn("objects"), BarColumn(), MofNCompleteColumn(), said, console=_err())
+    task = bar.add_task("objects", total=None, said="")
+
+    def draw(event: Event) -> None:
+        bar.start()  # with the first event, so that a refused input leaves one line and no bar
+        if isinstance(event, ObjectRefused):
+            bar.console.print(
+                f"refused {event.name}: {event.reason}", markup=False, highlight=False
+            )
+            return
+        said = f"{event.n_datapoints} datapoints"
+        if isinstance(event, Start) and event.n_resumed:
+            said += ", resuming"
+        if isinstance(event, Advance | Done):
+            said += f", {event.datapoints_per_second:.0f}/s"
+        if isinstance(event, Advance):
+            said += f", {_duration(event.eta_s)} left"
+        done = event.n_resumed if isinstance(event, Start) else event.n_objects
+        done = event.n_done if isinstance(event, Advance) else done
+        bar.update(task, completed=done, total=event.n_objects, said=said)
+
+    try:
+        yield draw
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _err() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def stdout(text: str) -> None:

@@ -13,7 +13,7 @@ from .. import transforms
 from ..errors import InvalidConfig
 from ..files import write_json
 from .dexnet2_tensors import LABELS, ROWS_PER_FILE, VECTORS, new_folder, pixels_per_metre
-from .generate import Progress
+from .events import Progress
 from .store import Dataset, SplitName
 
 COLUMNS = [

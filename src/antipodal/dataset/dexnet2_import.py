@@ -24,7 +24,8 @@ from ..grasp import PlanarGrasp
 from ..gripper import load_gripper
 from ..values import config_from_dict
 from .dexnet2_tensors import LABELS, TensorFolder, new_folder, pixels_per_metre
-from .generate import Progress, gripper_json
+from .events import Progress
+from .generate import gripper_json
 from .schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema, to_table
 from .store import Dataset, file_hash, write_table
 

@@ -1,18 +1,18 @@
 """Generate a data set: objects × stable poses × grasps × images [Mahler17, §IV-A].
 
 A work item is one object; its random state comes from (seed, object_id) alone, and a shard holds a fixed run of
-objects. So the bytes do not depend on the number of workers or on interruptions. Finished shards are kept: the same
-command resumes.
+objects. So the bytes do not depend on the number of workers or on interruptions. This process alone writes; finished
+shards are kept: the same command resumes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import __version__
-from ..errors import AntipodalError, InvalidConfig
-from ..files import write_json
+from ..errors import InvalidConfig
+from ..files import write_bytes, write_json
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..values import check_seed
+from .events import ObjectRefused, Report, Tally
+from .execution import Execution
 from .model import GenerativeModel
-from .rows import ObjectRows, object_rows
-from .schema import GRASPS, OBJECTS, POSES, SUCCESS_THRESHOLD, VERSION, shard_schema
-from .store import Dataset, file_hash, write_table
-
-OBJECTS_PER_SHARD = 8
-"""Objects in one shard: one unit of work, of resuming and of memory."""
-
-Progress = Callable[[int, int, int], None]
-"""(objects done, objects in all, datapoints so far)."""
+from .schema import VERSION
+from .shard import OBJECTS_PER_SHARD, Shard, ShardJob, Unreadable
+from .store import SIDE_TABLES, Dataset, file_hash, write_table
 
 
 def generate(
-    meshes: Sequence[TriMesh],
+    meshes: Sequence[TriMesh | Unreadable],
     gripper: GripperModel,
     path: str | Path,
     model: GenerativeModel,
     seed: int,
     n_datapoints: int | None = None,
-    workers: int = 1,
-    progress: Progress = lambda done, total, n: None,
+    execution: Execution | None = None,
+    report: Report = lambda event: None,
 ) -> Dataset:
     """Generate, or resume, the data set in ``path``.
+
+    An object that cannot be used, crashes its worker or takes too long has its reason in objects.parquet.
 
     Args:
         meshes: the objects, in m; their order gives the ids.
@@ -56,16 +54,16 @@ def generate(
         model: the generative model.
         seed: the only source of randomness.
         n_datapoints: about how many in all: overrides ``model.images_per_pose`` object by object.
-        workers: processes; the result does not depend on it.
-        progress: called after each shard.
+        execution: where it is computed; the result does not depend on it. Default: one worker process.
+        report: called with what happens.
 
     Raises:
-        InvalidConfig: the folder holds a data set of another configuration, or there are no objects.
+        InvalidConfig: the folder holds a data set of another configuration, another process is at it, or there are
+            no objects.
+        OSError: the disk is full; what is finished is kept.
     """
     if not meshes:
         raise InvalidConfig("no objects to generate from: expected at least one mesh")
-    if workers < 1:
-        raise InvalidConfig(f"workers = {workers}: expected at least 1")
     if n_datapoints is not None and n_datapoints < 1:
         raise InvalidConfig(f"n_datapoints = {n_datapoints}: expected at least 1")
     check_seed(seed)
@@ -78,33 +76,32 @@ def generate(
         "n_datapoints": n_datapoints,
         "version": __version__,
     }
-    _open_folder(path, config)
-    if (path / "dataset.json").is_file():
-        return Dataset.open(path)
     budget = None if n_datapoints is None else max(1, round(n_datapoints / len(meshes)))
-    starts = range(0, len(meshes), OBJECTS_PER_SHARD)
-    done = {k for k in range(len(starts)) if _shard(path, k).is_file()}
-    jobs = [
-        (
-            path,
-            k,
-            start,
-            list(meshes[start : start + OBJECTS_PER_SHARD]),
-            gripper,
-            model,
-            seed,
-            budget,
+    n_shards = -(-len(meshes) // OBJECTS_PER_SHARD)
+    try:
+        if _open_folder(path, config):
+            return Dataset.open(path)
+        with _alone(path):
+            todo, tally = _take_stock(path, len(meshes), n_shards)
+            jobs = _jobs(todo, meshes, gripper, model, seed, budget)
+            report(tally.start())
+            with closing((execution or Execution()).run(jobs)) as shards:
+                for shard in shards:
+                    _write_shard(path, shard)
+                    for name, reason in shard.refused:
+                        report(ObjectRefused(name, reason))
+                    tally.add(shard.n_objects, shard.n_datapoints, len(shard.refused))
+                    report(tally.advance())
+            made = _finish(path, config, n_shards)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        said = (
+            f"{error.strerror}: finished shards are kept; make room, then the same command resumes"
         )
-        for k, start in enumerate(starts)
-        if k not in done
-    ]
-    n_rows = sum(pq.read_metadata(_shard(path, k)).num_rows for k in done)
-    n_objects = sum(min(OBJECTS_PER_SHARD, len(meshes) - starts[k]) for k in done)
-    progress(n_objects, len(meshes), n_rows)
-    for objects, rows in _run(jobs, workers):
-        n_objects, n_rows = n_objects + objects, n_rows + rows
-        progress(n_objects, len(meshes), n_rows)
-    return _finish(path, config, len(starts))
+        raise OSError(error.errno, said, error.filename) from error
+    report(tally.done())
+    return made
 
 
 def gripper_json(gripper: GripperModel) -> dict[str, Any]:
@@ -113,32 +110,8 @@ def gripper_json(gripper: GripperModel) -> dict[str, Any]:
     return values | {"T_gripper_grasp": gripper.T_gripper_grasp.tolist()}
 
 
-def summary(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> dict[str, Any]:
-    """Say in numbers what is in a data set."""
-    facts = dataset.read(["collision_free", "robust_epsilon", "object_id", "image_id", "grasp_id"])
-    positive = facts["collision_free"] & (facts["robust_epsilon"] > threshold)
-    return {
-        "n_datapoints": len(dataset),
-        "n_objects": len(set(facts["object_id"].tolist())),
-        "n_images": len(set(facts["image_id"].tolist())),
-        "n_grasps": len(set(facts["grasp_id"].tolist())),
-        "positive_share": float(positive.mean()) if len(dataset) else 0.0,
-        "collision_free_share": float(facts["collision_free"].mean()) if len(dataset) else 0.0,
-        "success_threshold": threshold,
-        "refused": [
-            {"name": n, "reason": r}
-            for n, r in zip(
-                *(dataset.table("objects")[c].to_pylist() for c in ("name", "reason")), strict=True
-            )
-            if r
-        ],
-    }
-
-
-def _open_folder(path: Path, config: dict[str, Any]) -> None:
-    (path / "shards").mkdir(parents=True, exist_ok=True)
-    if not (path / "dataset.json").is_file():
-        (path / "parts").mkdir(exist_ok=True)
+def _open_folder(path: Path, config: dict[str, Any]) -> bool:
+    """Make the folder or check that it is this run's; return whether the data set is finished."""
     file = path / "config.json"
     wanted = json.loads(json.dumps(config))
     if file.is_file():
@@ -148,75 +121,83 @@ def _open_folder(path: Path, config: dict[str, Any]) -> None:
                 f"{path} holds a data set of another configuration ({', '.join(differing)} differ): "
                 "choose a new folder, or delete this one"
             )
-    else:
+    if (path / "dataset.json").is_file():
+        # the last run may have been stopped while it cleared up
+        shutil.rmtree(path / "parts", ignore_errors=True)
+        return True
+    for folder in ("shards", "parts"):
+        (path / folder).mkdir(parents=True, exist_ok=True)
+    if not file.is_file():
         write_json(config, file)
+    return False
 
 
-def _run(jobs: list[tuple[Any, ...]], workers: int):
-    if workers == 1 or len(jobs) <= 1:
-        yield from (_make_shard(*job) for job in jobs)
-        return
-    # spawn: forking a process that runs Embree's or OpenCV's threads may deadlock
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        waiting: set[Future[tuple[int, int]]] = {pool.submit(_make_shard, *job) for job in jobs}
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the folder, so that two runs cannot write each other's files; a dead process holds nothing.
+
+    Raises:
+        InvalidConfig: another process generates into this folder.
+    """
+    with (path / "config.json").open("rb") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidConfig(
+                f"another process is generating into {path}: let it end, or choose another folder"
+            ) from error
+        except (ImportError, OSError):  # Windows, and network disks without locks
+            pass
+        yield
 
 
-def _make_shard(
-    path: Path,
-    index: int,
-    first_object_id: int,
-    meshes: list[TriMesh],
+def _take_stock(path: Path, n_objects: int, n_shards: int) -> tuple[list[int], Tally]:
+    """Drop what an earlier run left half written; return the shards to make, and the counts of the finished ones."""
+    for left in [*path.glob("*/*.tmp"), *path.glob("*.tmp")]:
+        left.unlink()
+    todo = [k for k in range(n_shards) if not _is_finished(path, k)]
+    done = sorted(set(range(n_shards)) - set(todo))
+    n_rows = sum(pq.read_metadata(_shard(path, k)).num_rows for k in done)
+    objects = [pq.read_table(_part(path, "objects", k), columns=["reason"]) for k in done]
+    n_refused = sum(bool(r) for t in objects for r in t["reason"].to_pylist())
+    return todo, Tally(n_objects, sum(t.num_rows for t in objects), n_rows, n_refused)
+
+
+def _is_finished(path: Path, index: int) -> bool:
+    """True if all files of a shard are there and readable; the shard itself was written last."""
+    files = [_shard(path, index), *(_part(path, name, index) for name in SIDE_TABLES)]
+    try:
+        return all(pq.read_metadata(file).num_columns > 0 for file in files)
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _jobs(
+    todo: list[int],
+    meshes: Sequence[TriMesh | Unreadable],
     gripper: GripperModel,
     model: GenerativeModel,
     seed: int,
     budget: int | None,
-) -> tuple[int, int]:
-    """Make the shard ``index``; return how many objects and datapoints it holds. The shard itself is written last."""
-    import cv2
+) -> Iterator[ShardJob]:
+    for index in todo:
+        first = index * OBJECTS_PER_SHARD
+        some = tuple(meshes[first : first + OBJECTS_PER_SHARD])
+        yield ShardJob(index, first, some, gripper, model, seed, budget)
 
-    cv2.setNumThreads(1)
-    parts: list[ObjectRows] = []
-    objects: list[dict[str, Any]] = []
-    for object_id, mesh in enumerate(meshes, first_object_id):
-        reason, n_rows = "", 0
-        try:
-            rows = object_rows(mesh, object_id, gripper, model, seed, budget)
-        except AntipodalError as error:
-            reason = str(error)
-        else:
-            parts.append(rows)
-            n_rows = rows.datapoints.num_rows
-            reason = rows.reason
-        objects.append(
-            {
-                "object_id": object_id,
-                "name": mesh.name,
-                "mesh_hash": mesh.content_hash,
-                "extents": mesh.extents.tolist(),
-                "n_datapoints": n_rows,
-                "reason": reason,
-            }
-        )
-    schema = shard_schema(model.crop.size)
-    datapoints = pa.concat_tables([schema.empty_table(), *(p.datapoints for p in parts)])
-    write_table(pa.Table.from_pylist(objects, OBJECTS), _part(path, "objects", index))
-    write_table(
-        pa.concat_tables([POSES.empty_table(), *(p.poses for p in parts)]),
-        _part(path, "poses", index),
-    )
-    write_table(
-        pa.concat_tables([GRASPS.empty_table(), *(p.grasps for p in parts)]),
-        _part(path, "grasps", index),
-    )
-    write_table(datapoints.combine_chunks(), _shard(path, index))
-    return len(meshes), datapoints.num_rows
+
+def _write_shard(path: Path, shard: Shard) -> None:
+    """Write the side tables' parts, and the shard itself last: while it is missing, the work counts as not done."""
+    for name in SIDE_TABLES:
+        write_bytes(shard.files[name], _part(path, name, shard.index))
+    write_bytes(shard.files["datapoints"], _shard(path, shard.index))
 
 
 def _finish(path: Path, config: dict[str, Any], n_shards: int) -> Dataset:
-    for name in ("objects", "poses", "grasps"):
+    """Join the parts, write dataset.json, and clear up: from there on the data set is finished."""
+    for name in SIDE_TABLES:
         merged = pa.concat_tables([pq.read_table(_part(path, name, k)) for k in range(n_shards)])
         write_table(merged.combine_chunks(), path / f"{name}.parquet")
     shards = [
@@ -239,6 +220,10 @@ def _finish(path: Path, config: dict[str, Any], n_shards: int) -> Dataset:
             "n_objects": len(config["objects"]),
         },
         "shards": shards,
+        "tables": [
+            {"file": f"{name}.parquet", "sha256": file_hash(path / f"{name}.parquet")}
+            for name in SIDE_TABLES
+        ],
     }
     write_json(manifest, path / "dataset.json")
     shutil.rmtree(path / "parts")

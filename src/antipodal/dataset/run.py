@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,17 @@ import numpy as np
 
 from ..camera import CameraIntrinsics
 from ..camera_files import load_camera
-from ..errors import InvalidConfig, UnknownAsset
+from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
 from ..gripper import load_gripper
-from ..objects import load_object_set
+from ..mesh import TriMesh
+from ..objects import ObjectSet, load_object_set
 from ..render.scene import CameraDistribution
-from .generate import Progress, generate, summary
+from .events import Done, Event, Report
+from .execution import Execution
+from .generate import generate
 from .model import PRESETS, GenerativeModel
+from .shard import Unreadable
+from .summary import summary
 
 
 def run_generate(
@@ -26,11 +30,15 @@ def run_generate(
     n_datapoints: int | None,
     gripper: str | Path,
     camera: str | Path | None,
-    workers: int,
     seed: int,
-    progress: Progress,
+    execution: Execution,
+    report: Report,
+    images_per_pose: int | None = None,
 ) -> dict[str, Any]:
     """Generate from an object set; return the summary with the rate of this run.
+
+    ``n_datapoints`` gives each object the same share; ``images_per_pose`` gives each aligned grasp the same, as the
+    paper has it.
 
     Raises:
         UnknownAsset: preset, gripper, camera or objects that do not exist.
@@ -39,28 +47,44 @@ def run_generate(
     if preset not in PRESETS:
         raise UnknownAsset(f"unknown preset '{preset}': expected one of {', '.join(PRESETS)}")
     model = PRESETS[preset]
+    if images_per_pose is not None:
+        if n_datapoints is not None:
+            raise InvalidConfig("n_datapoints and images_per_pose: expected only one of them")
+        model = dataclasses.replace(model, images_per_pose=images_per_pose)
     if camera is not None:
         model = with_camera(model, load_camera(camera).intrinsics)
-    meshes = list(load_object_set(objects))
-    start = time.perf_counter()
-    made: list[int] = []
+    hand = load_gripper(gripper)
+    meshes = load_meshes(load_object_set(objects))
+    rate = 0.0
 
-    def count(done: int, total: int, n: int) -> None:
-        made.append(n)
-        progress(done, total, n)
+    def watch(event: Event) -> None:
+        nonlocal rate
+        if isinstance(event, Done):
+            rate = event.datapoints_per_second
+        report(event)
 
-    dataset = generate(
-        meshes, load_gripper(gripper), output, model, seed, n_datapoints, workers, count
-    )
+    dataset = generate(meshes, hand, output, model, seed, n_datapoints, execution, watch)
     facts = summary(dataset)
     if facts["n_datapoints"] == 0:
-        reasons = sorted({r["reason"] for r in facts["refused"]})
+        reasons = list(facts["refused_by_reason"])
+        said = "; ".join(reasons[:3]) + ("; …" if len(reasons) > 3 else "")
         raise InvalidConfig(
-            f"none of {len(meshes)} objects gave a datapoint ({'; '.join(reasons)}): use smaller objects, a wider "
+            f"none of {len(meshes)} objects gave a datapoint ({said}): use smaller objects, a wider "
             f"gripper than {gripper}, or --preset paper, which rescales objects"
         )
-    rate = (made[-1] - made[0]) / (time.perf_counter() - start) if made else 0.0
     return {**facts, "datapoints_per_second": rate}
+
+
+def load_meshes(objects: ObjectSet) -> list[TriMesh | Unreadable]:
+    """Load every object; one that cannot be read keeps its place, with the reason."""
+    loaded: list[TriMesh | Unreadable] = []
+    for index, record in enumerate(objects.records):
+        try:
+            loaded.append(objects[index])
+        except (InvalidMesh, UnknownAsset) as error:
+            reason = str(error).removeprefix(f"{Path(record.file).name}: ")
+            loaded.append(Unreadable(record.name, reason))
+    return loaded
 
 
 def with_camera(model: GenerativeModel, intrinsics: CameraIntrinsics) -> GenerativeModel:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,11 @@ import pyarrow.parquet as pq
 from jaxtyping import Bool, Int
 
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
+from ..files import write_bytes
 from .schema import SUCCESS_THRESHOLD, VERSION
+
+SIDE_TABLES = ("objects", "poses", "grasps")
+"""Tables beside the shards, by the name of their file."""
 
 SplitName = Literal["image_wise", "pose_wise", "object_wise"]
 SPLIT_KEYS: dict[str, str | None] = {
@@ -71,7 +74,7 @@ class Dataset:
             )
         if not shards:
             raise CorruptDataset(f"{file} names no shards: restore or regenerate")
-        for name in ["objects.parquet", "poses.parquet", "grasps.parquet", *shards]:
+        for name in [*(f"{table}.parquet" for table in SIDE_TABLES), *shards]:
             if not (path / name).is_file():
                 raise CorruptDataset(
                     f"{path} lacks {name}: expected {len(shards)} shards; regenerate it"
@@ -92,20 +95,43 @@ class Dataset:
         return int(self.config["crop"]["size"])
 
     def read(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
-        """Read whole columns of all shards, in order. ``crop`` comes as (N, size, size) float16."""
-        parts = [part for part in self.iterate(columns)]
-        return {name: np.concatenate([p[name] for p in parts]) for name in columns}
+        """Read whole columns of all shards, in order. ``crop`` comes as (N, size, size) float16.
+
+        Memory is that of the result and of one shard: 2 kB a row for ``crop``, a few bytes for the rest.
+        """
+        whole: dict[str, np.ndarray] = {}
+        start = 0
+        for part in self.iterate(columns):
+            n = len(part[columns[0]])
+            for name, values in part.items():
+                if name not in whole:
+                    whole[name] = np.empty((len(self), *values.shape[1:]), values.dtype)
+                whole[name][start : start + n] = values[: len(self) - start]
+            start += n
+        if start != len(self):
+            raise CorruptDataset(
+                f"{self.path}: dataset.json counts {len(self)} datapoints, its shards {start}: restore or regenerate"
+            )
+        return whole
 
     def iterate(self, columns: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """Read the same columns shard by shard, for data sets that do not fit in memory."""
-        for shard in self.manifest["shards"]:
-            try:
-                table = pq.read_table(self.path / shard["file"], columns=list(columns))
-            except (pa.ArrowInvalid, OSError) as error:
-                raise CorruptDataset(
-                    f"{shard['file']} is not readable: {str(error).splitlines()[0]}; restore or regenerate"
-                ) from error
-            yield {name: self._column(table, name) for name in columns}
+        for index in range(len(self.manifest["shards"])):
+            yield self._read_shard(index, columns)
+
+    def take(self, columns: Sequence[str], rows: Int[np.ndarray, "M"]) -> dict[str, np.ndarray]:
+        """Read some rows, by number, in the order given; memory is that of one shard and of the result."""
+        sizes = [shard["n_datapoints"] for shard in self.manifest["shards"]]
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        owner = np.searchsorted(first, rows, side="right") - 1
+        order = np.argsort(owner, kind="stable")
+        parts = [
+            self._read_shard(int(k), columns, rows[owner == k] - first[k]) for k in np.unique(owner)
+        ]
+        if not parts:
+            return {name: column[:0] for name, column in next(self.iterate(columns)).items()}
+        back = np.argsort(order)
+        return {name: np.concatenate([part[name] for part in parts])[back] for name in columns}
 
     def table(self, name: Literal["objects", "poses", "grasps"]) -> pa.Table:
         """Read one of the side tables."""
@@ -131,22 +157,41 @@ class Dataset:
         return split_by_group(groups, seed, train_fraction, name)
 
     def check(self) -> None:
-        """Compare every shard with its recorded hash and look for foreign files.
+        """Compare every shard and table with its recorded hash and size, and look for foreign files.
 
         Raises:
             CorruptDataset: names the first file that differs.
         """
-        known = {shard["file"] for shard in self.manifest["shards"]}
-        for shard in self.manifest["shards"]:
-            if (got := file_hash(self.path / shard["file"])) != shard["sha256"]:
+        shards, tables = self.manifest["shards"], self.manifest.get("tables", [])
+        for entry in [*shards, *tables]:
+            if (got := file_hash(self.path / entry["file"])) != entry["sha256"]:
                 raise CorruptDataset(
-                    f"{shard['file']} has hash {got[:12]}: expected {shard['sha256'][:12]}; restore or regenerate"
+                    f"{entry['file']} has hash {got[:12]}: expected {entry['sha256'][:12]}; restore or regenerate"
                 )
-        found = {f"shards/{p.name}" for p in (self.path / "shards").iterdir()}
-        if foreign := sorted(found - known):
+        if (n := sum(shard["n_datapoints"] for shard in shards)) != len(self):
+            raise CorruptDataset(
+                f"dataset.json counts {len(self)} datapoints, its shards {n}: restore or regenerate"
+            )
+        known = {shard["file"] for shard in shards} | {f"{name}.parquet" for name in SIDE_TABLES}
+        found = [*(self.path / "shards").iterdir(), *self.path.glob("*.parquet")]
+        if foreign := sorted({str(p.relative_to(self.path)) for p in found} - known):
             raise CorruptDataset(
                 f"{self.path} has foreign files: {', '.join(foreign)}; move them away"
             )
+
+    def _read_shard(
+        self, index: int, columns: Sequence[str], rows: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        file = self.manifest["shards"][index]["file"]
+        try:
+            table = pq.read_table(self.path / file, columns=list(columns))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CorruptDataset(
+                f"{file} is not readable: {str(error).splitlines()[0]}; restore or regenerate"
+            ) from error
+        if rows is not None:
+            table = table.take(rows)
+        return {name: self._column(table, name) for name in columns}
 
     def _column(self, table: pa.Table, name: str) -> np.ndarray:
         column = table.column(name).combine_chunks()
@@ -179,9 +224,28 @@ def split_by_group(
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file atomically: a temporary name, then a rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd", compression_level=1)
-    os.replace(temporary, path)
+    write_bytes(parquet_bytes(table), path)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file in memory: a function of its content alone."""
+    sink = pa.BufferOutputStream()
+    with parquet_writer(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def parquet_writer(sink: pa.BufferOutputStream, schema: pa.Schema) -> pq.ParquetWriter:
+    """Write a file part by part. Crops are packed byte plane by byte plane, a third smaller than value by value."""
+    crops = {"crop.list.element": "BYTE_STREAM_SPLIT"} if "crop" in schema.names else None
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[n for n in schema.names if n != "crop"],  # pyright: ignore[reportArgumentType]
+        column_encoding=crops,
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from antipodal import transforms
 from antipodal.camera import CameraIntrinsics, DepthImage
+from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import GripperModel, load_gripper
 from antipodal.mesh import TriMesh
 from antipodal.policy.view import View, look
@@ -42,3 +43,10 @@ def view_of(mesh: TriMesh, yaw: float = 0.0, tilt: float = np.deg2rad(12.7)) -> 
     """The standing mesh as the planner sees it, with its mask."""
     image, mask = seen(mesh, yaw, tilt)
     return look(image, mask, np.random.default_rng(0))
+
+
+def down(T_world_camera: np.ndarray, points: np.ndarray, yaw: np.ndarray) -> PlanarGrasp:
+    """Straight-down grasps at world points."""
+    closing = np.stack([np.cos(yaw), np.sin(yaw), np.zeros(len(yaw))], -1)
+    world = Grasp.from_axes(points, closing, [0.0, 0.0, -1.0], YUMI.max_width)
+    return world.in_frame(transforms.inverse(T_world_camera)).to_planar(INTRINSICS)

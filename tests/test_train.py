@@ -16,9 +16,10 @@ from sklearn import metrics as sklearn_metrics
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.nn.calibrate import Calibration, fit_calibration
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
+from antipodal.nn.data import Normalisation
 from antipodal.nn.evaluate import evaluate
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
-from antipodal.nn.networks import build_network
+from antipodal.nn.networks import build_network, set_normalisation
 from antipodal.nn.plots import PLOTS
 from antipodal.nn.run import open_run
 from antipodal.nn.scores import (
@@ -86,6 +87,26 @@ def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [PAPER_TRAINING, COMPACT_TRAINING])
+def test_bfloat16_steps_the_float32_weights_nearly_as_float32_does(settings: TrainConfig) -> None:
+    crop = 0.65 + 0.05 * torch.rand((16, 1, 32, 32), generator=torch.Generator().manual_seed(0))
+    depth, success = torch.full((16, 1), 0.66), (torch.arange(16) % 2).float()
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        network = build_network(settings.architecture)
+        network.initialise(torch.Generator().manual_seed(1))
+        set_normalisation(network, Normalisation(0.675, 0.015, 0.66, 0.01))
+        module = GraspModule(network, replace(settings, precision=precision), 16)
+        log_odds = module.working_network()(crop, depth).float()
+        torch.nn.functional.binary_cross_entropy_with_logits(log_odds, success).backward()
+        module.on_after_backward()
+        parameters = list(network.parameters())
+        assert all(p.dtype == torch.float32 and p.grad is not None for p in parameters)
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters]))  # type: ignore[union-attr]
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+    assert not torch.equal(*gradients)  # the second is not float32 again
 
 
 @pytest.mark.parametrize("ties", [True, False])

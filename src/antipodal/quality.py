@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -84,6 +84,40 @@ def load_quality(name_or_path: str | Path) -> NetworkQuality:
         UnknownAsset: neither a name nor a file; lists the names.
         IncompatibleCheckpoint: not a network of this package; says what it is and what was expected.
     """
+    file = read_network(name_or_path)
+    try:
+        crop = config_from_dict(CropConfig, file.metadata["crop"], f"{file.name}: crop")
+    except TypeError as error:
+        raise IncompatibleCheckpoint(
+            f"{file.name}: metadata give the crop as {file.metadata['crop']!r}: expected size and window"
+        ) from error
+    expected = {
+        "crop": f"[?,1,{crop.size},{crop.size}]",
+        "depth": "[?,1]",
+        "quality": "[?]",
+    }
+    compiled = compile_network(file, expected)
+    return NetworkQuality(
+        Path(file.name).stem, crop, str(file.metadata["gripper"]), file.metadata, compiled
+    )
+
+
+class NetworkFile(NamedTuple):
+    """An ONNX file, read but not compiled."""
+
+    name: str
+    """As it was asked for."""
+    metadata: dict[str, Any]
+    model: Any
+
+
+def read_network(name_or_path: str | Path) -> NetworkFile:
+    """Read a network by built-in name or from an ONNX file, and check what it says about itself.
+
+    Raises:
+        UnknownAsset: neither a name nor a file; lists the names.
+        IncompatibleCheckpoint: not a network of this package.
+    """
     import openvino  # heavy: loaded with the first network
 
     name = str(name_or_path)
@@ -95,24 +129,31 @@ def load_quality(name_or_path: str | Path) -> NetworkQuality:
             raise UnknownAsset.named("model", name, model_names() or ["none built in"])
     if path.suffix != ".onnx":
         raise IncompatibleCheckpoint(f"{name}: expected an .onnx file from 'antipodal export'")
-    core = openvino.Core()
     try:
-        model = core.read_model(path)
+        model = openvino.Core().read_model(path)
     except RuntimeError as error:
         raise IncompatibleCheckpoint(
             f"{name} is not readable as a network: expected an ONNX file from 'antipodal export'"
         ) from error
-    metadata = _metadata(model, name)
-    try:
-        crop = config_from_dict(CropConfig, metadata["crop"], f"{name}: crop")
-    except TypeError as error:
-        raise IncompatibleCheckpoint(
-            f"{name}: metadata give the crop as {metadata['crop']!r}: expected size and window; export it again"
-        ) from error
-    _check_signature(model, crop, name)
+    return NetworkFile(name, _metadata(model, name), model)
+
+
+def compile_network(file: NetworkFile, signature: Mapping[str, str]) -> Any:
+    """Compile for the CPU, after checking names and shapes of inputs and outputs.
+
+    Raises:
+        IncompatibleCheckpoint: another signature; prints both.
+    """
+    import openvino
+
+    found = {
+        port.get_any_name() if port.get_names() else "unnamed": str(port.get_partial_shape())
+        for port in [*file.model.inputs, *file.model.outputs]
+    }
+    if found != signature:
+        raise IncompatibleCheckpoint(f"{file.name} has {found}: expected {signature}")
     # float32 said aloud: the default may pick bfloat16 on CPUs that have it, and answers would depend on the machine
-    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return NetworkQuality(path.stem, crop, str(metadata["gripper"]), metadata, compiled)
+    return openvino.Core().compile_model(file.model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _metadata(model: Any, name: str) -> dict[str, Any]:
@@ -138,20 +179,6 @@ def _metadata(model: Any, name: str) -> dict[str, Any]:
             f"{name} has metadata schema {metadata['schema']}: this release reads {METADATA_SCHEMA}; export it again"
         )
     return metadata
-
-
-def _check_signature(model: Any, crop: CropConfig, name: str) -> None:
-    expected = {
-        "crop": f"[?,1,{crop.size},{crop.size}]",
-        "depth": "[?,1]",
-        "quality": "[?]",
-    }
-    found = {
-        port.get_any_name() if port.get_names() else "unnamed": str(port.get_partial_shape())
-        for port in [*model.inputs, *model.outputs]
-    }
-    if found != expected:
-        raise IncompatibleCheckpoint(f"{name} has {found}: expected {expected}")
 
 
 def _assets() -> list[Any]:

@@ -98,10 +98,14 @@ class Compact(nn.Module):
             crop: absolute depth, m; 0 = missing, which counts as far and is marked in a channel of its own.
             depth: of the grasp, m.
         """
+        dtype = next(
+            self.parameters()
+        ).dtype  # metres need float32: only what is normalised is rounded
         z = (depth - self.depth_mean) / self.depth_std
-        x = self.middle(self.stem(self._planes(crop, depth, z)))
+        planes = self._planes(crop, depth, z)
+        x = self.middle(self.stem(planes.to(dtype)))
         x = self.late(x)
-        pooled = [x.mean((2, 3)), x.amax((2, 3)), self.squeeze(x).flatten(1), z]
+        pooled = [x.mean((2, 3)), x.amax((2, 3)), self.squeeze(x).flatten(1), z.to(dtype)]
         return self.head(torch.cat(pooled, 1)).squeeze(1)
 
     def _planes(self, crop: Tensor, depth: Tensor, z: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ from ..errors import InvalidConfig
 from .augment import AUGMENTATIONS
 from .networks import ARCHITECTURES
 
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-"""Our names → Lightning's."""
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class TrainConfig:
     """Length of a stair, epochs; only sgd."""
     augmentation: Literal["paper", "sensor", "none"] = "paper"
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and products while training; weights, noise, normalisation and loss stay float32."""
+    """Of convolutions and products in training; the optimiser's weights, noise, normalisation and loss stay float32."""
     success_threshold: float = SUCCESS_THRESHOLD
     """δ: a grasp is a success if its robust ε exceeds it."""
     calibrate: bool = True

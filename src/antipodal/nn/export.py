@@ -102,14 +102,25 @@ def write_onnx(
     graph = Exported(network, calibration).eval()
     example = (torch.full((2, 1, size, size), 0.7), torch.full((2, 1), 0.65))
     n = torch.export.Dim("n")
+    save_graph(graph, {"crop": example[0], "depth": example[1]}, ({0: n}, {0: n}), metadata, path)
+
+
+def save_graph(
+    graph: nn.Module,
+    example: dict[str, Tensor],
+    dynamic_shapes: Any,
+    metadata: dict[str, Any],
+    path: Path,
+) -> None:
+    """Write a module with one output, "quality", as ONNX with its description of itself."""
     with _quiet():
         program = torch.onnx.export(
             graph,
-            example,
-            input_names=["crop", "depth"],
+            tuple(example.values()),
+            input_names=list(example),
             output_names=["quality"],
             dynamo=True,
-            dynamic_shapes=({0: n}, {0: n}),
+            dynamic_shapes=dynamic_shapes,
             verbose=False,
         )
     assert program is not None
@@ -184,7 +195,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-            warnings.filterwarnings("ignore", message="# The axis name: n will not be used")
+            warnings.filterwarnings("ignore", message="# The axis name: .* will not be used")
             yield
     finally:
         log.setLevel(level)

@@ -108,7 +108,7 @@ class LocalResponseNorm(nn.Module):
         self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + functional.conv2d(x * x, self.band)).pow(-self.beta)
+        return x * (1 + functional.conv2d(x * x, self.band.to(x.dtype))).pow(-self.beta)
 
 
 class GQCNN(nn.Module):
@@ -145,11 +145,12 @@ class GQCNN(nn.Module):
                 it 16 standard deviations nearer than the table.
             depth: of the grasp, m.
         """
-        slope = self.config.relu_coefficient
-        image = torch.where(crop > 0, (crop - self.image_mean) / self.image_std, 0.0)
+        slope, dtype = self.config.relu_coefficient, self.fc3.weight.dtype
+        image = torch.where(crop > 0, (crop - self.image_mean) / self.image_std, 0.0).to(dtype)
         x = self.conv2_2(self.conv2_1(self.conv1_2(self.conv1_1(image))))
         x = functional.leaky_relu(self.fc3(x.flatten(1)), slope)
-        z = functional.leaky_relu(self.pc1((depth - self.depth_mean) / self.depth_std), slope)
+        z = ((depth - self.depth_mean) / self.depth_std).to(dtype)
+        z = functional.leaky_relu(self.pc1(z), slope)
         return self.fc5(functional.leaky_relu(self.fc4(torch.cat([x, z], 1)), slope))
 
     def forward(
@@ -184,35 +185,45 @@ def load_tf_weights(network: GQCNN, weights: Mapping[str, np.ndarray]) -> None:
     """
     config = network.config
     size, n = config.feature_size, config.n_filters
-
-    def get(name: str, *shape: int) -> Tensor:
-        if name not in weights:
-            raise IncompatibleCheckpoint(
-                f"weight {name} is missing: expected shape {shape}; found {', '.join(sorted(weights))}"
-            )
-        value = np.asarray(weights[name], np.float32)
-        if value.shape != shape:
-            raise IncompatibleCheckpoint(
-                f"weight {name} has shape {value.shape}: this network expects {shape}"
-            )
-        return torch.from_numpy(value)
-
-    n_in = 1
+    load_tf_convolutions(network, weights)
     with torch.no_grad():
-        for name, k in zip(
-            ("conv1_1", "conv1_2", "conv2_1", "conv2_2"), config.kernels, strict=True
-        ):
-            layer = getattr(network, name).conv
-            layer.weight.copy_(get(f"{name}_weights", k, k, n_in, n).permute(3, 2, 0, 1))
-            layer.bias.copy_(get(f"{name}_bias", n))
-            n_in = n
-        fc3 = get("fc3_weights", size * size * n, config.n_fc3).reshape(size, size, n, config.n_fc3)
+        fc3 = tf_weight(weights, "fc3_weights", size * size * n, config.n_fc3)
+        fc3 = fc3.reshape(size, size, n, config.n_fc3)
         network.fc3.weight.copy_(fc3.permute(3, 2, 0, 1).flatten(1))
-        image = get("fc4_input_1_weights", config.n_fc3, config.n_fc4)
-        pose = get("fc4_input_2_weights", config.n_pc1, config.n_fc4)
+        image = tf_weight(weights, "fc4_input_1_weights", config.n_fc3, config.n_fc4)
+        pose = tf_weight(weights, "fc4_input_2_weights", config.n_pc1, config.n_fc4)
         network.fc4.weight.copy_(torch.cat([image, pose]).T)
-        network.pc1.weight.copy_(get("pc1_weights", 1, config.n_pc1).T)
-        network.fc5.weight.copy_(get("fc5_weights", config.n_fc4, 2).T)
+        network.pc1.weight.copy_(tf_weight(weights, "pc1_weights", 1, config.n_pc1).T)
+        network.fc5.weight.copy_(tf_weight(weights, "fc5_weights", config.n_fc4, 2).T)
         for name in ("fc3", "pc1", "fc4", "fc5"):
             layer = getattr(network, name)
-            layer.bias.copy_(get(f"{name}_bias", layer.out_features))
+            layer.bias.copy_(tf_weight(weights, f"{name}_bias", layer.out_features))
+
+
+def load_tf_convolutions(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Copy conv1_1 to conv2_2, (height, width, in, out) in TensorFlow, into layers of the same names."""
+    with torch.no_grad():
+        for name in ("conv1_1", "conv1_2", "conv2_1", "conv2_2"):
+            conv = getattr(network, name).conv
+            n_out, n_in, *sides = conv.weight.shape
+            weight = tf_weight(weights, f"{name}_weights", *sides, n_in, n_out)
+            conv.weight.copy_(weight.permute(3, 2, 0, 1))
+            conv.bias.copy_(tf_weight(weights, f"{name}_bias", n_out))
+
+
+def tf_weight(weights: Mapping[str, np.ndarray], name: str, *shape: int) -> Tensor:
+    """Return one weight as a tensor, after checking its shape.
+
+    Raises:
+        IncompatibleCheckpoint: it is missing or has another shape.
+    """
+    if name not in weights:
+        raise IncompatibleCheckpoint(
+            f"weight {name} is missing: expected shape {shape}; found {', '.join(sorted(weights))}"
+        )
+    value = np.array(weights[name], np.float32)
+    if value.shape != shape:
+        raise IncompatibleCheckpoint(
+            f"weight {name} has shape {value.shape}: this network expects {shape}"
+        )
+    return torch.from_numpy(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import platform
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .augment import AUGMENTATIONS, augment
@@ -37,6 +38,7 @@ class GraspModule(pl.LightningModule):
         self.hardware = ""
         self._augmentation = AUGMENTATIONS[config.augmentation]
         self._answers: list[tuple[Tensor, Tensor]] = []
+        self._rounded: list[Network] = []  # in a list, so that it is no part of the module's state
 
     def on_train_start(self) -> None:
         gpu = self.device.type == "cuda"
@@ -50,7 +52,7 @@ class GraspModule(pl.LightningModule):
         generator = torch.Generator(self.device).manual_seed(seed)
         crop = augment(batch.crop, self._augmentation, generator)
         # the softmax' cross-entropy over two logits, written for their difference
-        log_odds = self.network(crop, batch.depth).float()
+        log_odds = self.working_network()(crop, batch.depth).float()
         loss = functional.binary_cross_entropy_with_logits(log_odds, batch.success)
         self.n_seen += len(batch.success)
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
@@ -59,6 +61,29 @@ class GraspModule(pl.LightningModule):
         self.log("training_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
         self.log("learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=n)  # type: ignore[union-attr]
         return loss
+
+    def working_network(self) -> Network:
+        """The network that computes: on a CPU with bfloat16 a rounded copy, else itself.
+
+        Autocast rounds every weight at every use and leaves the layout to chance: for GQ-CNN 2.0 on a CPU with AMX the
+        copy is several times faster. The optimiser's own weights stay float32.
+        """
+        if self.config.precision != "bfloat16" or self.device.type != "cpu":
+            return self.network
+        if not self._rounded:
+            self._rounded.append(rounded_copy(self.network))
+        rounded = self._rounded[0]
+        with torch.no_grad():
+            for ours, theirs in zip(rounded.parameters(), self.network.parameters(), strict=True):
+                ours.copy_(theirs)
+        return rounded.train()
+
+    def on_after_backward(self) -> None:
+        """Hand the rounded copy's gradients to the optimiser's weights."""
+        for rounded in self._rounded:
+            for ours, theirs in zip(rounded.parameters(), self.network.parameters(), strict=True):
+                theirs.grad = None if ours.grad is None else ours.grad.to(theirs.dtype)
+                ours.grad = None
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
         self._answers.append((self.network(batch.crop, batch.depth).float(), batch.success))
@@ -82,6 +107,17 @@ class GraspModule(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+def rounded_copy(network: Network) -> Network:
+    """Copy a network with the weights of its convolutions and products in bfloat16; buffers are shared."""
+    rounded = copy.deepcopy(network)
+    for ours, theirs in zip(rounded.modules(), network.modules(), strict=True):
+        for name in theirs._buffers:
+            ours._buffers[name] = theirs._buffers[name]
+        if isinstance(ours, nn.Conv2d | nn.Linear):
+            ours.to(torch.bfloat16)
+    return rounded
 
 
 def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:

@@ -31,7 +31,7 @@ from ..dataset.store import Dataset
 from ..errors import InvalidConfig
 from ..files import write_json
 from .calibrate import Calibration, fit_calibration
-from .config import PRECISIONS, TrainConfig
+from .config import TrainConfig
 from .data import GraspTable, normalisation, ordered_batches, read_table, training_batches
 from .module import GraspModule
 from .networks import build_network, set_normalisation
@@ -157,11 +157,16 @@ def _fit(
     )
     bar = [RichProgressBar(console_kwargs={"stderr": True})] if progress else []
     resume_from = folder / "last.ckpt"
+    # on a CPU the module rounds by itself, faster
+    gpu = accelerator not in ("auto", "cpu") or (
+        accelerator == "auto" and torch.cuda.is_available()
+    )
+    autocast = gpu and config.precision == "bfloat16"
     with _quiet():
         trainer = pl.Trainer(
             accelerator=accelerator,
             devices=1,
-            precision=PRECISIONS[config.precision],  # type: ignore[arg-type]
+            precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
             logger=[CSVLogger(run_dir, "logs"), TensorBoardLogger(run_dir, "tensorboard")],
             callbacks=[*bar, best, last],

@@ -1,22 +1,25 @@
-"""Qualities without learning: chance, the centroid rule (IGQ), and the geometry that the image shows.
+"""Planners without learning: chance, the centroid rule (IGQ), and the geometry that the image shows.
 
-Each is a factory of a ``QualityFn``. They are baselines (reference §8.5) and stand-ins where there is no network.
+Chance and IGQ are the paper's baselines (reference §8.5), which do not look for obstacles; the geometric planner is the
+best that we can do without labels, and a stand-in where there is no network. Each comes as a policy, and what it scores
+by as a ``QualityFn``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
-from ..grasp import Grasp, PlanarGrasp
+from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn
-from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, footprint
+from .cem import CEMConfig, cem_policy
+from .closing import Closing, close_jaws
+from .constraints import ConstraintConfig, tip_height
 from .image_sampler import PAPER_SAMPLER, SamplerConfig
 from .rank import rank_policy
 from .view import View, look
@@ -24,38 +27,49 @@ from .view import View, look
 FIT_SEED = 0
 """Random state of the plane fit inside a quality: the same image always gets the same score."""
 
+PAPER_CONSTRAINTS = ConstraintConfig(check_obstacles=False)
+"""As published: in the image, on the object, above the table; fingers and palm are not checked against the image."""
+IGQ_SAMPLER = SamplerConfig(height_step=None, depth_range=(0.01, 0.01))
+"""Algorithm 1's pairs at one fixed depth below the centre's pixel, or the deepest that the table allows. The paper does
+not give the depth: at 1 cm the YuMi's tips reach 22 mm below the surface and its palm stays 8 mm above."""
+GEOMETRIC_SEARCH = CEMConfig(n_seeds=200, n_iterations=4, n_resamples=80)
+"""The geometric quality costs little: twice the paper's seeds and one round more."""
+GEOMETRIC_SEEDS = SamplerConfig(friction=(1.0,), height_step=None, depth_range=(0.0, 0.03))
+"""Every pair that a rubber jaw could hold, from the surface to as deep as the fingers are long."""
+
 
 @dataclass(frozen=True)
 class GeometricConfig:
-    """Scales at which the geometric quality saturates."""
+    """Chances as functions of lengths; the numbers are read off labelled grasps on noisy images of training objects."""
 
-    clearance: float = 0.006
-    """Free space between a finger and the object that is plenty, m."""
-    engagement: float = 0.012
-    """Depth of the tips below the object's top that is plenty, m."""
-    friction: float = 0.5
-    """Slope of the contacts at which the score has fallen to 1/e."""
-    spread: float = 0.04
-    """Distance from the object's centroid over which the score falls, m."""
+    finger_room: float = 0.001
+    """Clearance of a finger at which it lands free every other time, m: what the image and the robot err by."""
+    finger_sigma: float = 0.003
+    """How fast that chance changes, m."""
+    palm_room: float = -0.0035
+    """The same for the palm above the object, m; below 0, because few points of the image say more than they should."""
+    palm_sigma: float = 0.004
+    """m."""
+    table_room: float = 0.001
+    """The same for the tips above the table, m."""
+    table_sigma: float = 0.0024
+    """m."""
+    slope: float = 1.2
+    """Tangent of the contacts' slant at which the chance to hold has fallen to 1/e."""
+    coverage_power: float = 3.0
+    """Power of the share of the jaw's width that meets the object."""
+    engagement: float = 0.01
+    """Depth of the tips below the object's top at which the chance to hold has risen to 1 − 1/e, m."""
+    lever: float = 0.12
+    """Distance of the centroid from the line between the jaws at which the chance to hold has fallen to 1/e, m."""
+    power: float = 0.4
+    """Of the product of all chances: they fail together, so that their product says too little."""
     penetration: float = 0.002
-    """Points less than this above the tips are not between the jaws, m."""
+    """Points less than this above the tips are not in the way, and not between the jaws, m."""
 
 
 DEFAULT_GEOMETRIC = GeometricConfig()
-"""For household objects in a 5 to 10 cm jaw."""
-
-
-class Closing(NamedTuple):
-    """What the jaws meet when they close, from the relief, one row per line across the jaw."""
-
-    gap: Float[np.ndarray, "N 2"]
-    """Way of each jaw from its start to the object, m; the smallest over the jaw's width."""
-    slope: Float[np.ndarray, "N"]
-    """Tangent of the larger angle between closing axis and contact normal, in the plane of closing."""
-    coverage: Float[np.ndarray, "N"]
-    """Share of the jaw's width that meets something."""
-    engagement: Float[np.ndarray, "N"]
-    """Mean depth of the tips below what is between the jaws, m."""
+"""For a robot and a depth camera that err by 2 mm each."""
 
 
 def random_quality(rng: np.random.Generator) -> QualityFn:
@@ -81,10 +95,24 @@ def centroid_quality(mask: Bool[np.ndarray, "H W"] | None = None) -> QualityFn:
     return quality
 
 
-def centroid_policy(
+def random_policy(
     gripper: GripperModel,
     sampler: SamplerConfig = PAPER_SAMPLER,
-    constraints: ConstraintConfig = DEFAULT_CONSTRAINTS,
+    constraints: ConstraintConfig = PAPER_CONSTRAINTS,
+) -> Policy:
+    """Build the paper's random baseline: one of Algorithm 1's candidates, at a random height [Mahler17, §VI-C].
+
+    The sampler returns them in random order; all have q = ½, because chance knows nothing.
+    """
+    return rank_policy(
+        lambda image, grasps: np.full(len(grasps), 0.5), gripper, sampler, constraints
+    )
+
+
+def centroid_policy(
+    gripper: GripperModel,
+    sampler: SamplerConfig = IGQ_SAMPLER,
+    constraints: ConstraintConfig = PAPER_CONSTRAINTS,
 ) -> Policy:
     """Build IGQ as a policy: of the antipodal candidates, the one nearest to the centroid of each image's own mask."""
 
@@ -100,10 +128,10 @@ def geometric_quality(
     gripper: GripperModel,
     config: GeometricConfig = DEFAULT_GEOMETRIC,
 ) -> QualityFn:
-    """Score what the image shows of a grasp: room for both fingers, contacts that face the jaws, depth, centring.
+    """Score by the chance that the hand gets there and that the object stays, from the geometry that the image shows.
 
-    q = clearance · exp(−slope/μ) · √coverage · engagement · centring, each in [0, 1]; centring falls from 1 at the
-    centroid of the object to ½ far from it, because in a pile the centroid is that of several.
+    q = (Π_fingers Φ(clearance) · Φ(palm's room) · Φ(tips' height) · exp(−slope²) · coverage³ · (1 − exp(−engagement²))
+    · exp(−lever²))^0.4, every length in units of the config's.
     """
     see = _seer()
 
@@ -113,81 +141,48 @@ def geometric_quality(
         view = see(image)
         grasps_camera = grasps.to_grasp(image.intrinsics, view.approach_axis)
         closing = close_jaws(view, grasps_camera, gripper, config.penetration)
-        free = _landing(view, grasps_camera, gripper, config)
-        room = np.clip(closing.gap.min(-1) / config.clearance, 0, 1) * free
-        deep = np.clip(closing.engagement / config.engagement, 0, 1)
-        q = (0.1 + 0.9 * room) * np.exp(-closing.slope / config.friction)
-        q = q * np.sqrt(closing.coverage) * (0.1 + 0.9 * deep)
-        return np.clip(q * _centring(view, grasps_camera, config.spread), 0.0, 1.0)
+        tips = tip_height(view, grasps_camera, gripper)
+        chance = reach_chance(closing, tips, config) * hold_chance(closing, config)
+        return chance**config.power
 
     return quality
 
 
-def close_jaws(
-    view: View, grasps_camera: Grasp, gripper: GripperModel, penetration: float = 0.002
-) -> Closing:
-    """Follow both jaws along the closing axis, on lines a cell apart across the jaw, to where each meets something."""
-    n_x = 40
-    grid = footprint(1.0, gripper.jaw_width, view.relief.cell, n_x=n_x)
-    n = len(grasps_camera)
-    offsets = grid * np.stack([grasps_camera.width, np.ones(n)], -1)[:, None]
-    z = view.relief.averaged().around(grasps_camera, offsets).reshape(n, n_x, -1)
-    y = grid.reshape(n_x, -1, 2)[0, :, 1]
-    step = grasps_camera.width / n_x
-    tips = gripper.tip_overhang - penetration
-    solid = z < tips
-    line = np.any(solid, axis=1)
-    coverage = line.mean(-1)
-    ways = np.stack([solid.argmax(1), solid[:, ::-1].argmax(1)], -1) * step[:, None, None]
-    gap = np.where(line[..., None], ways, np.inf).min(1)
-    gap = np.where(np.isfinite(gap), gap, 0.0)
-    slope = np.stack([_slope(y, ways[..., k], line) for k in (0, 1)], -1)
-    depth = np.where(solid, gripper.tip_overhang - z, 0.0).sum((1, 2))
-    engagement = depth / np.maximum(solid.sum((1, 2)), 1)
-    return Closing(gap, np.abs(slope).max(-1), coverage, engagement)
-
-
-def _slope(
-    y: Float[np.ndarray, "Y"], way: Float[np.ndarray, "N Y"], line: Bool[np.ndarray, "N Y"]
+def reach_chance(
+    closing: Closing, tips: Float[np.ndarray, "N"], config: GeometricConfig = DEFAULT_GEOMETRIC
 ) -> Float[np.ndarray, "N"]:
-    """Least-squares slope of the contact line way(y): the tangent of the contact normal's angle; 0 on fewer than 2."""
-    weight = line / np.maximum(line.sum(-1, keepdims=True), 1)
-    centred = y - (weight * y).sum(-1, keepdims=True)
-    variance = (weight * centred**2).sum(-1)
-    covariance = (weight * centred * way).sum(-1)
-    return np.where(variance > 1e-12, covariance / np.where(variance > 1e-12, variance, 1.0), 0.0)
+    """Chance that fingers and palm meet neither object nor table on the way in.
+
+    Args:
+        closing: what the jaws meet.
+        tips: height of the tips above the table, m; inf where there is none.
+        config: lengths.
+    """
+    from scipy.special import ndtr  # loaded with the first image
+
+    fingers = ndtr((closing.clearance - config.finger_room) / config.finger_sigma).prod(-1)
+    palm = ndtr((closing.palm_room - config.palm_room) / config.palm_sigma)
+    return fingers * palm * ndtr((tips - config.table_room) / config.table_sigma)
 
 
-def _landing(
-    view: View, grasps_camera: Grasp, gripper: GripperModel, config: GeometricConfig
+def hold_chance(
+    closing: Closing, config: GeometricConfig = DEFAULT_GEOMETRIC
 ) -> Float[np.ndarray, "N"]:
-    """Share of the worse finger's landing place, widened by half the clearance, that is free."""
-    boxes = gripper.boxes(grasps_camera.width)
-    free = []
-    for b in gripper.JAWS:
-        size = boxes.sizes[0, b, :2] + config.clearance
-        grid = footprint(size[0], size[1], view.relief.cell)
-        z = view.relief.around(grasps_camera, boxes.centers[:, b, None, :2] + grid)
-        free.append(1.0 - (z < gripper.tip_overhang - config.penetration).mean(-1))
-    return np.minimum(*free)
+    """Chance that the closed jaws keep the object."""
+    slant = np.exp(-((closing.slope.max(-1) / config.slope) ** 2))
+    deep = 1.0 - np.exp(-((np.maximum(closing.engagement, 0) / config.engagement) ** 2))
+    lever = np.exp(-((closing.lever / config.lever) ** 2))
+    return slant * closing.coverage**config.coverage_power * deep * lever
 
 
-def _centring(view: View, grasps_camera: Grasp, spread: float) -> Float[np.ndarray, "N"]:
-    """Nearness, across the approach, of each centre to the centroid of the object that it is on."""
-    if view.objects is None or not view.objects.any():
-        return np.ones(len(grasps_camera))
-    import cv2  # heavy: loaded with the first image
-
-    n, found = cv2.connectedComponents(view.objects.astype(np.uint8))
-    labels = np.asarray(found, np.int64)
-    seen = view.objects & view.image.valid
-    points = view.image.points_camera()[seen] @ view.relief.R_relief_camera.T
-    count = np.maximum(np.bincount(labels[seen], minlength=n), 1)
-    total = np.stack([np.bincount(labels[seen], points[:, i], n) for i in (0, 1)], -1)
-    centroids = (total / count[:, None])[1:]
-    centers = grasps_camera.center @ view.relief.R_relief_camera[:2].T
-    distance = np.linalg.norm(centers[:, None] - centroids, axis=-1).min(-1)
-    return 0.5 + 0.5 * np.exp(-((distance / spread) ** 2))
+def geometric_policy(
+    gripper: GripperModel,
+    config: GeometricConfig = DEFAULT_GEOMETRIC,
+    search: CEMConfig = GEOMETRIC_SEARCH,
+    sampler: SamplerConfig = GEOMETRIC_SEEDS,
+) -> Policy:
+    """Build the strongest planner that does not learn: the geometric quality, searched by the cross-entropy method."""
+    return cem_policy(geometric_quality(gripper, config), gripper, search, sampler)
 
 
 def _seer():

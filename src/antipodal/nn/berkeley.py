@@ -1,0 +1,300 @@
+"""Berkeley AUTOLAB's trained networks: a gqcnn model folder to one ONNX file (reference §7.3, §7.6).
+
+Layouts: GQ-CNN 2.0, 2.1 and 4.0 for parallel jaws (crop and gripper depth), and FC-GQ-CNN (whole image minus gripper
+depth, one output per angle). Layer sizes come from architecture.json, input and gripper mode from config.json,
+normalisation from the .npy files, weights from the TensorFlow checkpoint. The networks are Berkeley's, under their
+licence: imported from a path of yours, never part of this package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..crop import CropConfig
+from ..dense_quality import load_dense_quality
+from ..errors import IncompatibleCheckpoint, UnknownAsset
+from ..quality import METADATA_SCHEMA
+from .calibrate import Calibration
+from .export import MAX_DIFFERENCE, max_difference, random_table, save_graph, write_onnx
+from .fcgqcnn import FCGQCNN, load_fc_weights
+from .gqcnn import GQCNN, GQCNNConfig, load_tf_weights
+from .tf1_checkpoint import read_checkpoint
+
+LICENCE = "UC Regents: educational, research, and not-for-profit purposes"
+WINDOW_PX = 96.0
+"""Side of the window of every published network, px of the image; 2.0 and 2.1 shrink it to 32."""
+MODES = ("parallel_jaw", "legacy_parallel_jaw", "tf_image")
+"""``gripper_mode`` (or ``input_data_mode``) of networks whose pose is the gripper's depth alone."""
+DEPTH_COLUMN = 2
+"""Where the depth stands in the four or more columns of the older pose statistics."""
+CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
+
+
+@dataclass(frozen=True, eq=False)
+class BerkeleyModel:
+    """What a model folder holds."""
+
+    name: str
+    gripper_mode: str
+    layers: GQCNNConfig
+    n_angles: int
+    """Angles of a fully convolutional network; 0 for a GQ-CNN."""
+    normalisation: Mapping[str, float]
+    """Buffer of the network → mean or standard deviation, m."""
+    weights: Mapping[str, np.ndarray]
+    """TensorFlow's layouts, names without their scopes."""
+
+    def network(self) -> GQCNN | FCGQCNN:
+        """Build the network in torch."""
+        if self.n_angles:
+            network = FCGQCNN(self.layers, self.n_angles)
+            load_fc_weights(network, self.weights)
+        else:
+            network = GQCNN(self.layers)
+            load_tf_weights(network, self.weights)
+        for name, value in self.normalisation.items():
+            getattr(network, name).fill_(value)
+        return network.eval()
+
+
+def read_model(model_dir: str | Path) -> BerkeleyModel:
+    """Read a gqcnn model folder.
+
+    Raises:
+        UnknownAsset: a file is missing.
+        IncompatibleCheckpoint: a layout that is none of those above, or a damaged checkpoint.
+    """
+    folder = Path(model_dir)
+    config = _json(folder / "config.json")
+    gqcnn = config.get("gqcnn", config.get("gqcnn_config"))
+    if not isinstance(gqcnn, dict):
+        raise IncompatibleCheckpoint(
+            f"{folder / 'config.json'} has neither 'gqcnn' nor 'gqcnn_config': expected a gqcnn model folder"
+        )
+    mode = str(gqcnn.get("gripper_mode", gqcnn.get("input_data_mode")))
+    if mode not in MODES:
+        raise IncompatibleCheckpoint(
+            f"{folder.name} has gripper mode '{mode}': expected a parallel-jaw network, {', '.join(MODES)}"
+        )
+    file = folder / "architecture.json"
+    layers = _flat(_json(file) if file.is_file() else gqcnn.get("architecture", {}))
+    n_angles = int(gqcnn.get("angular_bins", 0))
+    dense = gqcnn.get("input_depth_mode") == "im_depth_sub"
+    if dense != (n_angles > 0):
+        raise IncompatibleCheckpoint(
+            f"{folder.name} has input_depth_mode '{gqcnn.get('input_depth_mode')}' with {n_angles} angular bins: "
+            "expected pose_stream without or im_depth_sub with angular bins"
+        )
+    return BerkeleyModel(
+        folder.resolve().name,
+        mode,
+        _layers(folder.name, gqcnn, layers, n_angles),
+        n_angles,
+        _dense_statistics(folder) if dense else _statistics(folder),
+        _short_names(read_checkpoint(folder / "model.ckpt")),
+    )
+
+
+def import_berkeley(model_dir: str | Path, path: str | Path) -> dict[str, Any]:
+    """Write a gqcnn model folder as ONNX, and compare the file with torch.
+
+    Args:
+        model_dir: folder with model.ckpt.*, config.json, architecture.json and the normalisation.
+        path: of the file; written only if the check passes. :func:`antipodal.rivals.load_rival` makes a policy of it.
+
+    Returns:
+        ``path``, ``network``, ``architecture``, ``parameters``, ``bytes`` and ``max_difference``.
+
+    Raises:
+        UnknownAsset: a file is missing.
+        IncompatibleCheckpoint: a layout that is not known, a damaged checkpoint, or answers that differ.
+    """
+    model, path = read_model(model_dir), Path(path)
+    if path.suffix != ".onnx":
+        raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
+    network = model.network()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.onnx")
+    try:
+        difference = _write(model, network, temporary)
+        if not difference <= MAX_DIFFERENCE:
+            raise IncompatibleCheckpoint(
+                f"the imported network differs from torch by {difference:.2g}: expected at most {MAX_DIFFERENCE:g}; "
+                "report this with the versions of torch and openvino"
+            )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {
+        "path": str(path),
+        "network": model.name,
+        "architecture": _metadata(model)["architecture"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "bytes": path.stat().st_size,
+        "max_difference": difference,
+    }
+
+
+def _write(model: BerkeleyModel, network: GQCNN | FCGQCNN, path: Path) -> float:
+    """Write the file; return its largest difference from torch on random input."""
+    rng = np.random.default_rng(0)
+    if isinstance(network, GQCNN):
+        size = model.layers.input_size
+        write_onnx(network, Calibration(), size, _metadata(model), path)
+        return max_difference(network, Calibration(), path, random_table(size, 64, rng))
+    example = {"image": torch.full((1, 1, 120, 132), 0.7), "depth": torch.full((2, 1), 0.65)}
+    auto = torch.export.Dim.DYNAMIC
+    save_graph(network, example, ({2: auto, 3: auto}, {0: auto}), _metadata(model), path)
+    image = rng.uniform(0.6, 0.8, (136, 152)).astype(np.float32)
+    image[rng.random(image.shape) < 0.1] = 0.0
+    depth = np.array([0.62, 0.7, 0.74])
+    with torch.no_grad():
+        want = network(
+            torch.from_numpy(image)[None, None], torch.from_numpy(depth[:, None]).float()
+        )
+    return float(np.abs(load_dense_quality(path)(image, depth) - want.numpy()).max())
+
+
+def _metadata(model: BerkeleyModel) -> dict[str, Any]:
+    """What the file says about itself; ``architecture`` decides which policy it is for."""
+    metadata = {
+        "schema": METADATA_SCHEMA,
+        "architecture": "fcgqcnn" if model.n_angles else "gqcnn",
+        "crop": dataclasses.asdict(CropConfig(model.layers.input_size, WINDOW_PX)),
+        "gripper": "yumi",
+        "training": {
+            "source": "Berkeley AUTOLAB, gqcnn",
+            "network": model.name,
+            "licence": LICENCE,
+            "gripper_mode": model.gripper_mode,
+            "normalisation": dict(model.normalisation),
+        },
+    }
+    if model.n_angles:
+        stride = 4 if model.layers.pool_after_conv2 else 2
+        metadata["dense"] = {"stride": stride, "n_angles": model.n_angles}
+    return metadata
+
+
+def _layers(
+    name: str, gqcnn: Mapping[str, Any], layers: Mapping[str, Any], n_angles: int
+) -> GQCNNConfig:
+    """Layer sizes as our configuration, or a refusal that names what does not fit."""
+
+    def require(what: str, got: object, *expected: object) -> None:
+        if got not in expected:
+            raise IncompatibleCheckpoint(
+                f"{name}: {what} is {got!r}: expected {' or '.join(repr(e) for e in expected)}, as in GQ-CNN 2.0, 2.1, "
+                "4.0 and FC-GQ-CNN for parallel jaws"
+            )
+
+    needed = (*CONVOLUTIONS, "fc3", "fc4", "fc5", *(() if n_angles else ("pc1",)))
+    for layer in needed:
+        require(f"layer {layer}", layer if layer in layers else "missing", layer)
+    convolutions = [layers[c] for c in CONVOLUTIONS]
+    first = convolutions[0]
+    for layer, spec in zip(CONVOLUTIONS, convolutions, strict=True):
+        require(f"{layer} num_filt", spec["num_filt"], first["num_filt"])
+        require(f"{layer} pad", spec.get("pad", "SAME"), first.get("pad", "SAME"))
+        require(
+            f"{layer} pool_stride", spec.get("pool_stride", spec["pool_size"]), spec["pool_size"]
+        )
+    pools = tuple(spec["pool_size"] for spec in convolutions)
+    require("pooling after the convolutions", pools, (1, 2, 1, 1), (1, 2, 1, 2))
+    norms = tuple(int(spec.get("norm", 0)) for spec in convolutions)
+    require("normalisation after the convolutions", norms, (0, 0, 0, 0), (0, 1, 0, 1))
+    require("im_channels", gqcnn.get("im_channels", 1), 1)
+    require("im_width", gqcnn.get("im_width"), gqcnn.get("im_height"))
+    require("pc2 out_size", layers.get("pc2", {}).get("out_size", 0), 0)
+    require("fc5 out_size", layers["fc5"]["out_size"], 2 * n_angles if n_angles else 2)
+    lrn = tuple(gqcnn.get(k, v) for k, v in (("radius", 2), ("beta", 0.75), ("bias", 1.0)))
+    require("radius, beta, bias of the normalisation", lrn, (2, 0.75, 1.0))
+    return GQCNNConfig(
+        int(gqcnn["im_height"]),
+        tuple(int(spec["filt_dim"]) for spec in convolutions),  # type: ignore[arg-type]
+        int(first["num_filt"]),
+        pad=first.get("pad", "SAME") == "SAME",
+        pool_after_conv2=pools[3] == 2,
+        normalisation_alpha=float(gqcnn.get("alpha", 2e-5)) if norms[1] else 0.0,
+        relu_coefficient=float(gqcnn.get("relu_coeff", 0.0)),
+        n_fc3=int(layers["fc3"]["out_size"]),
+        n_pc1=int(layers.get("pc1", {}).get("out_size", 16)),
+        n_fc4=int(layers["fc4"]["out_size"]),
+    )
+
+
+def _flat(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers by name, whether they stand in streams (2018 on) or not."""
+    layers: dict[str, Any] = {}
+    for name, value in architecture.items():
+        layers.update(value if name.endswith("_stream") else {name: value})
+    return layers
+
+
+def _short_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Names without scopes, in the form that is used since 2018."""
+    merge = {"fc4W_im": "fc4_input_1_weights", "fc4W_pose": "fc4_input_2_weights"}
+    weights = {}
+    for scoped, value in tensors.items():
+        name = scoped.split("/")[-1]
+        if name in merge:
+            name = merge[name]
+        elif name[:-1] in (*CONVOLUTIONS, "fc3", "pc1", "fc4", "fc5") and name[-1] in "Wb":
+            name = name[:-1] + ("_weights" if name[-1] == "W" else "_bias")
+        weights[name] = value
+    return weights
+
+
+def _statistics(folder: Path) -> dict[str, float]:
+    """Normalisation of a GQ-CNN: image and gripper depth."""
+    pose = {name: _numbers(folder, f"pose_{name}.npy") for name in ("mean", "std")}
+    column = {name: p[0] if len(p) == 1 else p[DEPTH_COLUMN] for name, p in pose.items()}
+    return {
+        "image_mean": float(_numbers(folder, "im_mean.npy", "mean.npy")[0]),
+        "image_std": float(_numbers(folder, "im_std.npy", "std.npy")[0]),
+        "depth_mean": float(column["mean"]),
+        "depth_std": float(column["std"]),
+    }
+
+
+def _dense_statistics(folder: Path) -> dict[str, float]:
+    """Normalisation of an FC-GQ-CNN: of the image minus the gripper depth."""
+    return {
+        name: float(_numbers(folder, f"im_depth_sub_{name}.npy")[0]) for name in ("mean", "std")
+    }
+
+
+def _numbers(folder: Path, *names: str) -> np.ndarray:
+    path = next((folder / n for n in names if (folder / n).is_file()), None)
+    if path is None:
+        raise UnknownAsset(f"{folder / names[0]} is missing: expected the network's normalisation")
+    try:
+        values = np.atleast_1d(np.load(path, allow_pickle=False)).astype(float)
+    except (ValueError, EOFError) as error:
+        raise IncompatibleCheckpoint(f"{path} is not a .npy file of numbers") from error
+    if values.ndim != 1 or len(values) in (0, 2) or not np.isfinite(values).all():
+        raise IncompatibleCheckpoint(
+            f"{path} holds shape {values.shape}: expected one number, or one for each column of the pose"
+        )
+    return values
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UnknownAsset(f"{path} is missing: expected a gqcnn model folder")
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise IncompatibleCheckpoint(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise IncompatibleCheckpoint(f"{path} holds a {type(value).__name__}: expected an object")
+    return value

@@ -63,7 +63,7 @@ def test_each_jaw_of_each_gripper_presses_with_its_force_limit(name: str) -> Non
     hold_in_air(world, 0.5)
     world.step(100)
     assert world.jaw_forces() == pytest.approx([gripper.max_force] * 2, rel=0.02)
-    assert world.hand_force() == pytest.approx(2 * gripper.max_force, rel=0.02)
+    assert world.hand_forces() == pytest.approx([0.0, 2 * gripper.max_force], rel=0.02)
     assert not any(w.number for w in world.data.warning)
 
 

@@ -57,16 +57,23 @@ Vector = Float[np.ndarray, "3"]
 class World:
     """The simulation of one object and one hand. Mutable: ``place`` makes it forget everything that happened before."""
 
-    def __init__(self, mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> None:
+    def __init__(
+        self,
+        mesh: TriMesh,
+        pieces: Pieces,
+        gripper: GripperModel,
+        model: mujoco.MjModel | None = None,
+    ) -> None:
         """Compile the model.
 
         Args:
             mesh: the object, for its mass, centre of mass and inertia.
             pieces: its convex parts, obj frame; see ``decompose.convex_pieces``.
             gripper: whose boxes and force are used.
+            model: with more in it (see ``clutter``); None compiles one.
         """
         self.mesh, self.gripper = mesh, gripper
-        self.model = _compile(mesh, pieces, gripper)
+        self.model = _compile(mesh, pieces, gripper) if model is None else model
         self.data = mujoco.MjData(self.model)
         ids = self.model.geom_bodyid
         body = {name: self.model.body(name).id for name in ("object", "hand", "left", "right")}
@@ -74,6 +81,7 @@ class World:
         self._is_object = ids == body["object"]
         self._is_jaw = np.stack([ids == body["left"], ids == body["right"]])
         self._is_hand = self._is_jaw.any(0) | (ids == body["hand"])
+        self._is_table = ids == 0
         self._object_qpos = int(self.model.joint("object").qposadr[0])
         self._travel_qpos = [int(self.model.joint(n).qposadr[0]) for n in ("left", "right")]
         self._seed = 0
@@ -201,13 +209,15 @@ class World:
         """Normal force between the object and the −x and the +x jaw, N."""
         return np.array([self._normal_force(self._is_jaw[i], self._is_object) for i in (0, 1)])
 
-    def hand_force(self) -> float:
-        """Sum of the normal forces on the hand from whatever it touches, N."""
-        return self._normal_force(self._is_hand, ~self._is_hand)
+    def hand_forces(self) -> Float[np.ndarray, "2"]:
+        """Sums of the normal forces on the hand from the table and from the object, N."""
+        return np.array(
+            [self._normal_force(self._is_hand, b) for b in (self._is_table, self._is_object)]
+        )
 
     def table_force(self) -> float:
         """Normal force between table and object, N."""
-        return self._normal_force(self._is_object, ~self._is_object & ~self._is_hand)
+        return self._normal_force(self._is_object, self._is_table)
 
     def _normal_force(self, side_a: np.ndarray, side_b: np.ndarray) -> float:
         geom = self.data.contact.geom
@@ -258,7 +268,7 @@ def mass_properties(mesh: TriMesh, pieces: Pieces) -> MassProperties:
     return MassProperties(clipped, center, inertia * (clipped / mass))
 
 
-def _compile(mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> mujoco.MjModel:
+def _new_spec() -> mujoco.MjSpec:
     spec = mujoco.MjSpec()
     option = spec.option
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
@@ -271,8 +281,13 @@ def _compile(mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> mujoco.MjM
     option.disableflags |= (
         mujoco.mjtDisableBit.mjDSBL_AUTORESET
     )  # a lost state is an error, never a silent restart
+    return spec
+
+
+def _compile(mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> mujoco.MjModel:
+    spec = _new_spec()
     _add_hand(spec, gripper)  # first: the carriage is dofs 0–2, the jaws 3–4
-    _add_object(spec, mesh, pieces)
+    _add_object(spec, mesh, pieces, "object")
     spec.worldbody.add_geom(
         name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 1], **_contact(_TABLE)
     )
@@ -321,12 +336,12 @@ def _add_hand(spec: mujoco.MjSpec, gripper: GripperModel) -> None:
         drive.forcerange = [-gripper.max_force, gripper.max_force]
 
 
-def _add_object(spec: mujoco.MjSpec, mesh: TriMesh, pieces: Pieces) -> None:
-    body = spec.worldbody.add_body(name="object")
-    body.add_joint(name="object", type=mujoco.mjtJoint.mjJNT_FREE)
+def _add_object(spec: mujoco.MjSpec, mesh: TriMesh, pieces: Pieces, name: str) -> None:
+    body = spec.worldbody.add_body(name=name)
+    body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_FREE)
     _set_inertia(body, mass_properties(mesh, pieces))
     for i, piece in enumerate(pieces):
-        asset = spec.add_mesh(name=f"piece_{i}", uservert=piece.vertices.ravel())
+        asset = spec.add_mesh(name=f"{name}_piece_{i}", uservert=piece.vertices.ravel())
         asset.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=asset.name, mass=0.0, **_contact(_OBJECT)

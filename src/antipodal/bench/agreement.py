@@ -1,0 +1,281 @@
+"""How often the label and the simulator agree: robust ε of random collision-free grasps beside what they lead to.
+
+Each object is settled in stable poses as the benchmark draws them; grasps on the true mesh that come in free as planned
+are drawn at random, executed with the trial's execution error and friction, and compared with E_Q > δ [Mahler17,
+§IV-B2]. The answer bounds what any planner trained on the label can do. Objects are the work items; finished ones are
+kept, so that a run resumes, and its result does not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Bool, Float
+
+from ..collision import approach_is_free
+from ..dataset.schema import SUCCESS_THRESHOLD
+from ..errors import AntipodalError, InvalidConfig, SimulationDiverged
+from ..files import write_json
+from ..gripper import GripperModel, load_gripper
+from ..sim.decompose import convex_pieces
+from ..sim.trial import TrialConfig, execute
+from ..sim.world import World
+from .objects import BenchObject, list_objects, load_object
+from .oracle import (
+    DEFAULT_ORACLE,
+    EXECUTED_APPROACH,
+    candidates_from_above,
+    free_share,
+    label_epsilon,
+)
+from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
+from .scores import wilson
+
+BIN_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
+"""Of robust ε in the table; ε = 0 has its own row."""
+GRASPS_PER_SCENE = 8
+"""Drawn in each settled pose, so that one pose does not stand for an object."""
+CAMERA = CAMERAS["dexnet"]
+"""Drawn with the scene and not used."""
+
+GRASPS = pa.schema(
+    [
+        ("object", pa.string()),
+        ("file", pa.string()),
+        ("source", pa.string()),
+        ("k", pa.int32()),
+        ("friction", pa.float64()),
+        ("execution_seed", pa.int64()),
+        ("T_world_obj", pa.list_(pa.float64())),
+        ("T_world_grasp", pa.list_(pa.float64())),
+        ("robust_epsilon", pa.float64()),
+        ("free_share", pa.float64()),
+        ("outcome", pa.string()),
+        ("success", pa.bool_()),
+    ]
+)
+"""A row of agreement.parquet; lengths in m, poses 4×4 row by row in the world frame."""
+
+
+@dataclass(frozen=True)
+class AgreementConfig:
+    """What a run depends on."""
+
+    n: int = 5000
+    """Grasps wanted; an object without enough of them gives fewer."""
+    seed: int = 0
+    """The only source of randomness."""
+    gripper: str = "yumi"
+    """Name or file."""
+    max_objects: int = 250
+    """At most so many objects are drawn out of the folder."""
+
+    def __post_init__(self) -> None:
+        if min(self.n, self.max_objects) < 1 or self.seed < 0:
+            raise InvalidConfig(
+                f"agreement n {self.n}, max_objects {self.max_objects}, seed {self.seed}: "
+                "expected positive counts and a seed ≥ 0"
+            )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One object."""
+
+    item: BenchObject
+    directory: str
+    cache: str
+    part: str
+    n_scenes: int
+    config: AgreementConfig
+
+
+def run_agreement(
+    objects_dir: str | Path,
+    output: str | Path,
+    config: AgreementConfig,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cache: str | Path | None = None,
+) -> dict[str, Any]:
+    """Execute random collision-free grasps; write agreement.parquet and agreement.json and return the latter.
+
+    Args:
+        objects_dir: object set or folder of meshes in m.
+        output: folder; finished objects in it are not run again.
+        config: how many grasps, seed, gripper.
+        workers: processes.
+        progress: told (objects done, objects).
+        cache: folder of convex pieces; default ``output``/pieces.
+
+    Raises:
+        UnknownAsset: no mesh there.
+        InvalidConfig: the output folder holds another run.
+    """
+    output = Path(output)
+    items = _chosen(list_objects(objects_dir), config)
+    record = {**asdict(config), "objects": [item.sha256 for item in items]}
+    _open_folder(output, record)
+    n_scenes = -(-config.n // (len(items) * GRASPS_PER_SCENE))
+    folder = str(cache or output / "pieces")
+    jobs = [
+        _Job(item, str(objects_dir), folder, str(_part(output, item)), n_scenes, config)
+        for item in items
+    ]
+    missing = [job for job in jobs if not Path(job.part).is_file()]
+    progress(len(jobs) - len(missing), len(jobs))
+    for done, _ in enumerate(_finished(missing, workers), len(jobs) - len(missing) + 1):
+        progress(done, len(jobs))
+    parts = [json.loads(Path(job.part).read_text()) for job in jobs]
+    rows = [row for part in parts for row in part["rows"]]
+    pq.write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
+    refused = {part["object"]: part["refused"] for part in parts if part["refused"]}
+    summary = summarise_agreement(rows) | {"config": record | {"refused": refused}}
+    write_json(summary, output / "agreement.json")
+    return summary
+
+
+def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Count rows in bins of robust ε, and say how well E_Q > δ and E_Q itself foretell success."""
+    epsilon = np.array([row["robust_epsilon"] for row in rows], float)
+    success = np.array([row["success"] for row in rows], bool)
+    outcomes = [row["outcome"] for row in rows]
+    predicted = epsilon > SUCCESS_THRESHOLD
+    return {
+        "n": len(rows),
+        "n_objects": len({row["object"] for row in rows}),
+        "agreement": float((predicted == success).mean()) if len(rows) else None,
+        "auc": area_under_roc(epsilon, success),
+        "above": _share(success, outcomes, predicted),
+        "below": _share(success, outcomes, ~predicted),
+        "bins": [
+            {"epsilon": [lo, hi if np.isfinite(hi) else None], **_share(success, outcomes, inside)}
+            for lo, hi, inside in _bins(epsilon)
+        ],
+    }
+
+
+def area_under_roc(epsilon: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"]) -> float | None:
+    """P(ε of a success > ε of a failure), ties half [Mann and Whitney 1947]; None without both."""
+    from scipy.stats import rankdata
+
+    n_success = int(success.sum())
+    n_pairs = n_success * (len(success) - n_success)
+    if n_pairs == 0:
+        return None
+    ranks = rankdata(epsilon)[success].sum()
+    return float((ranks - n_success * (n_success + 1) / 2) / n_pairs)
+
+
+def object_rows(job: _Job) -> list[dict[str, Any]]:
+    """Every grasp of one object.
+
+    Raises:
+        AntipodalError: the mesh cannot be used, rested or decomposed.
+    """
+    gripper = load_gripper(job.config.gripper)
+    mesh = load_object(job.directory, job.item.file, job.item.name)
+    poses = resting_poses(mesh)
+    world = World(mesh, convex_pieces(mesh, cache=Path(job.cache)), gripper)
+    rows = []
+    for k in range(job.n_scenes):
+        trial = settled(draw_trial(mesh, poses, job.config.seed, k, CAMERA), world, TrialConfig())
+        if trial is not None:
+            item = {"object": job.item.name, "file": job.item.file, "source": job.item.source}
+            rows += [item | row for row in _scene_rows(trial, world, gripper)]
+    return rows
+
+
+def _scene_rows(trial: TrialScene, world: World, gripper: GripperModel) -> Iterator[dict[str, Any]]:
+    """Draw, judge and execute grasps in one settled pose."""
+    scene, rng = trial.scene, trial.rng("oracle")
+    candidates = candidates_from_above(scene.mesh, scene.T_world_obj, gripper, rng)
+    free = approach_is_free(scene.mesh, scene.T_world_obj, candidates, gripper, EXECUTED_APPROACH)
+    grasps = candidates[rng.permutation(np.flatnonzero(free))[:GRASPS_PER_SCENE]]
+    epsilon = label_epsilon(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
+    shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng, DEFAULT_ORACLE)
+    config = TrialConfig(settle_window=0.1)  # it rests already
+    for i in range(len(grasps)):
+        seed = trial.execution_seed + i
+        try:
+            outcome = execute(
+                world, scene.T_world_obj, grasps[i], scene.friction, seed, config
+            ).outcome.name
+        except SimulationDiverged:
+            outcome = "UNSTABLE"
+        yield {
+            "k": trial.k,
+            "friction": scene.friction,
+            "execution_seed": seed,
+            "T_world_obj": scene.T_world_obj.ravel().tolist(),
+            "T_world_grasp": grasps.pose[i].ravel().tolist(),
+            "robust_epsilon": float(epsilon[i]),
+            "free_share": float(shares[i]),
+            "outcome": outcome,
+            "success": outcome == "SUCCESS",
+        }
+
+
+def _write_part(job: _Job) -> None:
+    rows, refused = [], ""
+    try:
+        rows = object_rows(job)
+    except AntipodalError as error:
+        refused = str(error)
+    write_json({"object": job.item.name, "rows": rows, "refused": refused}, Path(job.part))
+
+
+def _finished(jobs: Sequence[_Job], workers: int) -> Iterator[None]:
+    """Work off the jobs; yield once for each."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from map(_write_part, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_write_part, job) for job in jobs]):
+            yield future.result()
+
+
+def _chosen(items: Sequence[BenchObject], config: AgreementConfig) -> list[BenchObject]:
+    order = np.random.default_rng([config.seed, 0]).permutation(len(items))
+    return [items[i] for i in order[: config.max_objects]]
+
+
+def _open_folder(output: Path, record: dict[str, Any]) -> None:
+    path = output / "config.json"
+    if path.is_file() and json.loads(path.read_text()) != record:
+        raise InvalidConfig(
+            f"{output} holds another run: expected the same objects and config; choose another folder"
+        )
+    write_json(record, path)
+
+
+def _part(output: Path, item: BenchObject) -> Path:
+    return output / "parts" / f"{item.name.replace('/', '-')}-{item.sha256[:8]}.json"
+
+
+def _bins(epsilon: np.ndarray) -> Iterator[tuple[float, float, np.ndarray]]:
+    yield 0.0, 0.0, epsilon == 0
+    for lo, hi in itertools.pairwise(BIN_EDGES):
+        yield lo, hi, (epsilon > lo) & (epsilon <= hi)
+
+
+def _share(success: np.ndarray, outcomes: Sequence[str], inside: np.ndarray) -> dict[str, Any]:
+    n, n_success = int(inside.sum()), int(success[inside].sum())
+    counts = Counter(o for o, take in zip(outcomes, inside, strict=True) if take)
+    return {
+        "n": n,
+        "success_rate": n_success / n if n else None,
+        "success_interval": list(wilson(n_success, n)) if n else None,
+        "outcomes": dict(sorted(counts.items())),
+    }

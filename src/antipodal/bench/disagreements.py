@@ -1,0 +1,91 @@
+"""Pictures of where the label and the simulator disagree most: how those trials ended, one tile each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ..dataset.schema import SUCCESS_THRESHOLD
+from ..files import write_bytes
+from ..grasp import Grasp
+from ..gripper import GripperModel
+from ..sim.decompose import convex_pieces
+from ..sim.trial import TrialConfig, execute
+from ..sim.world import World
+from .frames import last_picture
+from .objects import load_object
+
+TILE_PX = 240
+"""Side of one picture."""
+
+
+def worst_disagreements(
+    rows: Sequence[dict[str, Any]], n: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the failures of largest robust ε and the successes of least, one per object, both at most ``n``.
+
+    Failures that collided are left out: E_Q says nothing about the way in.
+    """
+    failed = [row for row in rows if row["outcome"].startswith(("SLIPPED", "MISSED"))]
+    failed = [row for row in failed if row["robust_epsilon"] > SUCCESS_THRESHOLD]
+    held = [row for row in rows if row["success"] and row["robust_epsilon"] <= SUCCESS_THRESHOLD]
+    failed.sort(key=lambda row: -row["robust_epsilon"])
+    held.sort(key=lambda row: row["robust_epsilon"])
+    return _one_per_object(failed)[:n], _one_per_object(held)[:n]
+
+
+def draw_disagreements(
+    rows: Sequence[dict[str, Any]],
+    objects_dir: str | Path,
+    gripper: GripperModel,
+    path: str | Path,
+    cache: Path | None = None,
+    n: int = 6,
+) -> None:
+    """Execute the worst disagreements again and save their last frames: failures above, successes below."""
+    import PIL.Image
+
+    pictures = [
+        np.concatenate([_tile(row, objects_dir, gripper, cache) for row in line], 1)
+        for line in worst_disagreements(rows, n)
+        if line
+    ]
+    if not pictures:
+        return
+    width = max(p.shape[1] for p in pictures)
+    padded = [
+        np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures
+    ]
+    buffer = BytesIO()
+    image = PIL.Image.fromarray(np.concatenate(padded, 0))
+    image.quantize(128).save(buffer, "PNG", optimize=True)
+    write_bytes(buffer.getvalue(), Path(path))
+
+
+def _tile(
+    row: dict[str, Any], objects_dir: str | Path, gripper: GripperModel, cache: Path | None
+) -> UInt8[np.ndarray, "S S 3"]:
+    mesh = load_object(objects_dir, row["file"], row["object"])
+    world = World(mesh, convex_pieces(mesh, cache=cache), gripper)
+    grasp = Grasp(np.reshape(row["T_world_grasp"], (4, 4)), np.asarray(gripper.max_width))
+    result = execute(
+        world,
+        np.reshape(row["T_world_obj"], (4, 4)),
+        grasp,
+        row["friction"],
+        row["execution_seed"],
+        TrialConfig(settle_window=0.1),
+    )
+    return last_picture(result, mesh, gripper, TILE_PX)
+
+
+def _one_per_object(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault(row["object"], row)
+    return list(first.values())

@@ -1,0 +1,74 @@
+"""The objects of a run: an object set, or any folder of meshes in metres, with the collection each one comes from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UnknownAsset
+from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair
+from ..objects.object_set import INDEX, load_object_set
+
+
+@dataclass(frozen=True)
+class BenchObject:
+    """One object's file."""
+
+    name: str
+    """Unique in its run."""
+    file: str
+    """Relative to the folder of objects."""
+    source: str
+    """Collection: the sub-folder, or the family of a procedural object."""
+    sha256: str
+    """Of the file."""
+
+
+def list_objects(directory: str | Path) -> list[BenchObject]:
+    """List the meshes of an object set or, recursively, of a folder, in the order of their names.
+
+    Raises:
+        UnknownAsset: no such folder, or no mesh in it.
+    """
+    directory = Path(directory)
+    if (directory / INDEX).is_file():
+        return [
+            BenchObject(r.name, r.file, _collection(r.source), _sha256(directory / r.file))
+            for r in load_object_set(directory).records
+        ]
+    if not directory.is_dir():
+        raise UnknownAsset(f"no folder {directory}: expected a folder of meshes; check the path")
+    files = sorted(p for p in directory.rglob("*") if p.suffix.lower() in MESH_SUFFIXES)
+    if not files:
+        raise UnknownAsset(f"{directory} holds no mesh: expected {', '.join(MESH_SUFFIXES)} files")
+    objects = []
+    for path in files:
+        relative = path.relative_to(directory)
+        source = relative.parts[0] if len(relative.parts) > 1 else directory.resolve().name
+        name = str(relative.with_suffix(""))
+        objects.append(BenchObject(name, str(relative), source, _sha256(path)))
+    return objects
+
+
+def load_object(directory: str | Path, file: str, name: str) -> TriMesh:
+    """Load and repair one object.
+
+    Raises:
+        InvalidMesh: not a usable mesh.
+        UnknownAsset: the file is gone.
+    """
+    mesh = repair(load_mesh(Path(directory) / file)).mesh
+    return TriMesh(mesh.vertices, mesh.faces, name, mesh.density)
+
+
+def _collection(source: str) -> str:
+    """``family:mug`` → mug; a file of an imported folder → its sub-folder, or "imported"."""
+    if source.startswith("family:"):
+        return source.removeprefix("family:")
+    parts = Path(source).parts
+    return parts[0] if len(parts) > 1 else "imported"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,255 @@
+"""The best grasp that the label knows: robust ε on the true mesh and pose. The ceiling of every planner.
+
+    antipodal pairs, from above, at several heights ─▶ collision-free ─▶ E_Q > δ ─▶ best by P(success)
+
+E_Q is the paper's robust ε [Mahler17, §IV-A1] and δ its threshold: they say what may be chosen. The order is another
+question. The label asks whether the hand comes in free *as planned*, and its friction goes down to 0 and up to 1, so
+that the grasp with the largest E_Q often has a tenth of a millimetre to spare beside a finger, or holds only at a
+friction that the trial does not have. So the oracle takes the grasp most likely to succeed as it will be executed,
+
+    P(success) = P(free) · (P(hold | ε > δ) P(ε > δ) + P(hold | ε ≤ δ) P(ε ≤ δ)),
+
+displaced by the execution error, at the trial's spread of friction. Frame: ``world``, table z = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from .. import transforms
+from ..alignment import MAX_APPROACH_TABLE_ANGLE
+from ..collision import CollisionConfig, approach_is_free
+from ..contact import PAPER_CONTACT_MODEL, Contact, ContactModel
+from ..dataset.epsilon import fast_ferrari_canny
+from ..dataset.schema import SUCCESS_THRESHOLD
+from ..errors import InvalidConfig
+from ..grasp import Grasp
+from ..gripper import GripperModel
+from ..mesh import TriMesh
+from ..robust import Perturbation, robust
+from ..sampling import sample_antipodal
+from ..sim.trial import TrialConfig, execution_error
+from .scenes import FRICTION
+
+DOWN = np.array([0.0, 0.0, -1.0])
+"""Approach of every candidate, world frame, as nearly as its closing axis lets it."""
+HOLD_POSITIVE, HOLD_NEGATIVE = 1.0, 0.87
+"""P(hold | ε > δ) and P(hold | 0 < ε ≤ δ): shares of grasps held once the hand came in free (docs/benchmark.md)."""
+VARIANT_SHIFT = np.array([0.002, 0.004, 0.004])
+"""Standard deviation of a variant's displacement along its own axes, m: half a jaw's reach."""
+VARIANT_TURN = float(np.deg2rad(6.0))
+"""Of its turn about the approach axis, rad."""
+EXECUTED_APPROACH = CollisionConfig(rule="zero", table_offset=0.0)
+"""What is executed: the approach as given, and not a hair into the table."""
+
+
+@dataclass(frozen=True)
+class OracleConfig:
+    """How hard to look."""
+
+    n_grasps: int = 400
+    """Antipodal pairs asked for; those that close parallel to the table stay."""
+    heights: tuple[float, ...] = (0.0, 0.002, 0.004, 0.006, 0.009, 0.013, 0.018, 0.024)
+    """Each pair is tried at these heights above its centre, and above the lowest position over the table, m."""
+    n_scored: int = 200
+    """Free candidates, drawn at random, of which E_Q is computed."""
+    n_executed: int = 40
+    """Of them, the best by E_Q, of which the chances are computed; the others are left out."""
+    n_parents: int = 6
+    """So many of the best are moved a little, for more room or a better hold."""
+    n_variants: int = 15
+    """Of each parent."""
+    n_errors: int = 24
+    """Displaced approaches of each."""
+    execution: TrialConfig = field(default_factory=TrialConfig)
+    """Whose execution error and approach distance are expected."""
+
+    def __post_init__(self) -> None:
+        counts = (self.n_grasps, self.n_scored, self.n_executed, self.n_errors)
+        if min(counts) < 1 or min(self.n_parents, self.n_variants) < 0:
+            raise InvalidConfig(f"oracle counts {counts}: expected positive counts")
+        if not self.heights or min(self.heights) < 0:
+            raise InvalidConfig(f"oracle heights {self.heights}: expected m, none negative")
+
+
+DEFAULT_ORACLE = OracleConfig()
+
+
+class OracleGrasps(NamedTuple):
+    """Collision-free grasps, best first."""
+
+    grasps_world: Grasp
+    """(N)."""
+    robust_epsilon: Float[np.ndarray, "N"]
+    """E_Q of each: not descending."""
+
+
+def oracle_grasps(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: OracleConfig = DEFAULT_ORACLE,
+) -> OracleGrasps:
+    """Rank collision-free grasps from above: those with E_Q > δ by P(success), then the others by E_Q.
+
+    Empty where no antipodal pair fits between the jaws, lies parallel to the table and can be reached.
+
+    Args:
+        mesh: the object.
+        T_world_obj: its settled pose.
+        gripper: the hand, approaching fully open.
+        rng: random state.
+        config: how hard to look.
+    """
+    scene = _Known(mesh, T_world_obj, gripper, rng, config)
+    first = _ranked(scene, candidates_from_above(mesh, T_world_obj, gripper, rng, config))
+    parents = first.grasps[: config.n_parents][first.chance[: config.n_parents] > 0]
+    second = _ranked(scene, _variants(scene, parents))
+    grasps = Grasp(
+        np.concatenate([first.grasps.pose, second.grasps.pose]),
+        np.concatenate([first.grasps.width, second.grasps.width]),
+    )
+    epsilon = np.concatenate([first.epsilon, second.epsilon])
+    chance = np.concatenate([first.chance, second.chance])
+    order = np.lexsort([-epsilon, -chance])
+    return OracleGrasps(grasps[order], epsilon[order])
+
+
+def candidates_from_above(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: OracleConfig = DEFAULT_ORACLE,
+) -> Grasp:
+    """Draw antipodal grasps that close parallel to the table within 5° and come from above, at several heights.
+
+    A pair so low that the finger tips would touch the table is raised until they clear it by each of the heights.
+    """
+    pairs = sample_antipodal(mesh, gripper, config.n_grasps, rng).in_frame(T_world_obj)
+    pairs = pairs[np.abs(pairs.closing_axis[:, 2]) < np.sin(MAX_APPROACH_TABLE_ANGLE)]
+    down = np.broadcast_to(DOWN, pairs.center.shape)
+    above = Grasp.from_axes(pairs.center, pairs.closing_axis, down, gripper.max_width)
+    poses = []
+    for height in config.heights:
+        raised = np.array(above.pose)
+        lowest = gripper.tip_overhang + height
+        is_low = raised[:, 2, 3] < gripper.tip_overhang
+        raised[:, 2, 3] = np.where(is_low, lowest, raised[:, 2, 3] + height)
+        poses.append(raised)
+    return Grasp(np.concatenate(poses), np.full(len(poses) * len(above), gripper.max_width))
+
+
+def label_epsilon(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    grasps_world: Grasp,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "N"]:
+    """Robust ε of N grasps as the data set's label has it."""
+    grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
+    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
+    return robust(fast_ferrari_canny, mesh, grasps_obj, rng, model=model).mean
+
+
+def free_share(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    grasps_world: Grasp,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: OracleConfig = DEFAULT_ORACLE,
+) -> Float[np.ndarray, "N"]:
+    """P(free): share of approaches, displaced by the execution error, that touch neither object nor table."""
+    n, s = len(grasps_world), config.n_errors
+    approach = replace(EXECUTED_APPROACH, approach_distance=config.execution.approach_distance)
+    poses = np.broadcast_to(grasps_world.pose[:, None], (n, s, 4, 4))
+    executed = execution_error(poses, config.execution, rng).reshape(-1, 4, 4)
+    free = approach_is_free(
+        mesh, T_world_obj, Grasp(executed, np.repeat(grasps_world.width, s)), gripper, approach
+    )
+    return free.reshape(n, s).mean(-1)
+
+
+def positive_share(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    grasps_world: Grasp,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+    config: OracleConfig = DEFAULT_ORACLE,
+) -> Float[np.ndarray, "N"]:
+    """P(ε > δ): share of executed grasps, at the trial's friction, of which ε itself is over the threshold."""
+    unknown = Perturbation(
+        gripper_translation=config.execution.position_sigma,
+        gripper_rotation=config.execution.rotation_sigma,
+        object_translation=0.0,
+        object_rotation=0.0,
+        center_of_mass=0.0,
+        friction=FRICTION.standard_deviation,
+        friction_bounds=(FRICTION.min_value, FRICTION.max_value),
+    )
+    grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
+    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
+    return robust(_is_positive, mesh, grasps_obj, rng, unknown, model).mean
+
+
+class _Known(NamedTuple):
+    """What the oracle knows."""
+
+    mesh: TriMesh
+    T_world_obj: Float[np.ndarray, "4 4"]
+    gripper: GripperModel
+    rng: np.random.Generator
+    config: OracleConfig
+
+
+class _Ranked(NamedTuple):
+    grasps: Grasp
+    epsilon: Float[np.ndarray, "N"]
+    chance: Float[np.ndarray, "N"]
+    """P(success) where E_Q > δ, else 0."""
+
+
+def _ranked(scene: _Known, candidates: Grasp) -> _Ranked:
+    """Judge those candidates that come in free as planned; the best first."""
+    mesh, T_world_obj, gripper, rng, config = scene
+    approach = replace(EXECUTED_APPROACH, approach_distance=config.execution.approach_distance)
+    free = approach_is_free(mesh, T_world_obj, candidates, gripper, approach)
+    chosen = rng.permutation(np.flatnonzero(free))[: config.n_scored]
+    epsilon = label_epsilon(mesh, T_world_obj, candidates[chosen], gripper, rng)
+    best = np.argsort(-epsilon, kind="stable")[: config.n_executed]
+    grasps, epsilon = candidates[chosen[best]], epsilon[best]
+    chance = np.zeros(len(grasps))
+    robust_enough = epsilon > SUCCESS_THRESHOLD
+    scene_of = (mesh, T_world_obj, grasps[robust_enough], gripper, rng, config)
+    positive = positive_share(*scene_of)
+    hold = HOLD_POSITIVE * positive + HOLD_NEGATIVE * (1 - positive)
+    chance[robust_enough] = free_share(*scene_of) * hold
+    order = np.lexsort([-epsilon, -chance])
+    return _Ranked(grasps[order], epsilon[order], chance[order])
+
+
+def _variants(scene: _Known, parents: Grasp) -> Grasp:
+    """Move parents along their jaws' faces, up and down, and turn them about the approach; never below the table."""
+    n, s = len(parents), scene.config.n_variants
+    shift = scene.rng.normal(size=(n, s, 3)) * VARIANT_SHIFT
+    turn = transforms.rot_z(scene.rng.normal(size=(n, s)) * VARIANT_TURN)
+    poses = parents.pose[:, None] @ transforms.translation(shift) @ turn
+    poses[..., 2, 3] = np.maximum(poses[..., 2, 3], scene.gripper.tip_overhang)
+    return Grasp(poses.reshape(-1, 4, 4), np.repeat(parents.width, s))
+
+
+def _is_positive(
+    contacts: Contact, center_of_mass: ArrayLike, model: ContactModel
+) -> Float[np.ndarray, "*batch"]:
+    """1 where ε > δ: a metric whose mean is a probability."""
+    epsilon = fast_ferrari_canny(contacts, center_of_mass, model)
+    return (epsilon > SUCCESS_THRESHOLD).astype(float)

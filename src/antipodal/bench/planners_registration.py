@@ -1,0 +1,67 @@
+"""Row REG: register the known mesh to the image, then take the best grasp that is known for it [Mahler17, §VI-C].
+
+The paper finds the pose with AlexNet features and refines it by ICP. Here every stable pose and yaw is rendered and
+compared, which needs no training and is exact up to the object's symmetries (:mod:`antipodal.bench.registration`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from ..dataset.schema import SUCCESS_THRESHOLD
+from ..gripper import GripperModel
+from ..mesh import TriMesh
+from ..stable_pose import StablePose, stable_poses
+from .oracle import OracleConfig, oracle_grasps
+from .planner import FunctionPlanner, Observation, Planner, Ranked, no_grasp
+from .registration import DEFAULT_REGISTRATION, RegistrationConfig, register
+
+N_REMEMBERED = 4
+"""Objects whose stable poses are kept: a benchmark runs the trials of one object in a row."""
+
+
+def registration_planner(
+    gripper: GripperModel,
+    config: RegistrationConfig = DEFAULT_REGISTRATION,
+    oracle: OracleConfig | None = None,
+) -> Planner:
+    """Build a planner that knows the mesh, not the pose.
+
+    q = 1 − 2^(−ε/δ) of the grasp on the estimated pose: ½ at the label's threshold δ.
+    """
+    remembered: OrderedDict[int, tuple[TriMesh, list[StablePose]]] = OrderedDict()
+
+    def poses_of(mesh: TriMesh) -> list[StablePose]:
+        if id(mesh) not in remembered:
+            remembered[id(mesh)] = mesh, stable_poses(mesh)  # the mesh too: its id stays taken
+        while len(remembered) > N_REMEMBERED:
+            remembered.popitem(last=False)
+        return remembered[id(mesh)][1]
+
+    def plan(observation: Observation, rng: np.random.Generator) -> Ranked:
+        mesh = observation.mesh
+        if mesh is None:
+            return no_grasp("registration needs the mesh: the runner did not give it")
+        if not observation.mask.any():
+            return no_grasp("the mask is empty: nothing to register")
+        found = register(mesh, observation.image, observation.mask, poses_of(mesh), config)
+        if found is None:
+            return no_grasp("no stable pose of the mesh, or no depth in the mask")
+        grasps, epsilon = oracle_grasps(
+            mesh, found.T_world_obj, gripper, rng, oracle or OracleConfig()
+        )
+        if len(grasps) == 0:
+            return no_grasp(
+                f"no collision-free grasp on the registered pose (residual {found.residual * 1e3:.1f} mm)"
+            )
+        return Ranked(grasps, quality_of(epsilon))
+
+    return FunctionPlanner(plan, "mesh")
+
+
+def quality_of(epsilon: np.ndarray) -> np.ndarray:
+    """Map robust ε of the oracle's grasps to [0, 1): 1 − 2^(−ε/δ), no larger than that of any grasp ranked before."""
+    best_first = np.minimum.accumulate(np.maximum(epsilon, 0.0))
+    return 1.0 - np.exp2(-best_first / SUCCESS_THRESHOLD)

@@ -1,0 +1,228 @@
+"""From trials.parquet to report.json: every planner's numbers, at each execution error, and who beats whom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..files import write_json
+from ..sim.trial import Outcome
+from .runner import open_run
+from .scores import (
+    Outcomes,
+    beats,
+    calibration,
+    rate,
+    success_coverage,
+    summarise,
+    wilson,
+)
+
+THIRDS = ("easy", "middle", "hard")
+"""Objects by ε₇₅, the most forgiving third first."""
+OUTCOMES = tuple(outcome.name for outcome in Outcome)
+"""How a trial can end, in the order of the charts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The table of a finished run, with its config."""
+
+    folder: Path
+    config: dict[str, Any]
+    table: pa.Table
+    plan_times: dict[str, np.ndarray]
+    """Planner → s, on a single process; empty if they were not measured apart."""
+
+    @property
+    def planners(self) -> list[str]:
+        """Names in the order in which they were asked for."""
+        return [spec for spec, _ in self.config["planners"]]
+
+    @property
+    def errors(self) -> list[float]:
+        """Execution errors, m; the first is the headline's."""
+        return list(self.config["config"]["execution_errors"])
+
+    def of(self, planner: str, error: float) -> pa.Table:
+        """Rows of one planner at one execution error, in the order of (object, k)."""
+        names = self.table.column("planner").to_numpy(zero_copy_only=False)
+        errors = self.table.column("execution_error").to_numpy()
+        return self.table.filter(pa.array((names == planner) & (errors == error)))
+
+
+def open_trials(path: str | Path) -> Trials:
+    """Open a finished run: its folder or its trials.parquet."""
+    folder, config = open_run(path)
+    times: dict[str, np.ndarray] = {}
+    if (folder / "plan_times.parquet").is_file():
+        table = pq.read_table(folder / "plan_times.parquet")
+        names = table.column("planner").to_numpy(zero_copy_only=False)
+        seconds = table.column("plan_time").to_numpy()
+        times = {str(name): seconds[names == name] for name in np.unique(names.astype(str))}
+    return Trials(folder, config, pq.read_table(folder / "trials.parquet"), times)
+
+
+def outcomes_of(rows: pa.Table) -> Outcomes:
+    """The columns that scores need."""
+    objects = rows.column("object").to_numpy(zero_copy_only=False).astype(str)
+    return Outcomes(
+        rows.column("success").to_numpy(zero_copy_only=False).astype(bool),
+        rows.column("graspable").to_numpy(zero_copy_only=False).astype(bool),
+        rows.column("quality").to_numpy(zero_copy_only=False).astype(float),
+        np.unique(objects, return_inverse=True)[1],
+    )
+
+
+def make_report(trials: Trials) -> dict[str, Any]:
+    """Compute every number; write report.json beside the trials and return it."""
+    headline = trials.errors[0]
+    outcomes = {name: outcomes_of(trials.of(name, headline)) for name in trials.planners}
+    report = {
+        "planners": {name: _planner(trials, name, outcomes[name]) for name in trials.planners},
+        "comparisons": _comparisons(outcomes, trials.config["config"]["seed"]),
+        "n_objects": len(trials.config["objects"]),
+        "n_trials_per_object": trials.config["config"]["n_trials"],
+        "execution_error": headline,
+        "camera": trials.config["config"]["camera"],
+        "gripper": trials.config["gripper_name"],
+        "seed": trials.config["config"]["seed"],
+        "version": trials.config["version"],
+        "unusable_objects": _unusable(trials),
+    }
+    report = _finite(report)
+    write_json(report, trials.folder / "report.json")
+    return report
+
+
+def _planner(trials: Trials, name: str, outcomes: Outcomes) -> dict[str, Any]:
+    rows = trials.of(name, trials.errors[0])
+    curve = success_coverage(outcomes[outcomes.graspable])
+    reachable = outcomes[outcomes.graspable]
+    planned = ~np.isnan(reachable.quality)
+    bins = calibration(reachable.quality[planned], reachable.success[planned])
+    ended = rows.column("outcome").to_numpy(zero_copy_only=False)
+    reach = outcomes.graspable
+    return {
+        **summarise(outcomes),
+        **_times(trials, name, rows),
+        "outcomes": {o: int((ended[reach] == o).sum()) for o in OUTCOMES},
+        "outcomes_all": {o: int((ended == o).sum()) for o in OUTCOMES},
+        "by_execution_error": [
+            {"execution_error": e, **_share(outcomes_of(trials.of(name, e)))} for e in trials.errors
+        ],
+        "by_source": _by(outcomes, rows.column("source").to_pylist()),
+        "by_difficulty": _by(outcomes, difficulty_thirds(rows), THIRDS),
+        "success_coverage": _columns(curve),
+        "calibration": _columns(bins),
+        "reasons": _reasons(rows),
+    }
+
+
+def _times(trials: Trials, name: str, rows: pa.Table) -> dict[str, Any]:
+    """Median and 90th percentile of the plan time, and how it was measured."""
+    apart = trials.plan_times.get(name)
+    if apart is not None and len(apart):
+        seconds, how = apart, "single process, nothing beside it"
+    else:
+        seconds = rows.column("plan_time").to_numpy(zero_copy_only=False).astype(float)
+        seconds, how = seconds[np.isfinite(seconds)], "during the run, several processes"
+    if len(seconds) == 0:
+        return {"plan_time_median": None, "plan_time_p90": None, "plan_time_measured": how}
+    return {
+        "plan_time_median": float(np.median(seconds)),
+        "plan_time_p90": float(np.quantile(seconds, 0.9)),
+        "plan_time_measured": how,
+    }
+
+
+def difficulty_thirds(rows: pa.Table) -> list[str]:
+    """Name the third of the objects that each trial's object falls into; unusable ones have no name: ''."""
+    names = np.array(rows.column("object").to_pylist())
+    epsilon = rows.column("difficulty").to_numpy(zero_copy_only=False).astype(float)
+    unique, first = np.unique(names, return_index=True)
+    per_object = dict(zip(unique, epsilon[first], strict=True))
+    known = np.array([e for e in per_object.values() if np.isfinite(e)])
+    cuts = np.quantile(known, [2 / 3, 1 / 3]) if len(known) else np.zeros(2)
+
+    def third(e: float) -> str:
+        if not np.isfinite(e):
+            return ""
+        return THIRDS[0] if e > cuts[0] else THIRDS[1] if e > cuts[1] else THIRDS[2]
+
+    return [third(per_object[n]) for n in names]
+
+
+def _by(
+    outcomes: Outcomes, groups: list[str], order: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """Success over the graspable trials of each group."""
+    names = np.array(groups)
+    return {
+        str(name): _share(outcomes[names == name])
+        for name in (order or sorted(set(groups)))
+        if name
+    }
+
+
+def _share(outcomes: Outcomes) -> dict[str, Any]:
+    reachable = outcomes[outcomes.graspable]
+    n, n_success = len(reachable.success), int(reachable.success.sum())
+    return {
+        "n_graspable": n,
+        "success_rate": rate(reachable.success),
+        "success_interval": list(wilson(n_success, n)),
+    }
+
+
+def _comparisons(outcomes: dict[str, Outcomes], seed: int) -> list[dict[str, Any]]:
+    """Every pair of planners, the better one first."""
+    names = sorted(
+        outcomes, key=lambda n: -np.nan_to_num(rate(outcomes[n].success[outcomes[n].graspable]))
+    )
+    rng = np.random.default_rng(seed)
+    return [
+        {"better": a, "worse": b, **beats(outcomes[a], outcomes[b], rng)}
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    ]
+
+
+def _reasons(rows: pa.Table, n: int = 5) -> list[dict[str, Any]]:
+    """The most frequent reasons why there was nothing to execute; numbers in them do not tell two apart."""
+    words = [
+        " ".join("…" if any(c.isdigit() for c in w) else w for w in (r or "").split())
+        for r in rows.column("reason").to_pylist()
+    ]
+    found, count = np.unique([w for w in words if w], return_counts=True)
+    order = np.argsort(-count, kind="stable")[:n]
+    return [{"reason": str(found[i]), "count": int(count[i])} for i in order]
+
+
+def _unusable(trials: Trials) -> dict[str, str]:
+    """Objects of which not a single trial could be simulated, with their reasons."""
+    rows = trials.of(trials.planners[0], trials.errors[0])
+    broken = [h is None for h in rows.column("mesh_hash").to_pylist()]
+    names, reasons = rows.column("object").to_pylist(), rows.column("reason").to_pylist()
+    return {n: r for n, r, b in zip(names, reasons, broken, strict=True) if b}
+
+
+def _columns(values: Any) -> dict[str, list[float]]:
+    return {name: getattr(values, name).tolist() for name in values._fields}
+
+
+def _finite(value: Any) -> Any:
+    """NaN becomes null."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return value

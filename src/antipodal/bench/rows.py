@@ -1,0 +1,102 @@
+"""The rows of the table by name: every planner of the protocol, and anybody's own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..camera import DepthImage
+from ..errors import InvalidConfig, UnknownAsset
+from ..gripper import GripperModel
+from ..policy.base import Plan
+from ..rivals import load_rival
+from .planner import Planner, image_planner
+from .planners_heuristic import heuristic_planner, igq_planner, random_planner
+from .planners_learned import learned_planner
+from .planners_network import faithful_planner, network_planner
+from .planners_oracle import oracle_planner
+from .planners_registration import registration_planner
+
+Build = Callable[[GripperModel], Planner]
+
+
+def make_planner(spec: str, gripper: GripperModel) -> Planner:
+    """Build a planner from its name on the command line.
+
+    Args:
+        spec: a key of :data:`ROWS`; ``module:function`` with function(image, mask, rng) → Plan; NAME:FILE with a key
+            of :data:`FILE_ROWS` and its file; or the path of an ONNX file of ours, planned with CEM.
+        gripper: the hand.
+
+    Raises:
+        UnknownAsset: no such name, file, module or function.
+        IncompatibleCheckpoint: the file is not a network of ours.
+    """
+    if spec in ROWS:
+        return ROWS[spec](gripper)
+    if spec.endswith(".onnx") and ":" not in spec:
+        return network_planner(spec, "cem", gripper)
+    name, _, rest = spec.partition(":")
+    if name in FILE_ROWS and rest:
+        return FILE_ROWS[name](rest, gripper)
+    if rest:
+        return image_planner(_outsider(name, rest))
+    raise UnknownAsset(
+        f"unknown planner '{spec}': expected one of {', '.join(ROWS)}, "
+        f"{', '.join(f'{n}:FILE' for n in FILE_ROWS)}, FILE.onnx, or module:function"
+    )
+
+
+def _outsider(module: str, function: str) -> Callable[..., Plan]:
+    """Import anybody's function(image, mask, rng) → Plan, also from a module in the folder where one stands."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise  # the module is there, and what it imports is not
+        raise UnknownAsset(
+            f"planner {module}:{function}: no module '{module}': expected one in this folder or installed"
+        ) from error
+    if not callable(found):
+        raise UnknownAsset(
+            f"planner {module}:{function}: the module has no such function: "
+            "expected function(image, mask, rng) returning a Plan"
+        )
+
+    def policy(image: DepthImage, mask: Any, rng: np.random.Generator) -> Plan:
+        plan = found(image, mask, rng)
+        if not isinstance(plan, Plan):
+            raise InvalidConfig(f"it returned a {type(plan).__name__}: expected a Plan")
+        return plan
+
+    return policy
+
+
+ROWS: dict[str, Build] = {
+    "oracle": oracle_planner,
+    "random": random_planner,
+    "igq": igq_planner,
+    "heuristic": heuristic_planner,
+    "reg": registration_planner,
+    "builtin-fixed": lambda gripper: network_planner("builtin", "antipodal", gripper),
+    "builtin-cem": lambda gripper: network_planner("builtin", "cem", gripper),
+}
+"""Planners that need nothing but a name."""
+
+FILE_ROWS: dict[str, Callable[[str, GripperModel], Planner]] = {
+    "rf": learned_planner,
+    "svm": learned_planner,
+    "gqcnn-fixed": lambda path, gripper: faithful_planner(path, "antipodal", gripper),
+    "gqcnn-cem": lambda path, gripper: faithful_planner(path, "cem", gripper),
+    "rival": lambda path, gripper: image_planner(load_rival(path, gripper)),
+    "rival-clear": lambda path, gripper: image_planner(load_rival(path, gripper, clearance=True)),
+}
+"""Planners around a file: NAME:FILE."""

@@ -1,0 +1,200 @@
+"""Run the benchmark: objects × trials × planners, on several processes, resumable, one Parquet file at the end.
+
+OUT/config.json      everything that the numbers depend on
+OUT/parts/           one file per finished object: the same command resumes
+OUT/trials.parquet   one row per planner, trial and execution error (``trials.TRIALS``)
+OUT/plan_times.parquet  plans measured again on a single process while nothing else runs
+OUT/report.json, OUT/report.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import __version__
+from ..dataset.generate import gripper_json
+from ..dataset.store import file_hash, write_table
+from ..errors import InvalidConfig, UnknownAsset
+from ..files import plain, write_json
+from ..gripper import GripperModel, load_gripper
+from .config import BenchConfig
+from .objects import BenchObject, list_objects
+from .planner import Planner
+from .pool import Crew, run_pool
+from .rows import make_planner
+from .timing import PLAN_TIMES, time_object
+from .trials import TRIALS, At, ObjectJob, run_object
+
+Progress = Callable[[int, int], None]
+"""(objects done, objects in all)."""
+
+
+@dataclass(frozen=True)
+class BenchRun:
+    """What to run, and where."""
+
+    planners: tuple[str, ...]
+    """Names as ``rows.make_planner`` reads them."""
+    objects: Path
+    output: Path
+    gripper: str = "yumi"
+    config: BenchConfig = dataclasses.field(default_factory=BenchConfig)
+    workers: int = 2
+    cache: Path | None = None
+    """Folder of convex pieces and oracle verdicts, shared by runs; None: ``output/cache``."""
+    n_timed: int = 12
+    """Objects on which plans are timed on a single process; 0: take the times of the run itself."""
+
+    def __post_init__(self) -> None:
+        if not self.planners or len(set(self.planners)) < len(self.planners):
+            raise InvalidConfig(f"planners {self.planners}: expected at least one, each once")
+        if self.workers < 1 or self.n_timed < 0:
+            raise InvalidConfig(
+                f"workers {self.workers}, n_timed {self.n_timed}: expected at least 1 and 0"
+            )
+
+
+def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> Path:
+    """Run, or resume, a benchmark; return the path of trials.parquet.
+
+    Raises:
+        UnknownAsset: objects, gripper or a planner that does not exist.
+        InvalidConfig: the folder holds a run of another configuration.
+    """
+    gripper = load_gripper(run.gripper)
+    objects = list_objects(run.objects)
+    for spec in run.planners:
+        make_planner(spec, gripper)  # a wrong name is an error now, not in a worker
+    _open_folder(run, gripper, objects)
+    jobs = _jobs(run, objects)
+    missing = [job for job in jobs if not _part(job, "trials").is_file()]
+    crew = Crew(_make_part, run.planners, gripper)
+    progress(len(jobs) - len(missing), len(jobs))
+    for done, _ in enumerate(run_pool(crew, missing, run.workers), len(jobs) - len(missing) + 1):
+        progress(done, len(jobs))
+    merge_parts([_part(job, "trials") for job in jobs], TRIALS, run.output / "trials.parquet")
+    if run.n_timed:
+        _time_plans(run, crew, jobs)
+    return run.output / "trials.parquet"
+
+
+def open_run(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Find a finished run's folder from itself or from its trials.parquet; return it with its config.
+
+    Raises:
+        UnknownAsset: there is none.
+    """
+    path = Path(path)
+    folder = path.parent if path.suffix == ".parquet" else path
+    if not (folder / "trials.parquet").is_file() or not (folder / "config.json").is_file():
+        raise UnknownAsset(
+            f"{path}: expected the folder of a finished benchmark, with trials.parquet and config.json; "
+            "run or resume 'antipodal bench run'"
+        )
+    return folder, json.loads((folder / "config.json").read_text())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, as dictionaries."""
+    return pq.read_table(path).to_pylist()
+
+
+def _make_part(
+    job: ObjectJob, gripper: GripperModel, planners: Mapping[str, Planner], at: At
+) -> Path:
+    rows = run_object(job, gripper, planners, at)
+    path = _part(job, "trials")
+    write_table(pa.Table.from_pylist(rows, TRIALS), path)
+    return path
+
+
+def _make_times(
+    job: ObjectJob, gripper: GripperModel, planners: Mapping[str, Planner], at: At
+) -> Path:
+    rows = time_object(job, gripper, planners, at)
+    path = _part(job, "times")
+    write_table(pa.Table.from_pylist(rows, PLAN_TIMES), path)
+    return path
+
+
+def _time_plans(run: BenchRun, crew: Crew, jobs: Sequence[ObjectJob]) -> None:
+    """Time plans on evenly spaced objects, on one process while the parent sleeps."""
+    chosen = np.unique(np.linspace(0, len(jobs) - 1, min(run.n_timed, len(jobs))).round())
+    timed = [jobs[int(i)] for i in chosen]
+    missing = [job for job in timed if not _part(job, "times").is_file()]
+    for _ in run_pool(dataclasses.replace(crew, work=_make_times), missing, 1):
+        pass
+    target = run.output / "plan_times.parquet"
+    merge_parts([_part(job, "times") for job in timed], PLAN_TIMES, target)
+
+
+def _jobs(run: BenchRun, objects: Sequence[BenchObject]) -> list[ObjectJob]:
+    cache = run.cache or run.output / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    parts = run.output / "parts"
+    return [
+        ObjectJob(i, item, run.objects, run.config, cache, parts, {})
+        for i, item in enumerate(objects)
+    ]
+
+
+def _part(job: ObjectJob, kind: str) -> Path:
+    return job.parts / f"{kind}-{job.index:05d}.parquet"
+
+
+def merge_parts(parts: Sequence[Path], schema: pa.Schema, target: Path) -> None:
+    """Write the parts as one file, in their order."""
+    tables = [schema.empty_table(), *(pq.read_table(part, schema=schema) for part in parts)]
+    write_table(pa.concat_tables(tables).combine_chunks(), target)
+
+
+def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchObject]) -> None:
+    config = {
+        "config": dataclasses.asdict(run.config),
+        "planners": [[spec, planner_hash(spec)] for spec in run.planners],
+        "gripper": gripper_json(gripper),
+        "objects": [[item.name, item.sha256] for item in objects],
+        "n_timed": run.n_timed,
+        "version": __version__,
+    }
+    where = {
+        "objects_directory": str(run.objects.resolve()),
+        "gripper_name": run.gripper,
+        "cache": str((run.cache or run.output / "cache").resolve()),
+    }
+    claim_folder(run.output, config, where)
+
+
+def claim_folder(output: Path, config: Mapping[str, Any], where: Mapping[str, str]) -> None:
+    """Make a run's folder and its config.json, or check that it belongs to this very run.
+
+    Raises:
+        InvalidConfig: it holds a run of another configuration; names what differs.
+    """
+    (output / "parts").mkdir(parents=True, exist_ok=True)
+    file = output / "config.json"
+    wanted = json.loads(json.dumps(config, default=plain))
+    if not file.is_file():
+        write_json({**config, **where}, file)
+        return
+    found = json.loads(file.read_text())
+    if differing := sorted(k for k in wanted if found.get(k) != wanted[k]):
+        raise InvalidConfig(
+            f"{output} holds a benchmark of another configuration ({', '.join(differing)} differ): "
+            "choose a new folder, or delete this one"
+        )
+
+
+def planner_hash(spec: str) -> str:
+    """Hash of the file that a planner names; empty if it names none."""
+    path = Path(spec.rpartition(":")[2])
+    return file_hash(path) if path.is_file() else ""

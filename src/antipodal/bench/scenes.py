@@ -1,0 +1,141 @@
+"""The trials that every planner meets: object, pose, friction, camera, noise and execution error from one seed.
+
+Trial (object, k) is a function of (seed, mesh, k) alone, not of the planner, the other objects or the workers: two
+planners, and two runs of one seed, are compared pair by pair. Frames: world z up, table z = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .. import transforms
+from ..errors import InvalidMesh
+from ..mesh import TriMesh
+from ..render.depth import Rendering, object_window, render
+from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
+from ..render.scene import (
+    CameraDistribution,
+    FrictionDistribution,
+    Scene,
+    sample_cameras,
+    sample_friction,
+    sample_poses,
+)
+from ..sim.trial import TrialConfig, settle
+from ..sim.world import World
+from ..stable_pose import StablePose, stable_poses
+
+CAMERAS: dict[str, CameraDistribution] = {
+    "dexnet": CameraDistribution(width=640, height=480, recenter=False),
+    "transfer": CameraDistribution(
+        radius=(0.4, 1.2),
+        polar=(0.0, float(np.deg2rad(30.0))),
+        focal_px=(380.0, 700.0),
+        width=640,
+        height=480,
+        recenter=False,
+    ),
+    "rival": CameraDistribution(
+        radius=(0.65, 0.8),
+        polar=(0.0, float(np.deg2rad(10.0))),
+        focal_px=(552.5, 552.5),
+        width=516,
+        height=386,
+        recenter=False,
+    ),
+}
+"""Where trials are seen from: the paper's cap, a second set that measures transfer, and Dex-Net 4.0's PhoXi."""
+FRICTION = FrictionDistribution(0.5, 0.1, 0.3, 0.8)
+"""Hidden from the planner."""
+MAX_CAMERA_DRAWS = 50
+"""A camera that does not see the whole object is drawn again, so often."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrialScene:
+    """One trial before anybody plans; all of it but the image is hidden from image planners."""
+
+    scene: Scene
+    """Object, pose, camera and friction."""
+    k: int
+    """Number of the trial among those of its object."""
+    entropy: tuple[int, ...]
+    """(seed, mesh, k): what every random state of the trial comes from."""
+
+    def rng(self, use: str) -> np.random.Generator:
+        """A fresh random state for one use (a key of :data:`USES`): the same for every planner."""
+        return np.random.default_rng([*self.entropy, USES[use]])
+
+    @property
+    def execution_seed(self) -> int:
+        """Seed of the execution error."""
+        return int(self.rng("execution").integers(2**31))
+
+
+USES = {"scene": 0, "noise": 1, "execution": 2, "plan": 3, "oracle": 4, "camera": 5}
+"""Independent random states of a trial."""
+
+
+def resting_poses(mesh: TriMesh) -> list[StablePose]:
+    """Stable poses to draw from; a ball of many facets, each pose rarer than 1 %, keeps them all.
+
+    Raises:
+        InvalidMesh: there is none.
+    """
+    poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
+    if not poses:
+        raise InvalidMesh(f"{mesh.name}: no stable pose: expected a solid body that can rest")
+    return poses
+
+
+def draw_trial(
+    mesh: TriMesh, poses: Sequence[StablePose], seed: int, k: int, camera: CameraDistribution
+) -> TrialScene:
+    """Draw trial k of an object: stable pose by its probability, yaw, x, y, friction, a camera that sees all of it."""
+    entropy = (seed, *(int(mesh.content_hash[i : i + 8], 16) for i in (0, 8)), k)
+    rng = np.random.default_rng([*entropy, USES["scene"]])
+    probability = np.array([pose.probability for pose in poses])
+    pose = poses[rng.choice(len(poses), p=probability / probability.sum())]
+    T_world_obj = sample_poses(1, pose, rng)[0]
+    friction = float(sample_friction(1, rng, FRICTION)[0])
+    rng_camera = np.random.default_rng([*entropy, USES["camera"]])
+    scene = _seen(mesh, T_world_obj, friction, rng_camera, camera)
+    return TrialScene(scene, k, entropy)
+
+
+def settled(trial: TrialScene, world: World, config: TrialConfig) -> TrialScene | None:
+    """Let the object come to rest; the settled pose counts. None if it does not."""
+    scene = trial.scene
+    T_world_obj = settle(world, scene.T_world_obj, scene.friction, trial.execution_seed, config)
+    if T_world_obj is None:
+        return None
+    # MuJoCo's quaternions: orthonormal to 1e-16, but let the rendered and the simulated pose be the same bits
+    return replace(trial, scene=replace(scene, T_world_obj=T_world_obj))
+
+
+def photograph(trial: TrialScene, noise: SensorNoise = STRUCTURED_LIGHT) -> Rendering:
+    """What the camera gives: a noisy depth image; and the object's true mask."""
+    image, mask = render(trial.scene)
+    return Rendering(observe(image, trial.rng("noise"), noise), mask)
+
+
+def _seen(
+    mesh: TriMesh,
+    T_world_obj: transforms.Transform,
+    friction: float,
+    rng: np.random.Generator,
+    camera: CameraDistribution,
+) -> Scene:
+    """Draw cameras until one sees the whole object; the last one if none does."""
+    scene = None
+    for _ in range(MAX_CAMERA_DRAWS):
+        cameras = sample_cameras(1, rng, camera)
+        scene = Scene(mesh, T_world_obj, cameras.T_world_camera[0], cameras.intrinsics[0], friction)
+        u0, v0, u1, v1 = object_window(scene, clip=False)
+        if u0 >= 0 and v0 >= 0 and u1 <= camera.width and v1 <= camera.height:
+            return scene
+    assert scene is not None
+    return scene

@@ -1,0 +1,193 @@
+"""What the trials amount to: rates with intervals, calibration, and who beats whom.
+
+Definitions [Mahler17, §VI-A]: success rate, precision (success among grasps with quality > 0.5), robust grasp rate
+(share of plans with quality > 0.5), planning time. Objects, not trials, are the independent unit of comparisons between
+planners. NaN (in reports null) where nothing defines a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+CONFIDENT = 0.5
+"""A grasp counts as planned to succeed above this quality."""
+LEVEL_Z = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+N_RESAMPLES = 2000
+"""Bootstrap draws of a comparison."""
+
+
+class Interval(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """One planner's trials at one execution error, in the order of (object, k)."""
+
+    success: Bool[np.ndarray, "N"]
+    graspable: Bool[np.ndarray, "N"]
+    quality: Float[np.ndarray, "N"]
+    """NaN where nothing was planned."""
+    object_id: Int[np.ndarray, "N"]
+
+    def __getitem__(self, chosen: Bool[np.ndarray, "N"]) -> Outcomes:
+        """The trials where ``chosen`` holds."""
+        return Outcomes(
+            self.success[chosen],
+            self.graspable[chosen],
+            self.quality[chosen],
+            self.object_id[chosen],
+        )
+
+
+def wilson(n_success: int, n: int) -> Interval:
+    """Score interval of a share [Wilson27]: the p at which |p̂ − p| = z √(p(1−p)/n)."""
+    if n == 0:
+        return Interval(float("nan"), float("nan"))
+    z2 = LEVEL_Z**2
+    p = n_success / n
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = LEVEL_Z / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # at 0 and n successes the bound is exact, and rounding must not push it past the share
+    low = 0.0 if n_success == 0 else float(center - half)
+    high = 1.0 if n_success == n else float(center + half)
+    return Interval(low, high)
+
+
+def rate(success: Bool[np.ndarray, "N"]) -> float:
+    """Share of True; NaN of nothing."""
+    return float(success.mean()) if len(success) else float("nan")
+
+
+class Coverage(NamedTuple):
+    """Success among the trials that a planner takes on if it abstains below a quality."""
+
+    coverage: Float[np.ndarray, "T"]
+    """Share of all graspable trials that are taken on, rising."""
+    success_rate: Float[np.ndarray, "T"]
+    """Among them."""
+    threshold: Float[np.ndarray, "T"]
+    """The quality, falling."""
+
+
+def success_coverage(outcomes: Outcomes) -> Coverage:
+    """One point per distinct quality. A trial without a grasp is never taken on: the curve may end below 1."""
+    planned = ~np.isnan(outcomes.quality)
+    q, s = outcomes.quality[planned], outcomes.success[planned].astype(float)
+    order = np.argsort(-q, kind="stable")
+    q, s = q[order], s[order]
+    last = np.flatnonzero(np.append(np.diff(q) != 0, True)) if len(q) else np.empty(0, int)
+    taken = last + 1.0
+    return Coverage(taken / max(1, len(outcomes.success)), np.cumsum(s)[last] / taken, q[last])
+
+
+def beats(
+    a: Outcomes, b: Outcomes, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> dict[str, float | list[float]]:
+    """Compare two planners on their shared graspable trials: difference of success rates, drawn by object.
+
+    Both must list the same trials. Whole objects are drawn with replacement, with both planners' trials on them.
+
+    Returns:
+        ``difference`` (a − b), its 95 % ``interval``, and ``probability``, the share of draws in which a is ahead
+        (ties count half).
+    """
+    assert np.array_equal(a.object_id, b.object_id) and np.array_equal(a.graspable, b.graspable)
+    use = a.graspable
+    if not use.any():
+        return {"difference": float("nan"), "interval": [float("nan")] * 2, "probability": 0.5}
+    ids, inverse = np.unique(a.object_id[use], return_inverse=True)
+    gain = a.success[use].astype(float) - b.success[use].astype(float)
+    total, count = np.bincount(inverse, gain), np.bincount(inverse)
+    drawn = rng.integers(0, len(ids), (n_resamples, len(ids)))
+    difference = total[drawn].sum(-1) / count[drawn].sum(-1)
+    low, high = np.quantile(difference, [0.025, 0.975])
+    ahead = float((difference > 0).mean() + (difference == 0).mean() / 2)
+    return {
+        "difference": float(gain.mean()),
+        "interval": [float(low), float(high)],
+        "probability": ahead,
+    }
+
+
+def average_precision(quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"]) -> float:
+    """AP = Σ (R_k − R_{k−1}) P_k over falling thresholds; equal qualities enter together."""
+    if not success.any():
+        return float("nan")
+    levels, inverse = np.unique(-quality, return_inverse=True)
+    n = np.cumsum(np.bincount(inverse, minlength=len(levels)))
+    hits = np.cumsum(np.bincount(inverse, success.astype(float), len(levels)))
+    return float((np.diff(hits, prepend=0.0) * hits / n).sum() / hits[-1])
+
+
+class Calibration(NamedTuple):
+    """Grasps of like quality: one row per bin of quality that holds any."""
+
+    quality: Float[np.ndarray, "B"]
+    """Mean."""
+    success_rate: Float[np.ndarray, "B"]
+    n: Int[np.ndarray, "B"]
+
+
+def calibration(
+    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = 10
+) -> Calibration:
+    """Group planned grasps by quality in equal bins of [0, 1]."""
+    index = np.minimum((quality * n_bins).astype(int), n_bins - 1)
+    count = np.bincount(index, minlength=n_bins)
+    used = count > 0
+    mean = np.bincount(index, quality, n_bins)[used] / count[used]
+    share = np.bincount(index, success.astype(float), n_bins)[used] / count[used]
+    return Calibration(mean, share, count[used])
+
+
+def expected_calibration_error(
+    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = 10
+) -> float:
+    """ECE = Σ_b n_b/N · |mean quality − success rate| [Guo17, §2]."""
+    if len(quality) == 0:
+        return float("nan")
+    bins = calibration(quality, success, n_bins)
+    return float((bins.n * np.abs(bins.quality - bins.success_rate)).sum() / len(quality))
+
+
+def summarise(outcomes: Outcomes) -> dict[str, float | list[float] | int]:
+    """Every number of one planner but its times: over the graspable trials, with ``_all`` over all of them."""
+    reachable = outcomes[outcomes.graspable]
+    planned = ~np.isnan(reachable.quality)
+    quality, success = reachable.quality[planned], reachable.success[planned]
+    values: dict[str, float | list[float] | int] = {
+        "n_trials": len(outcomes.success),
+        "n_graspable": len(reachable.success),
+        "graspable_share": rate(outcomes.graspable),
+        **_rates(reachable, ""),
+        **_rates(outcomes, "_all"),
+        "planned_share": rate(planned),
+        "average_precision": average_precision(quality, success),
+        "ece": expected_calibration_error(quality, success),
+        "brier": float(np.mean((quality - success) ** 2)) if len(quality) else float("nan"),
+    }
+    return values
+
+
+def _rates(outcomes: Outcomes, suffix: str) -> dict[str, float | list[float]]:
+    with np.errstate(invalid="ignore"):
+        confident = outcomes.quality > CONFIDENT
+    n, n_success = len(outcomes.success), int(outcomes.success.sum())
+    n_confident, n_kept = int(confident.sum()), int(outcomes.success[confident].sum())
+    return {
+        f"success_rate{suffix}": rate(outcomes.success),
+        f"success_interval{suffix}": list(wilson(n_success, n)),
+        f"precision{suffix}": rate(outcomes.success[confident]),
+        f"precision_interval{suffix}": list(wilson(n_kept, n_confident)),
+        f"robust_grasp_rate{suffix}": rate(confident),
+        f"robust_grasp_interval{suffix}": list(wilson(n_confident, n)),
+    }

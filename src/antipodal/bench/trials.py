@@ -1,0 +1,277 @@
+"""All trials of one object: settle, photograph, ask every planner, execute; one row per planner, trial and error.
+
+The world is compiled once, each scene is settled, rendered and judged once, and shared by the planners. A mesh that
+cannot be simulated, a planner that fails: rows with their reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..contact import PAPER_CONTACT_MODEL
+from ..dataset.epsilon import fast_ferrari_canny
+from ..errors import AntipodalError, SimulationDiverged
+from ..grasp import Grasp
+from ..gripper import GripperModel
+from ..mesh import TriMesh
+from ..objects.describe import DIFFICULTY_PERTURBATION, N_DIFFICULTY_GRASPS, N_GRASPS
+from ..robust import robust
+from ..sampling import sample_antipodal
+from ..sim.decompose import convex_pieces
+from ..sim.trial import Outcome, execute
+from ..sim.world import World
+from .attempt import Attempt, attempt
+from .config import BenchConfig
+from .graspable import Graspable, judge
+from .objects import BenchObject, load_object
+from .oracle import label_epsilon
+from .planner import Observation, Planner
+from .scenes import CAMERAS, TrialScene, draw_trial, photograph, resting_poses, settled
+
+SCHEMA_VERSION = 1
+
+TRIALS = pa.schema(
+    [
+        ("planner", pa.string()),
+        ("object", pa.string()),
+        ("file", pa.string()),
+        ("source", pa.string()),
+        ("mesh_hash", pa.string()),
+        ("difficulty", pa.float64()),
+        ("k", pa.int32()),
+        ("execution_error", pa.float64()),
+        ("execution_seed", pa.int64()),
+        ("T_world_obj", pa.list_(pa.float64())),
+        ("friction", pa.float64()),
+        ("T_world_camera", pa.list_(pa.float64())),
+        ("graspable", pa.bool_()),
+        ("oracle_epsilon", pa.float64()),
+        ("T_world_grasp", pa.list_(pa.float64())),
+        ("grasp_width", pa.float64()),
+        ("quality", pa.float64()),
+        ("epsilon", pa.float64()),
+        ("outcome", pa.string()),
+        ("stage", pa.string()),
+        ("success", pa.bool_()),
+        ("reason", pa.string()),
+        ("lift_height", pa.float64()),
+        ("plan_time", pa.float64()),
+    ]
+)
+"""A row of trials.parquet. Poses are 4×4, row by row; lengths in m, times in s; null where there is nothing."""
+
+Failures = Mapping[tuple[str, int], str]
+"""(planner, k) → reason: plans that ended a worker before, not to be tried again."""
+At = Callable[[str, str, int], None]
+"""Told (what, planner, k) before anything that other people's code may not come back from."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectJob:
+    """One work item."""
+
+    index: int
+    item: BenchObject
+    directory: Path
+    config: BenchConfig
+    cache: Path
+    """Folder of convex pieces and of judged scenes."""
+    parts: Path
+    """Folder of finished parts."""
+    failures: Failures
+    broken: str = ""
+    """Why this object cannot be run at all, known from a worker that died of it."""
+
+
+def run_object(
+    job: ObjectJob, gripper: GripperModel, planners: Mapping[str, Planner], at: At
+) -> list[dict[str, Any]]:
+    """Run every trial of one object; return rows in the order of k, planner, execution error."""
+    try:
+        if job.broken:
+            raise SimulationDiverged(job.broken, job.config.seed, 0)
+        at("load", "", -1)
+        mesh = load_object(job.directory, job.item.file, job.item.name)
+        poses = resting_poses(mesh)
+        at("decompose", "", -1)
+        world = World(mesh, convex_pieces(mesh, cache=job.cache), gripper)
+    except (AntipodalError, ValueError) as error:
+        return _unusable(job, planners, str(error))
+    facts = {"mesh_hash": mesh.content_hash, "difficulty": hardness(mesh, gripper)}
+    rows = []
+    for k in range(job.config.n_trials):
+        at("simulate", "", k)
+        drawn = draw_trial(mesh, poses, job.config.seed, k, CAMERAS[job.config.camera])
+        try:
+            trial = settled(drawn, world, job.config.trial)
+        except SimulationDiverged as error:
+            rows += _lost(job, planners, drawn, facts, str(error))
+            continue
+        if trial is None:
+            rows += _lost(job, planners, drawn, facts, "the object does not come to rest")
+            continue
+        rows += _run_trial(job, gripper, planners, world, trial, facts, at)
+    return rows
+
+
+def hardness(mesh: TriMesh, gripper: GripperModel) -> float:
+    """Difficulty as ``objects.describe.difficulty`` measures it, ε₇₅ over antipodal grasps: low is hard.
+
+    By the fast ε, which is the same to 1e-9: a benchmark asks for it object by object.
+    """
+    rng = np.random.default_rng(0)
+    grasps = sample_antipodal(mesh, gripper, N_GRASPS, rng)[:N_DIFFICULTY_GRASPS]
+    if len(grasps) == 0:
+        return 0.0
+    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
+    epsilon = robust(fast_ferrari_canny, mesh, grasps, rng, DIFFICULTY_PERTURBATION, model).mean
+    return float(np.percentile(epsilon, 75))
+
+
+def _run_trial(
+    job: ObjectJob,
+    gripper: GripperModel,
+    planners: Mapping[str, Planner],
+    world: World,
+    trial: TrialScene,
+    facts: Mapping[str, Any],
+    at: At,
+) -> list[dict[str, Any]]:
+    """One settled scene, every planner."""
+    scene = trial.scene
+    image, mask = photograph(trial)
+    graspable = judge(trial, gripper, job.cache)
+    observation = Observation(image, mask, gripper, scene.mesh, scene.T_world_obj)
+    rows = []
+    for name, planner in planners.items():
+        known = job.failures.get((name, trial.k))
+        if known is not None:
+            tried = Attempt(None, None, float("nan"), known)
+        else:
+            at("plan", name, trial.k)
+            tried = attempt(planner, observation, trial.rng("plan"), job.config.time_limit)
+            at("simulate", name, trial.k)
+        common = _common(job, name, trial, facts) | _planned(tried, graspable)
+        if tried.grasp_world is not None:
+            common["epsilon"] = _epsilon(trial, tried.grasp_world, gripper)
+        rows += [
+            common | {"execution_error": error} | _executed(world, trial, tried, job.config, error)
+            for error in job.config.execution_errors
+        ]
+    return rows
+
+
+def _executed(
+    world: World, trial: TrialScene, tried: Attempt, config: BenchConfig, error: float
+) -> dict[str, Any]:
+    """Execute one plan; the columns from ``outcome`` on."""
+    if tried.grasp_world is None:
+        return {"outcome": Outcome.NO_GRASP.name, "success": False, "reason": tried.reason}
+    scene, seed = trial.scene, trial.execution_seed
+    try:
+        result = execute(
+            world,
+            scene.T_world_obj,
+            tried.grasp_world,
+            scene.friction,
+            seed,
+            config.trial_config(error),
+        )
+    except SimulationDiverged as diverged:
+        return {"outcome": Outcome.UNSTABLE.name, "success": False, "reason": str(diverged)}
+    except AntipodalError as refused:  # wider than the hand opens
+        return {
+            "outcome": Outcome.NO_GRASP.name,
+            "success": False,
+            "reason": f"cannot be executed: {refused}",
+        }
+    return {
+        "outcome": result.outcome.name,
+        "stage": result.stage.value,
+        "success": result.success,
+        "lift_height": result.lift_height,
+    }
+
+
+def _epsilon(trial: TrialScene, grasp_world: Grasp, gripper: GripperModel) -> float:
+    """Robust ε of the planned grasp on the true mesh and pose: what the label thinks of it."""
+    scene = trial.scene
+    single = Grasp(grasp_world.pose[None], grasp_world.width[None])
+    rng = trial.rng("oracle")
+    return float(label_epsilon(scene.mesh, scene.T_world_obj, single, gripper, rng)[0])
+
+
+def _planned(tried: Attempt, graspable: Graspable) -> dict[str, Any]:
+    grasp = tried.grasp_world
+    return {
+        "T_world_grasp": None if grasp is None else grasp.pose.ravel().tolist(),
+        "grasp_width": None if grasp is None else float(grasp.width),
+        "quality": tried.quality,
+        "plan_time": tried.plan_time,
+        "graspable": graspable.graspable,
+        "oracle_epsilon": graspable.epsilon,
+    }
+
+
+def _common(
+    job: ObjectJob, planner: str, trial: TrialScene, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    scene = trial.scene
+    return {
+        "planner": planner,
+        "object": job.item.name,
+        "file": job.item.file,
+        "source": job.item.source,
+        **facts,
+        "k": trial.k,
+        "execution_seed": trial.execution_seed,
+        "T_world_obj": scene.T_world_obj.ravel().tolist(),
+        "friction": scene.friction,
+        "T_world_camera": scene.T_world_camera.ravel().tolist(),
+        "graspable": False,
+        "reason": "",
+    }
+
+
+def _lost(
+    job: ObjectJob,
+    planners: Mapping[str, Planner],
+    trial: TrialScene,
+    facts: Mapping[str, Any],
+    reason: str,
+) -> list[dict[str, Any]]:
+    """Rows of a scene that nobody could plan in."""
+    ended = {
+        "outcome": Outcome.UNSTABLE.name,
+        "stage": "settle",
+        "success": False,
+        "reason": reason,
+    }
+    return [
+        _common(job, name, trial, facts) | {"execution_error": error} | ended
+        for name in planners
+        for error in job.config.execution_errors
+    ]
+
+
+def _unusable(job: ObjectJob, planners: Mapping[str, Planner], reason: str) -> list[dict[str, Any]]:
+    """Rows of an object that cannot be simulated."""
+    ended = {
+        "outcome": Outcome.UNSTABLE.name,
+        "success": False,
+        "reason": reason,
+        "graspable": False,
+    }
+    item = {"object": job.item.name, "file": job.item.file, "source": job.item.source}
+    return [
+        {"planner": name, **item, "k": k, "execution_error": error, **ended}
+        for k in range(job.config.n_trials)
+        for name in planners
+        for error in job.config.execution_errors
+    ]

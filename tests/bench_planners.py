@@ -1,0 +1,57 @@
+"""Planners for the benchmark's tests, good and bad: functions (image, mask, rng) → Plan."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from antipodal.camera import DepthImage
+from antipodal.grasp import PlanarGrasp
+from antipodal.policy.base import Plan
+
+
+def narrow(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Close across the mask's shorter side at its centroid, 12 mm below the top."""
+    v, u = np.nonzero(mask)
+    center = np.array([u.mean(), v.mean()])
+    _, axes = np.linalg.eigh(np.cov(np.stack([u, v])))
+    angle = np.arctan2(axes[1, 0], axes[0, 0])
+    top = float(np.median(image.depth[mask & image.valid]))
+    grasp = PlanarGrasp(center[None], np.array([angle]), np.array([top + 0.012]), np.array([0.05]))
+    assert image.T_world_camera is not None
+    down = -image.T_world_camera[2, :3]
+    return Plan(grasp, np.array([0.8]), down)
+
+
+def elsewhere(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Close on nothing, well beside the object, at half the confidence."""
+    plan = narrow(image, mask, rng)
+    g = plan.grasps
+    away = PlanarGrasp(g.center_px + np.array([0.0, 110.0]), g.angle, g.depth - 0.05, g.width)
+    return Plan(away, np.array([0.3]), plan.approach_axis)
+
+
+def raises(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Fail with words."""
+    raise KeyError("no such thing")
+
+
+def not_a_number(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Answer a quality that is none."""
+    return narrow(image, mask, rng)._replace(quality=np.array([np.nan]))
+
+
+def sleeps(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Take too long, and swallow exceptions while at it."""
+    while True:
+        try:
+            time.sleep(0.05)
+        except Exception:
+            continue
+
+
+def dies(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """End the whole process, as a crash in native code does."""
+    os._exit(3)

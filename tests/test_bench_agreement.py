@@ -1,0 +1,123 @@
+"""Label against simulation: the table's arithmetic, and a small run that resumes to the same rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import trimesh
+
+from antipodal.bench.agreement import (
+    AgreementConfig,
+    area_under_roc,
+    run_agreement,
+    summarise_agreement,
+)
+from antipodal.bench.disagreements import draw_disagreements, worst_disagreements
+from antipodal.errors import InvalidConfig
+from antipodal.gripper import load_gripper
+
+
+def row(epsilon: float, outcome: str, name: str = "a") -> dict:
+    return {
+        "object": name,
+        "robust_epsilon": epsilon,
+        "outcome": outcome,
+        "success": outcome == "SUCCESS",
+    }
+
+
+@pytest.fixture
+def meshes(tmp_path: Path) -> Path:
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    trimesh.creation.box((0.03, 0.04, 0.05)).export(folder / "block.ply")
+    trimesh.creation.box((0.03, 0.02, 0.06)).export(folder / "bar.ply")
+    trimesh.creation.box((0.09, 0.09, 0.09)).export(folder / "crate.ply")
+    flat = trimesh.Trimesh([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0]], [[0, 1, 2]])
+    flat.export(folder / "sheet.ply")
+    return folder
+
+
+def test_every_grasp_is_counted_in_exactly_one_bin_and_agreement_is_that_of_the_threshold() -> None:
+    epsilon = [0.0, 0.0005, 0.002, 0.00201, 0.003, 0.02]
+    outcomes = ["SUCCESS", "MISSED", "SLIPPED_LIFT", "SUCCESS", "SUCCESS", "COLLIDED_TABLE"]
+    summary = summarise_agreement([row(e, o) for e, o in zip(epsilon, outcomes, strict=True)])
+    assert [b["n"] for b in summary["bins"]] == [1, 1, 0, 0, 1, 2, 0, 0, 0, 1]
+    assert summary["agreement"] == pytest.approx(4 / 6)
+    assert (summary["above"]["n"], summary["above"]["success_rate"]) == (3, pytest.approx(2 / 3))
+    assert summary["below"]["outcomes"] == {"MISSED": 1, "SLIPPED_LIFT": 1, "SUCCESS": 1}
+    low, high = summary["above"]["success_interval"]
+    assert 0 < low < 2 / 3 < high < 1
+
+
+def test_the_area_under_the_curve_is_the_share_of_ordered_pairs(rng: np.random.Generator) -> None:
+    epsilon = rng.integers(0, 5, 60).astype(float)
+    success = rng.random(60) < 0.4
+    a, b = epsilon[success][:, None], epsilon[~success][None, :]
+    assert area_under_roc(epsilon, success) == pytest.approx(
+        ((a > b) + 0.5 * (a == b)).mean(), abs=1e-12
+    )
+    assert area_under_roc(epsilon, np.ones(60, bool)) is None
+
+
+def test_the_worst_disagreements_are_the_extremes_without_collisions_one_per_object() -> None:
+    rows = [
+        row(0.01, "SLIPPED_LIFT", "a"),
+        row(0.02, "SLIPPED_SHAKE", "b"),
+        row(0.03, "COLLIDED_OBJECT", "c"),
+        row(0.015, "MISSED", "b"),
+        row(0.001, "SUCCESS", "d"),
+        row(0.0, "SUCCESS", "e"),
+        row(0.01, "SUCCESS", "f"),
+        row(0.001, "SLIPPED_LIFT", "g"),
+    ]
+    failed, held = worst_disagreements(rows, 5)
+    assert [r["object"] for r in failed] == ["b", "a"]
+    assert [r["object"] for r in held] == ["e", "d"]
+
+
+def test_a_run_resumes_to_the_same_rows_and_names_what_it_refused(
+    meshes: Path, tmp_path: Path
+) -> None:
+    config = AgreementConfig(n=20, seed=3)
+    told: list[tuple[int, int]] = []
+    summary = run_agreement(
+        meshes, tmp_path / "a", config, progress=lambda *counts: told.append(counts)
+    )
+    assert told[0] == (0, 4)
+    assert told[-1] == (4, 4)
+    table = pq.read_table(tmp_path / "a" / "agreement.parquet")
+    assert table.num_rows == summary["n"] == 16  # two graspable boxes, eight grasps a scene
+    assert set(summary["config"]["refused"]) == {"sheet"}
+    assert summary["above"]["success_rate"] > 0.7
+    parts = sorted((tmp_path / "a" / "parts").iterdir())
+    parts[1].unlink()
+    assert run_agreement(meshes, tmp_path / "a", config) == summary
+    assert pq.read_table(tmp_path / "a" / "agreement.parquet").equals(table)
+    assert json.loads((tmp_path / "a" / "agreement.json").read_text())["n"] == 16
+    with pytest.raises(InvalidConfig, match="holds another run"):
+        run_agreement(meshes, tmp_path / "a", AgreementConfig(n=20, seed=4))
+
+
+def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path) -> None:
+    import PIL.Image
+
+    run_agreement(meshes, tmp_path / "a", AgreementConfig(n=8, seed=3))
+    rows = pq.read_table(tmp_path / "a" / "agreement.parquet").to_pylist()
+    upside_down = [
+        {**r, "robust_epsilon": 0.0, "success": True, "outcome": "SUCCESS"} for r in rows
+    ]
+    path = tmp_path / "worst.png"
+    draw_disagreements(upside_down, meshes, load_gripper("yumi"), path, n=2)
+    assert path.stat().st_size < 100_000
+    with PIL.Image.open(path) as picture:
+        assert picture.size[1] == 240
+
+
+def test_a_config_without_sense_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="agreement n 0"):
+        AgreementConfig(n=0)

@@ -1,0 +1,127 @@
+"""Track B: a pile falls and rests, a grasp takes what is between the jaws, a round ends when it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from antipodal import transforms
+from antipodal.bench.clutter import MAX_FAILURES, ClutterRun, Heap, run_clutter, together
+from antipodal.bench.config import BenchConfig
+from antipodal.errors import InvalidConfig
+from antipodal.grasp import Grasp
+from antipodal.gripper import load_gripper
+from antipodal.mesh import TriMesh, save_mesh
+from antipodal.sim.clutter import Pile, drop, pick, settle_pile
+from antipodal.sim.decompose import convex_pieces
+from antipodal.sim.trial import Outcome, TrialConfig
+from conftest import box
+
+YUMI = load_gripper("yumi")
+EXACT = TrialConfig(position_sigma=0.0, rotation_sigma=0.0, settle_window=0.2)
+DOWN = np.diag([1.0, -1.0, -1.0])
+
+
+def from_above(x: float, z: float = 0.025) -> Grasp:
+    return Grasp(transforms.from_rt(DOWN, [x, 0.0, z]), np.array(0.05))
+
+
+def row_of(*meshes: TriMesh, spacing: float = 0.12) -> tuple[Pile, np.ndarray]:
+    """Meshes side by side along x, each resting on its lowest point."""
+    poses = [
+        transforms.translation([i * spacing, 0.0, -m.bounds[0, 2]]) for i, m in enumerate(meshes)
+    ]
+    return Pile(meshes, [convex_pieces(m) for m in meshes], YUMI), np.stack(poses)
+
+
+@pytest.mark.parametrize("i", [0, 1, 2])
+def test_the_object_between_the_jaws_is_taken_and_the_others_stay(i: int) -> None:
+    pile, poses = row_of(box(), box(0.03, 0.05, 0.04), box(0.035, 0.03, 0.04))
+    done = pick(pile, poses, from_above(0.12 * i), 0.5, 0, EXACT)
+    assert done.outcome is Outcome.SUCCESS
+    assert done.taken.tolist() == [k == i for k in range(3)]
+    assert done.T_world_obj[~done.taken] == pytest.approx(poses[~done.taken], abs=1e-3)
+
+
+def test_two_thin_objects_side_by_side_are_taken_together() -> None:
+    pile, poses = row_of(box(0.018, 0.05, 0.04), box(0.018, 0.05, 0.04), spacing=0.0185)
+    done = pick(pile, poses, from_above(0.00925), 0.6, 0, EXACT)
+    assert done.outcome is Outcome.SUCCESS
+    assert done.taken.tolist() == [True, True]
+
+
+def test_a_grasp_beside_everything_misses_and_one_into_a_neighbour_collides() -> None:
+    pile, poses = row_of(box(), box(), spacing=0.05)
+    missed = pick(pile, poses, from_above(-0.1), 0.5, 0, EXACT)
+    assert missed.outcome is Outcome.MISSED and not missed.taken.any()
+    # the neighbour stands 10 mm away: less than a finger is thick
+    blocked = pick(pile, poses, from_above(0.0), 0.5, 0, EXACT)
+    assert blocked.outcome is Outcome.COLLIDED_OBJECT and not blocked.taken.any()
+
+
+def test_objects_rest_on_one_another() -> None:
+    lower, upper = box(0.08, 0.08, 0.04), box(0.03, 0.03, 0.03)
+    pile, poses = row_of(lower, upper, spacing=0.0)
+    poses[1, 2, 3] = 0.04 + 0.015 + 0.005
+    rest, resting = settle_pile(pile, poses, 0.5, EXACT)
+    assert resting
+    assert rest[1, :3, 3] == pytest.approx([0.0, 0.0, 0.055], abs=1e-3)
+
+
+def test_a_dropped_pile_lies_in_the_square_and_on_the_table() -> None:
+    meshes = [box(0.03, 0.05, 0.06), box(), box(0.02, 0.08, 0.03), box(0.03, 0.03, 0.09)]
+    pieces = [convex_pieces(m) for m in meshes]
+    poses, inside = drop(meshes, pieces, YUMI, 0.3, 0.5, np.random.default_rng(4), EXACT)
+    again, _ = drop(meshes, pieces, YUMI, 0.3, 0.5, np.random.default_rng(4), EXACT)
+    assert np.array_equal(poses, again)
+    assert inside.all()
+    lowest = [
+        transforms.apply(T, m.vertices)[:, 2].min() for T, m in zip(poses, meshes, strict=True)
+    ]
+    assert np.min(lowest) > -1e-3
+    rest, resting = settle_pile(Pile(meshes, pieces, YUMI), poses, 0.5, EXACT)
+    assert resting and rest[:, :3, 3] == pytest.approx(poses[:, :3, 3], abs=2e-3)
+
+
+def test_a_heap_becomes_one_mesh_of_the_same_volume() -> None:
+    meshes = (box(), box(0.02, 0.03, 0.05))
+    poses = np.stack([transforms.translation([0.1, 0, 0]), transforms.rot_x(0.3)])
+    heap = Heap(meshes, (), poses)
+    whole = together(heap)
+    assert whole.volume == pytest.approx(sum(m.volume for m in meshes))
+    assert whole.vertices[:8] == pytest.approx(meshes[0].vertices + np.array([0.1, 0, 0]))
+
+
+def test_rounds_end_empty_or_after_two_failures_and_count_what_was_taken(tmp_path: Path) -> None:
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    for i, sides in enumerate([(0.03, 0.06, 0.035), (0.025, 0.07, 0.03), (0.03, 0.05, 0.04)]):
+        save_mesh(box(*sides), objects / f"brick_{i}.ply")
+    config = BenchConfig(1, execution_errors=(0.001,), trial=TrialConfig(settle_window=0.2))
+    planners = ("heuristic", "bench_planners:raises")
+    run = ClutterRun(planners, objects, tmp_path / "o", n_rounds=2, config=config, workers=2)
+    report = run_clutter(run)
+    rows = pq.read_table(tmp_path / "o" / "picks.parquet").to_pylist()
+    failing = [r for r in rows if r["planner"] == "bench_planners:raises"]
+    assert len(failing) == 2 * MAX_FAILURES
+    assert report["planners"]["bench_planners:raises"]["declutter_rate"] == 0.0
+    ours = report["planners"]["heuristic"]
+    taken = sum(r["n_taken"] for r in rows if r["planner"] == "heuristic")
+    assert ours["declutter_rate"] == pytest.approx(taken / 6)
+    assert ours["picks_per_plan"] == pytest.approx(taken / ours["n_plans"])
+    assert taken >= 3
+    for k in range(2):
+        mine = [r for r in rows if r["planner"] == "heuristic" and r["round"] == k]
+        assert mine[0]["n_before"] == failing[2 * k]["n_before"] == 3  # the same pile for both
+        last = mine[-1]
+        emptied = last["n_before"] == last["n_taken"]
+        assert emptied or [r["n_taken"] for r in mine[-2:]] == [0, 0]
+
+
+def test_a_planner_that_knows_the_object_has_no_place_in_clutter(tmp_path: Path) -> None:
+    save_mesh(box(), tmp_path / "cube.ply")
+    with pytest.raises(InvalidConfig, match="'oracle' knows the object"):
+        run_clutter(ClutterRun(("oracle",), tmp_path, tmp_path / "o", 1))

@@ -1,0 +1,265 @@
+"""A whole benchmark: faults become rows, workers and interruptions change nothing, the report and a replay follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from antipodal.bench.config import BenchConfig
+from antipodal.bench.page import write_page
+from antipodal.bench.replay import replay
+from antipodal.bench.report import make_report, open_trials
+from antipodal.bench.runner import BenchRun, run_bench
+from antipodal.cli import run as command
+from antipodal.errors import InvalidConfig, UnknownAsset
+from antipodal.mesh import save_mesh
+from antipodal.sim.trial import TrialConfig
+from conftest import box
+
+QUICK = TrialConfig(settle_window=0.1, shake_cycles=1, gravity_time=0.1)
+GOOD = "bench_planners:narrow"
+BESIDE = "bench_planners:elsewhere"
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two boxes that fit, one that does not, and a sheet without a volume."""
+    folder = tmp_path_factory.mktemp("objects")
+    for source in ("boxes", "odd"):
+        (folder / source).mkdir()
+    save_mesh(box(0.03, 0.06, 0.035), folder / "boxes" / "brick.ply")
+    save_mesh(box(0.025, 0.07, 0.03), folder / "boxes" / "bar.ply")
+    save_mesh(box(0.2, 0.21, 0.19), folder / "odd" / "huge.ply")
+    sheet = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    sheet += "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (folder / "odd" / "sheet.ply").write_text(sheet + "0 0 0\n0.05 0 0\n0 0.05 0\n3 0 1 2\n")
+    return folder
+
+
+def settings(objects: Path, output: Path, planners: tuple[str, ...], **values) -> BenchRun:
+    chosen = {"n_trials": 2, "trial": QUICK, **values.pop("config", {})}
+    config = BenchConfig(**chosen)
+    return BenchRun(planners, objects, output, config=config, n_timed=0, **values)
+
+
+@pytest.fixture(scope="module")
+def finished(objects: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two workers with a good planner, one that misses, and one that raises."""
+    output = tmp_path_factory.mktemp("run")
+    planners = (GOOD, BESIDE, "bench_planners:raises")
+    config = {"execution_errors": (0.001, 0.0)}
+    done: list[tuple[int, int]] = []
+    run = settings(objects, output, planners, workers=2, config=config)
+    run_bench(run, lambda n, total: done.append((n, total)))
+    assert done[0] == (0, 4) and done[-1] == (4, 4)
+    return output
+
+
+def rows_of(run: Path) -> list[dict]:
+    return pq.read_table(run / "trials.parquet").to_pylist()
+
+
+def without_times(run: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "plan_time"} for row in rows_of(run)]
+
+
+def test_every_planner_has_a_row_for_every_trial_at_every_error(finished: Path) -> None:
+    rows = rows_of(finished)
+    keys = Counter((r["planner"], r["object"], r["k"], r["execution_error"]) for r in rows)
+    assert len(keys) == len(rows) == 3 * 4 * 2 * 2
+    assert [r["object"] for r in rows] == sorted(r["object"] for r in rows)
+
+
+def test_a_fitting_box_is_lifted_and_empty_space_is_not(finished: Path) -> None:
+    boxes = [r for r in rows_of(finished) if r["source"] == "boxes"]
+    assert {r["outcome"] for r in boxes if r["planner"] == GOOD} == {"SUCCESS"}
+    assert all(r["graspable"] for r in boxes)
+    assert not any(r["success"] for r in boxes if r["planner"] == BESIDE)
+    lifted = [r for r in boxes if r["success"]]
+    assert all(
+        r["stage"] == "shake" and r["lift_height"] == pytest.approx(0.2, abs=0.02) for r in lifted
+    )
+    # a bar held across its edges turns in the jaws: the simulation keeps it, the label gives it 0
+    assert min(r["epsilon"] for r in lifted) >= 0 and max(r["epsilon"] for r in lifted) > 0.002
+    assert all(r["quality"] == 0.8 for r in lifted)
+
+
+def test_a_planner_that_raises_leaves_its_words(finished: Path) -> None:
+    rows = [r for r in rows_of(finished) if r["planner"] == "bench_planners:raises"]
+    usable = [r for r in rows if r["object"] != "odd/sheet"]
+    assert {r["outcome"] for r in usable} == {"NO_GRASP"}
+    assert all("KeyError" in r["reason"] for r in usable)
+
+
+def test_a_planner_that_kills_its_process_or_hangs_does_not_end_the_run(
+    objects: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "one"
+    small.mkdir()
+    shutil.copy(objects / "boxes" / "bar.ply", small)
+    planners = ("bench_planners:dies", "bench_planners:sleeps", GOOD)
+    run_bench(settings(small, tmp_path / "o", planners, config={"n_trials": 1, "time_limit": 4.0}))
+    died, slept, good = rows_of(tmp_path / "o")
+    assert (died["outcome"], died["reason"]) == ("NO_GRASP", "died (exit code 3)")
+    assert (slept["outcome"], slept["reason"]) == ("NO_GRASP", "took longer than 4 s")
+    assert good["outcome"] == "SUCCESS"
+
+
+def test_a_mesh_without_volume_is_an_outcome_with_its_reason(finished: Path) -> None:
+    rows = [r for r in rows_of(finished) if r["object"] == "odd/sheet"]
+    assert {r["outcome"] for r in rows} == {"UNSTABLE"}
+    assert all(r["reason"] and not r["graspable"] for r in rows)
+
+
+def test_an_object_too_large_for_the_jaws_is_not_graspable(finished: Path) -> None:
+    rows = [r for r in rows_of(finished) if r["object"] == "odd/huge"]
+    assert not any(r["graspable"] or r["success"] for r in rows)
+
+
+def test_planners_meet_the_same_trials(finished: Path) -> None:
+    rows = [r for r in rows_of(finished) if r["source"] == "boxes"]
+    shared = (
+        "T_world_obj",
+        "friction",
+        "T_world_camera",
+        "execution_seed",
+        "graspable",
+        "oracle_epsilon",
+    )
+    for key in {(r["object"], r["k"]) for r in rows}:
+        same = [
+            tuple(map(str, (r[c] for c in shared))) for r in rows if (r["object"], r["k"]) == key
+        ]
+        assert len(set(same)) == 1
+
+
+def test_the_report_says_what_the_rows_say(finished: Path) -> None:
+    trials = open_trials(finished)
+    report = make_report(trials)
+    good = report["planners"][GOOD]
+    assert good["n_graspable"] == 4 and good["success_rate"] == 1.0
+    assert good["outcomes"]["SUCCESS"] == 4
+    assert good["success_rate_all"] == pytest.approx(4 / 8)
+    assert good["by_source"]["boxes"]["n_graspable"] == 4
+    assert [e["execution_error"] for e in good["by_execution_error"]] == [0.001, 0.0]
+    assert good["brier"] == pytest.approx(0.04)
+    assert report["planners"][BESIDE]["success_rate"] == 0.0
+    first = next(c for c in report["comparisons"] if c["better"] == GOOD and c["worse"] == BESIDE)
+    assert first["difference"] == 1.0 and first["interval"] == [1.0, 1.0]
+    assert list(report["unusable_objects"]) == ["odd/sheet"]
+    stored = (finished / "report.json").read_text()
+    assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0
+
+
+def test_the_page_needs_nothing_from_outside(finished: Path) -> None:
+    trials = open_trials(finished)
+    page = write_page(trials, make_report(trials)).read_text()
+    assert page.count("<svg") == 4
+    assert (
+        page.count("data:image/png;base64,") == 4
+    )  # the planner that misses: both boxes, two pictures each
+    assert "<script" not in page and 'src="http' not in page and "@import" not in page
+    assert "odd/sheet" in page and "$" not in page.replace("$ ", "")
+
+
+def test_a_recorded_trial_replays_to_the_same_end(finished: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    rows = rows_of(finished)
+    number = next(
+        i for i, r in enumerate(rows) if r["planner"] == GOOD and r["object"] == "boxes/bar"
+    )
+    result = replay(finished / "trials.parquet", number, tmp_path / "trial.gif", fps=2)
+    assert result["same"] and result["outcome"] == "SUCCESS"
+    with Image.open(tmp_path / "trial.gif") as film:
+        assert film.n_frames == result["n_frames"] > 8  # type: ignore[attr-defined]
+        assert film.format == "GIF"
+
+
+def test_a_replay_of_nothing_says_what_is_missing(finished: Path, tmp_path: Path) -> None:
+    nothing = next(
+        i for i, r in enumerate(rows_of(finished)) if r["T_world_grasp"] is None and r["mesh_hash"]
+    )
+    with pytest.raises(InvalidConfig, match="no grasp to execute"):
+        replay(finished, nothing, tmp_path / "x.gif")
+    with pytest.raises(InvalidConfig, match="expected 0 to 47"):
+        replay(finished, 999, tmp_path / "x.gif")
+    with pytest.raises(InvalidConfig, match=r"\.gif"):
+        replay(finished, 0, tmp_path / "x.avi")
+    with pytest.raises(UnknownAsset, match=r"trials\.parquet"):
+        replay(tmp_path, 0, tmp_path / "x.gif")
+
+
+def test_another_configuration_in_the_same_folder_is_refused(objects: Path, finished: Path) -> None:
+    with pytest.raises(InvalidConfig, match="config, planners differ"):
+        run_bench(settings(objects, finished, (GOOD,)))
+
+
+def test_a_killed_run_resumes_to_the_same_rows_whatever_the_workers(
+    objects: Path, tmp_path: Path
+) -> None:
+    """kill -9 in the middle, then the same command with another number of workers: as if never interrupted."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_bench(settings(objects, whole, (GOOD, BESIDE), workers=1))
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\nfrom pathlib import Path\nimport test_bench_run as t\n"
+        f"t.run_bench(t.settings(Path({str(objects)!r}), Path({str(killed)!r}), (t.GOOD, t.BESIDE), workers=2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(killed.glob("parts/trials-*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "trials.parquet").exists()
+    run_bench(settings(objects, killed, (GOOD, BESIDE), workers=2))
+    for resumed, uninterrupted in zip(without_times(killed), without_times(whole), strict=True):
+        assert resumed == uninterrupted
+
+
+def test_the_command_line_runs_reports_and_judges(
+    objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "bench",
+        "--policy",
+        BESIDE,
+        "--objects",
+        str(objects / "boxes"),
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    arguments += ["--trials", "1", "--workers", "1", "--n-timed", "1", "--require", "0.5", "--json"]
+    assert command(arguments) == 1  # ran, and the planner is below --require
+    report = json.loads(capsys.readouterr().out)
+    assert report["planners"][BESIDE]["success_rate"] == 0.0
+    assert report["planners"][BESIDE]["plan_time_measured"].startswith("single process")
+    assert (tmp_path / "o" / "report.html").is_file()
+    assert command(["bench", "report", str(tmp_path / "o")]) == 0
+    assert "2 objects × 1 trials" in capsys.readouterr().out
+    assert (
+        command(
+            ["bench", "run", "--policy", "nobody", "--objects", str(objects), "-o", str(tmp_path)]
+        )
+        == 2
+    )
+    assert "unknown planner 'nobody'" in capsys.readouterr().err
+
+
+def test_poses_in_the_table_are_rigid_and_in_view(finished: Path) -> None:
+    for row in rows_of(finished):
+        if row["T_world_grasp"] is not None:
+            T = np.reshape(row["T_world_grasp"], (4, 4))
+            assert T[:3, :3] @ T[:3, :3].T == pytest.approx(np.eye(3), abs=1e-9)
+            assert 0 < T[2, 3] < 0.3, row["planner"]

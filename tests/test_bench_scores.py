@@ -1,0 +1,149 @@
+"""The benchmark's numbers against closed forms, invariances and a second way to compute them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from antipodal.bench.scores import (
+    LEVEL_Z,
+    Outcomes,
+    average_precision,
+    beats,
+    calibration,
+    expected_calibration_error,
+    success_coverage,
+    summarise,
+    wilson,
+)
+
+
+def trials(
+    success: list[int],
+    quality: list[float],
+    graspable: list[int] | None = None,
+    per_object: int = 1,
+) -> Outcomes:
+    n = len(success)
+    return Outcomes(
+        np.array(success, bool),
+        np.ones(n, bool) if graspable is None else np.array(graspable, bool),
+        np.array(quality, float),
+        np.arange(n) // per_object,
+    )
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 10), (5, 10), (82, 100), (123, 150)])
+def test_the_wilson_bounds_are_the_shares_that_the_data_just_do_not_refute(k: int, n: int) -> None:
+    for p in wilson(k, n):
+        assert abs(k / n - p) == pytest.approx(LEVEL_Z * np.sqrt(p * (1 - p) / n), rel=1e-12)
+    assert wilson(k, n).low < k / n < wilson(k, n).high
+
+
+def test_the_wilson_interval_of_the_protocols_orientation_figure() -> None:
+    # 82 % of 150 trials: the protocol quotes 75–87
+    low, high = wilson(123, 150)
+    assert (round(100 * low), round(100 * high)) == (75, 87)
+
+
+def test_no_success_and_only_successes_have_one_sided_intervals() -> None:
+    z2 = LEVEL_Z**2
+    assert wilson(0, 8) == pytest.approx((0.0, z2 / (8 + z2)))
+    assert wilson(8, 8) == pytest.approx((8 / (8 + z2), 1.0))
+    assert all(np.isnan(wilson(0, 0)))
+
+
+def test_average_precision_agrees_with_the_networks_scores(rng: np.random.Generator) -> None:
+    scores = pytest.importorskip("antipodal.nn.scores")
+    for _ in range(20):
+        quality = rng.integers(0, 12, 60) / 11  # with ties
+        success = rng.random(60) < quality
+        assert average_precision(quality, success) == pytest.approx(
+            scores.average_precision(quality, success), abs=1e-12
+        )
+        assert expected_calibration_error(quality, success) == pytest.approx(
+            scores.expected_calibration_error(quality, success, 10), abs=1e-12
+        )
+
+
+def test_average_precision_of_a_perfect_ranking_is_one_and_of_none_undefined() -> None:
+    success = np.array([True, True, False, False])
+    assert average_precision(np.array([0.9, 0.8, 0.2, 0.1]), success) == 1.0
+    # the reverse: precisions 1/3 and 2/4 at the two hits
+    reverse = average_precision(np.array([0.1, 0.2, 0.8, 0.9]), success)
+    assert reverse == pytest.approx((1 / 3 + 2 / 4) / 2)
+    assert np.isnan(average_precision(np.array([0.5]), np.array([False])))
+
+
+def test_the_calibration_error_of_a_constant_quality_is_its_distance_from_the_rate() -> None:
+    quality, success = np.full(10, 0.75), np.arange(10) < 4
+    assert expected_calibration_error(quality, success) == pytest.approx(0.35)
+    bins = calibration(quality, success)
+    assert (bins.quality, bins.success_rate, bins.n) == ([0.75], [0.4], [10])
+    assert calibration(np.array([1.0]), np.array([True])).quality == [1.0]
+
+
+def test_success_against_coverage_ends_at_the_share_that_was_planned() -> None:
+    curve = success_coverage(trials([1, 0, 1, 0], [0.9, 0.5, 0.5, np.nan]))
+    assert curve.coverage.tolist() == [0.25, 0.75]
+    assert curve.success_rate.tolist() == [1.0, pytest.approx(2 / 3)]
+    assert curve.threshold.tolist() == [0.9, 0.5]
+    assert len(success_coverage(trials([0], [np.nan])).coverage) == 0
+
+
+def test_rates_count_what_the_paper_defines() -> None:
+    outcomes = trials(
+        [1, 1, 0, 0, 1, 0], [0.9, 0.6, 0.7, np.nan, 0.4, 0.8], graspable=[1, 1, 1, 1, 1, 0]
+    )
+    values = summarise(outcomes)
+    assert values["n_trials"] == 6
+    assert values["graspable_share"] == pytest.approx(5 / 6)
+    assert values["success_rate"] == pytest.approx(3 / 5)
+    assert values["success_rate_all"] == pytest.approx(3 / 6)
+    assert values["precision"] == pytest.approx(2 / 3)
+    assert values["precision_all"] == pytest.approx(2 / 4)
+    assert values["robust_grasp_rate"] == pytest.approx(3 / 5)
+    assert values["planned_share"] == pytest.approx(4 / 5)
+    assert values["brier"] == pytest.approx((0.1**2 + 0.4**2 + 0.7**2 + 0.6**2) / 4)
+
+
+def test_without_a_graspable_trial_the_rates_are_undefined_and_nothing_fails() -> None:
+    values = summarise(trials([0, 0], [0.9, np.nan], graspable=[0, 0]))
+    assert np.isnan(values["success_rate"])
+    assert np.isnan(values["average_precision"])
+    assert values["success_rate_all"] == 0.0
+
+
+def test_comparing_a_planner_with_itself_gives_nothing_and_the_reverse_the_opposite(
+    rng: np.random.Generator,
+) -> None:
+    success_a, success_b = rng.random(200) < 0.8, rng.random(200) < 0.6
+    quality = [0.5] * 200
+    a = trials(success_a.tolist(), quality, per_object=5)
+    b = trials(success_b.tolist(), quality, per_object=5)
+    same = beats(a, a, np.random.default_rng(1))
+    assert (same["difference"], same["interval"], same["probability"]) == (0.0, [0.0, 0.0], 0.5)
+    ab, ba = beats(a, b, np.random.default_rng(1)), beats(b, a, np.random.default_rng(1))
+    assert (
+        ab["difference"]
+        == -ba["difference"]
+        == pytest.approx(np.mean(success_a) - np.mean(success_b))
+    )
+    assert ab["interval"] == pytest.approx([-x for x in reversed(ba["interval"])])  # type: ignore[arg-type]
+    assert ab["probability"] == pytest.approx(1 - ba["probability"])  # type: ignore[operator]
+
+
+def test_trials_of_one_object_do_not_count_as_independent() -> None:
+    # all ten trials of an object agree: the interval is that of the objects, wider by √10 than of independent trials
+    rng = np.random.default_rng(3)
+    per_object = rng.random(60) < 0.7
+    win = np.repeat(per_object, 10).tolist()
+    nothing, quality = [0] * 600, [0.5] * 600
+    by_object = beats(
+        trials(win, quality, per_object=10), trials(nothing, quality, per_object=10), rng
+    )
+    by_trial = beats(trials(win, quality), trials(nothing, quality), rng)
+    width = [np.diff(x["interval"])[0] for x in (by_object, by_trial)]  # type: ignore[arg-type]
+    assert width[0] / width[1] == pytest.approx(np.sqrt(10), rel=0.15)
+    p = np.mean(per_object)
+    assert width[0] == pytest.approx(2 * LEVEL_Z * np.sqrt(p * (1 - p) / 60), rel=0.15)

@@ -39,7 +39,7 @@ from .scenes import FRICTION
 DOWN = np.array([0.0, 0.0, -1.0])
 """Approach of every candidate, world frame, as nearly as its closing axis lets it."""
 HOLD_POSITIVE, HOLD_NEGATIVE = 1.0, 0.87
-"""P(hold | ε > δ) and P(hold | 0 < ε ≤ δ): shares of grasps held once the hand came in free (docs/benchmark.md)."""
+"""P(hold | ε > δ) and P(hold | 0 < ε ≤ δ): shares held on training objects once the hand was in (docs/benchmark.md)."""
 VARIANT_SHIFT = np.array([0.002, 0.004, 0.004])
 """Standard deviation of a variant's displacement along its own axes, m: half a jaw's reach."""
 VARIANT_TURN = float(np.deg2rad(6.0))
@@ -64,8 +64,8 @@ class OracleConfig:
     """So many of the best are moved a little, for more room or a better hold."""
     n_variants: int = 15
     """Of each parent."""
-    n_errors: int = 24
-    """Displaced approaches of each."""
+    n_errors: int = 96
+    """Displaced approaches of each: of few, the luckiest grasp is chosen, not the freest."""
     execution: TrialConfig = field(default_factory=TrialConfig)
     """Whose execution error and approach distance are expected."""
 

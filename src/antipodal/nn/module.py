@@ -65,8 +65,8 @@ class GraspModule(pl.LightningModule):
     def working_network(self) -> Network:
         """The network that computes: on a CPU with bfloat16 a rounded copy, else itself.
 
-        Autocast rounds every weight at every use and leaves the layout to chance: for GQ-CNN 2.0 on a CPU with AMX the
-        copy is several times faster. The optimiser's own weights stay float32.
+        Autocast rounds every weight at every use and leaves the layout to chance; the copy is rounded once a step. The
+        optimiser's own weights stay float32.
         """
         if self.config.precision != "bfloat16" or self.device.type != "cpu":
             return self.network

@@ -3,7 +3,7 @@
 Each size is a run of its own. Peaks are the kernel's (VmHWM) of the caller, which holds the meshes and writes, and of
 the largest worker; last comes an object of a million faces. Linux.
 
-    python benchmarks/memory.py [N_DATAPOINTS ...]
+    python benchmarks/memory.py [N_DATAPOINTS ...]    (writes out/cost.png too)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 N_OBJECTS = 64
 WORKERS = 2
-SIZES = (10_000, 100_000)
+SIZES = (10_000, 100_000, 1_000_000)
 
 
 def main(sizes: tuple[int, ...] = SIZES) -> None:
@@ -31,14 +31,14 @@ def main(sizes: tuple[int, ...] = SIZES) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         antipodal("objects", "make", "-n", str(N_OBJECTS), "-o", str(folder / "objects"))
-        for size in sizes:
-            report(folder / "objects", folder / str(size), size)
+        rows = [report(folder / "objects", folder / str(size), size) for size in sizes]
+        draw(rows, Path("out/cost.png"))
         print(f"one object of {dense_prism(folder / 'prism')} faces:")
         report(folder / "prism", folder / "prism_set", 1000)
 
 
-def report(objects: Path, output: Path, n_datapoints: int) -> None:
-    """Generate once and print a line."""
+def report(objects: Path, output: Path, n_datapoints: int) -> tuple[float, float, float, float]:
+    """Generate once and print a line; return datapoints, seconds, MB on disk, MB of the largest worker."""
     start = time.perf_counter()
     made, peaks = measured(objects, output, n_datapoints)
     seconds = time.perf_counter() - start
@@ -48,6 +48,25 @@ def report(objects: Path, output: Path, n_datapoints: int) -> None:
         f"{n:>12}{seconds:>8.1f}{n / seconds:>8.0f}{size:>12.1f}{peaks[0]:>11.0f}{max(peaks[1:]):>11.0f}",
         flush=True,
     )
+    return n, seconds, size, max(peaks[1:])
+
+
+def draw(rows: list[tuple[float, float, float, float]], path: Path) -> None:
+    """Cost against size, on two logarithmic axes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    n, *costs = np.array(rows).T
+    _, axis = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    for cost, label in zip(costs, ("time, s", "disk, MB", "largest worker, MB"), strict=True):
+        axis.loglog(n, cost, "o-", label=label)
+    axis.loglog(n, costs[1][-1] * n / n[-1], "k:", label="proportional")
+    axis.set_xlabel("datapoints of 64 objects")
+    axis.legend()
+    path.parent.mkdir(exist_ok=True)
+    plt.savefig(path, dpi=90)
 
 
 def measured(objects: Path, output: Path, n_datapoints: int) -> tuple[dict, list[float]]:

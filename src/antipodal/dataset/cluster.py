@@ -38,8 +38,8 @@ def run_on_ray(
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InvalidConfig(
-                f"no Ray cluster at '{address}' ({str(error).splitlines()[0]}): expected host:port of a head node "
-                "started with 'ray start --head', or auto on a machine of the cluster"
+                f"no Ray cluster at '{address}' ({str(error).partition(chr(10))[0]}): expected host:port of a head "
+                "node started with 'ray start --head', or auto on a machine of the cluster"
             ) from error
     make = ray.remote(num_cpus=1, max_retries=MAX_RETRIES)(_make)
     try:
@@ -50,9 +50,9 @@ def run_on_ray(
             waiting += [make.remote(job, max_object_time) for job in islice(jobs, len(done))]
             yield ray.get(done[0])
     except RayError as error:
-        said = str(getattr(error, "cause", None) or error).splitlines()[0]
+        said = str(getattr(error, "cause", None) or error).partition("\n")[0]
         raise AntipodalError(
-            f"the Ray cluster failed: {said}: finished shards are kept, the same command resumes"
+            f"the Ray cluster failed: {said or type(error).__name__}: the same command resumes"
         ) from error
     finally:
         if ours:

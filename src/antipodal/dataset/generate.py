@@ -32,6 +32,9 @@ from .schema import VERSION
 from .shard import OBJECTS_PER_SHARD, Shard, ShardJob, Unreadable
 from .store import SIDE_TABLES, Dataset, file_hash, write_table
 
+LOCK = ".lock"
+"""An empty file of the folder that a run holds locked."""
+
 
 def generate(
     meshes: Sequence[TriMesh | Unreadable],
@@ -79,9 +82,13 @@ def generate(
     budget = None if n_datapoints is None else max(1, round(n_datapoints / len(meshes)))
     n_shards = -(-len(meshes) // OBJECTS_PER_SHARD)
     try:
-        if _open_folder(path, config):
-            return Dataset.open(path)
         with _alone(path):
+            if _open_folder(path, config):
+                made = Dataset.open(path)
+                tally = Tally(len(meshes), len(meshes), len(made), 0)
+                report(tally.start())
+                report(tally.done())
+                return made
             todo, tally = _take_stock(path, len(meshes), n_shards)
             jobs = _jobs(todo, meshes, gripper, model, seed, budget)
             report(tally.start())
@@ -114,8 +121,17 @@ def _open_folder(path: Path, config: dict[str, Any]) -> bool:
     """Make the folder or check that it is this run's; return whether the data set is finished."""
     file = path / "config.json"
     wanted = json.loads(json.dumps(config))
+    if (path / "dataset.json").is_file() and not file.is_file():
+        raise InvalidConfig(
+            f"{path} holds a data set without its config.json: restore it, or choose a new folder"
+        )
     if file.is_file():
-        found = json.loads(file.read_text())
+        try:
+            found = json.loads(file.read_text())
+        except ValueError as error:
+            raise InvalidConfig(
+                f"{file} is not readable ({error}): restore it, or delete the folder"
+            ) from error
         if differing := sorted(k for k in wanted if found.get(k) != wanted[k]):
             raise InvalidConfig(
                 f"{path} holds a data set of another configuration ({', '.join(differing)} differ): "
@@ -139,7 +155,8 @@ def _alone(path: Path) -> Iterator[None]:
     Raises:
         InvalidConfig: another process generates into this folder.
     """
-    with (path / "config.json").open("rb") as file:
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / LOCK).open("ab") as file:  # never replaced, unlike what is written atomically
         try:
             import fcntl
 
@@ -155,8 +172,9 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _take_stock(path: Path, n_objects: int, n_shards: int) -> tuple[list[int], Tally]:
     """Drop what an earlier run left half written; return the shards to make, and the counts of the finished ones."""
-    for left in [*path.glob("*/*.tmp"), *path.glob("*.tmp")]:
-        left.unlink()
+    for folder in ("shards", "parts"):
+        for left in (path / folder).glob("*.parquet.tmp"):
+            left.unlink()
     todo = [k for k in range(n_shards) if not _is_finished(path, k)]
     done = sorted(set(range(n_shards)) - set(todo))
     n_rows = sum(pq.read_metadata(_shard(path, k)).num_rows for k in done)

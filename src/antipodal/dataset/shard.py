@@ -127,5 +127,7 @@ def _object_or_reason(
         return object_rows(mesh, object_id, job.gripper, job.model, job.seed, job.budget)
     except AntipodalError as error:
         return str(error).removeprefix(f"{mesh.name}: ")
+    except MemoryError:
+        raise  # the caller tries once more
     except Exception as error:  # a mesh that the mathematics did not expect: named, and left out
         return f"failed with {type(error).__name__}: {' '.join(str(error).split())}"

@@ -39,7 +39,8 @@ MAX_START_TIME = 300.0
 # the search path comes first: the jobs' classes must be found. One thread: the cores are shared out among processes,
 # and a sum's rounding must not depend on their number
 _CHILD = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides what an interrupt means
 sys.path[:] = {path!r}
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[name] = "1"
@@ -71,7 +72,7 @@ class Worker:
         """Make a shard; what kills the child twice, or takes too long, is refused and left out.
 
         Raises:
-            AntipodalError: the child does not even start, or dies after the last object.
+            AntipodalError: the child does not even start.
         """
         deaths: Counter[int | None] = Counter()
         refused = dict(job.refused)
@@ -86,8 +87,7 @@ class Worker:
                     continue
                 if death.object_id is None:
                     raise AntipodalError(
-                        f"the worker processes end before their first object: {death.reason}; "
-                        "their messages stand above, the same command resumes"
+                        f"the worker processes end before their first object: {death.reason}"
                     ) from death
                 refused[death.object_id] = death.reason
 
@@ -133,7 +133,6 @@ class Worker:
 
 def serve() -> None:
     """Be the child: answer each job with the ids of its objects as they begin, then with the shard."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides what an interrupt means
     outbox = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with it
     _warm_up()

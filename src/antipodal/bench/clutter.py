@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..render.depth import render
 from ..render.noise import observe
 from ..render.scene import Scene, sample_cameras, sample_friction
 from ..sampling import sample_antipodal
-from ..sim.clutter import Pile, Poses, drop, pick
+from ..sim.clutter import Pile, Poses, centers_of_mass, drop, pick
 from ..sim.decompose import Pieces, convex_pieces
 from ..sim.trial import Outcome
 from .attempt import Attempt, attempt
@@ -174,18 +174,28 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
 
 def _numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Rounds, not grasps, are the independent unit of the declutter rate's interval."""
+    unusable = len({r["round"] for r in rows if r["n_before"] == 0})
+    rows = [r for r in rows if r["n_before"] > 0]
     executed = [r for r in rows if r["outcome"] != Outcome.NO_GRASP.name]
     n_success = sum(r["outcome"] == Outcome.SUCCESS.name for r in executed)
     rounds = sorted({r["round"] for r in rows})
     taken = np.array([sum(r["n_taken"] for r in rows if r["round"] == k) for k in rounds])
     first = np.array([max(r["n_before"] for r in rows if r["round"] == k) for k in rounds])
     if not len(rounds):
-        return {"n_plans": 0, "n_grasps": 0, "grasp_success_rate": None, "declutter_rate": None}
+        return {
+            "n_rounds": 0,
+            "n_rounds_unusable": unusable,
+            "n_plans": 0,
+            "n_grasps": 0,
+            "grasp_success_rate": None,
+            "declutter_rate": None,
+        }
     drawn = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
     low, high = np.quantile(taken[drawn].sum(-1) / first[drawn].sum(-1), [0.025, 0.975])
     times = [r["plan_time"] for r in rows if r["plan_time"] is not None]
     return {
         "n_rounds": len(rounds),
+        "n_rounds_unusable": unusable,
         "n_plans": len(rows),
         "n_grasps": len(executed),
         "grasp_success_rate": n_success / len(executed) if executed else None,
@@ -203,10 +213,20 @@ def _make_part(
 ) -> Path:
     rows: list[dict[str, Any]] = []
     at("load", "", -1)
-    if not job.broken:
-        heap, friction = make_heap(job, gripper, at)
-        for name, planner in planners.items():
-            rows += _clear(job, gripper, name, planner, heap, friction, at)
+    reason = job.broken
+    if not reason:
+        try:
+            heap, friction = make_heap(job, gripper, at)
+        except SimulationDiverged as error:
+            reason = str(error)
+        else:
+            reason = "" if heap.meshes else "nothing came to rest inside the square"
+            for name, planner in planners.items():
+                rows += _clear(job, gripper, name, planner, heap, friction, at)
+    if reason:  # nobody could plan: a row that says so, and counts for nobody
+        ended = {"round": job.index, "plan": 0, "n_before": 0, "n_taken": 0, "taken": []}
+        ended |= {"outcome": Outcome.UNSTABLE.name, "reason": reason}
+        rows = [{"planner": name, **ended} for name in planners]
     write_table(pa.Table.from_pylist(rows, PICKS), _part(job))
     return _part(job)
 
@@ -291,7 +311,10 @@ def _execute(
     if grasp is None:
         return row | {"outcome": Outcome.NO_GRASP.name, "reason": tried.reason}, heap
     row |= {"T_world_grasp": grasp.pose.ravel().tolist(), "grasp_width": float(grasp.width)}
-    config = job.config.trial_config(job.config.execution_errors[0])
+    config = replace(
+        job.config.trial_config(job.config.execution_errors[0]),
+        settle_window=job.config.trial.settle_window,  # a pick leaves the pile in motion
+    )
     seed = int(np.random.default_rng([*entropy, 4]).integers(2**31))
     pile = Pile(heap.meshes, heap.pieces, gripper)
     try:
@@ -301,7 +324,8 @@ def _execute(
     except AntipodalError as error:  # wider than the hand opens
         return row | {"outcome": Outcome.NO_GRASP.name, "reason": str(error)}, heap
     names = [heap.meshes[i].name for i in np.flatnonzero(done.taken)]
-    near = np.abs(done.T_world_obj[:, :2, 3]).max(-1) <= SIDE / 2 + MARGIN
+    centers = centers_of_mass(heap.meshes, done.T_world_obj)
+    near = np.abs(centers[:, :2]).max(-1) <= SIDE / 2 + MARGIN
     left = heap.keep(~done.taken & near, done.T_world_obj)
     return row | {"outcome": done.outcome.name, "n_taken": len(names), "taken": names}, left
 

@@ -11,6 +11,7 @@ from .. import __version__
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_json
 from ..gripper import GripperModel
+from . import oracle
 from .oracle import OracleConfig, oracle_grasps
 from .scenes import TrialScene
 
@@ -44,6 +45,7 @@ def judge(trial: TrialScene, gripper: GripperModel, cache: Path | None = None) -
 def _key(trial: TrialScene, gripper: GripperModel) -> str:
     """Hash of all that the verdict depends on."""
     digest = hashlib.sha256(f"{__version__} {OracleConfig()} {gripper}".encode())
+    digest.update(Path(oracle.__file__).read_bytes())
     digest.update(trial.scene.mesh.content_hash.encode())
     digest.update(trial.scene.T_world_obj.tobytes())
     digest.update(repr(trial.entropy).encode())

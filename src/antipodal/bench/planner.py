@@ -42,6 +42,9 @@ class Observation:
     def __post_init__(self) -> None:
         if self.image.T_world_camera is None:
             raise InvalidConfig("observation without T_world_camera: expected the camera's pose")
+        mask = np.array(self.mask, bool)
+        mask.setflags(write=False)  # every planner sees the same one
+        object.__setattr__(self, "mask", mask)
         if self.T_world_obj is not None:
             T_world_obj = rigid(self.T_world_obj, "observation T_world_obj", ndim=2)
             object.__setattr__(self, "T_world_obj", T_world_obj)

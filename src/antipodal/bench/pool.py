@@ -118,7 +118,12 @@ def _hire(crew: Crew) -> _Worker:
     """Start a plain interpreter, so that nothing of the caller's script runs twice."""
     ours, theirs = connection.Pipe()
     code = _CHILD.format(path=sys.path, fd=theirs.fileno())
-    process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+    )
     theirs.close()
     with suppress(OSError):
         ours.send(crew)
@@ -171,7 +176,7 @@ def _blamed(worker: _Worker, reason: str) -> ObjectJob:
         raise AntipodalError(
             f"a worker {reason} before its first object: its message stands above; the same command resumes"
         )
-    if what == "plan":
+    if planner:  # its plan, or what became of it in the simulation
         return replace(worker.job, failures={**worker.job.failures, (planner, k): reason})
     return replace(worker.job, broken=f"{worker.job.item.name}: {what}: {reason}")
 

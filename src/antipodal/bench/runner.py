@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,11 @@ def claim_folder(output: Path, config: Mapping[str, Any], where: Mapping[str, st
 
 
 def planner_hash(spec: str) -> str:
-    """Hash of the file that a planner names; empty if it names none."""
+    """Hash of the file behind a planner, so that a changed one is another run: network or module."""
     path = Path(spec.rpartition(":")[2])
+    if spec.startswith("builtin-"):
+        path = Path(str(resources.files("antipodal") / "assets" / "models" / "builtin.onnx"))
+    elif not path.is_file() and ":" in spec:
+        module = sys.modules.get(spec.partition(":")[0])  # make_planner has imported it
+        path = Path(getattr(module, "__file__", None) or "")
     return file_hash(path) if path.is_file() else ""

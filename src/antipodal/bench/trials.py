@@ -101,9 +101,9 @@ def run_object(
         poses = resting_poses(mesh)
         at("decompose", "", -1)
         world = World(mesh, convex_pieces(mesh, cache=job.cache), gripper)
+        facts = {"mesh_hash": mesh.content_hash, "difficulty": hardness(mesh, gripper)}
     except (AntipodalError, ValueError) as error:
         return _unusable(job, planners, str(error))
-    facts = {"mesh_hash": mesh.content_hash, "difficulty": hardness(mesh, gripper)}
     rows = []
     for k in range(job.config.n_trials):
         at("simulate", "", k)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 
 from ..crop import CropConfig
 from ..dense_quality import load_dense_quality
-from ..errors import IncompatibleCheckpoint, UnknownAsset
+from ..errors import AntipodalError, IncompatibleCheckpoint, UnknownAsset
 from ..quality import METADATA_SCHEMA
 from .calibrate import Calibration
 from .export import MAX_DIFFERENCE, max_difference, random_table, save_graph, write_onnx
@@ -74,6 +75,18 @@ def read_model(model_dir: str | Path) -> BerkeleyModel:
         IncompatibleCheckpoint: a layout that is none of those above, or a damaged checkpoint.
     """
     folder = Path(model_dir)
+    try:
+        return _read_model(folder)
+    except AntipodalError:
+        raise
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise IncompatibleCheckpoint(
+            f"{folder.name}: its configuration or checkpoint is incomplete or damaged "
+            f"({type(error).__name__}: {error}): expected a folder as gqcnn saved it"
+        ) from error
+
+
+def _read_model(folder: Path) -> BerkeleyModel:
     config = _json(folder / "config.json")
     gqcnn = config.get("gqcnn", config.get("gqcnn_config"))
     if not isinstance(gqcnn, dict):

@@ -139,7 +139,7 @@ def drop(
         poses[i] = transforms.from_rt(R, [*rng.uniform(-side / 6, side / 6, 2), height])
         poses = settle_pile(pile, poses, friction, config)[0]
     poses, resting = settle_pile(Pile(meshes, pieces, gripper), poses, friction, config)
-    inside = np.abs(_centers(meshes, poses)[:, :2]).max(-1) <= side / 2
+    inside = np.abs(centers_of_mass(meshes, poses)[:, :2]).max(-1) <= side / 2
     return poses, inside & np.full(n, resting)
 
 
@@ -188,6 +188,8 @@ def pick(
     taken = np.zeros(len(pile.meshes), bool)
     if outcome is Outcome.SUCCESS:
         taken = pile.centers[:, 2] - before > config.lift_distance / 2
+        if not taken.any():  # held, but dragged along
+            outcome = Outcome.SLIPPED_LIFT
     left = np.where(taken[:, None, None], T_world_obj, pile.poses)
     # the hand is gone; what it took stays out of the way, where it was parked
     aside = np.stack([_parked(i, mesh) for i, mesh in enumerate(pile.meshes)])
@@ -217,7 +219,8 @@ def _parked(i: int, mesh: TriMesh) -> transforms.Transform:
     return transforms.translation([x + 0.6 * i, y, -mesh.bounds[0, 2]])
 
 
-def _centers(meshes: Sequence[TriMesh], poses: Poses) -> Float[np.ndarray, "N 3"]:
+def centers_of_mass(meshes: Sequence[TriMesh], poses: Poses) -> Float[np.ndarray, "N 3"]:
+    """Where the objects' centres of mass are in the world, m."""
     return np.stack(
         [transforms.apply(T, m.center_of_mass[None])[0] for m, T in zip(meshes, poses, strict=True)]
     )

@@ -29,7 +29,6 @@ def table(values: Mapping[str, Any]) -> str:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     """Yield a callback (done, total, datapoints) that draws a bar with rate and time left on stderr."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -45,7 +44,7 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[n]}"),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = Progress(*columns, console=_err())
     task = bar.add_task(what, total=None, n="")
 
     def callback(done: int, total: int, datapoints: int | None = None) -> None:

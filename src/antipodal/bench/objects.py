@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..dataset.store import file_hash
 from ..errors import UnknownAsset
 from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair
 from ..objects.object_set import INDEX, load_object_set
@@ -34,7 +34,7 @@ def list_objects(directory: str | Path) -> list[BenchObject]:
     directory = Path(directory)
     if (directory / INDEX).is_file():
         return [
-            BenchObject(r.name, r.file, _collection(r.source), _sha256(directory / r.file))
+            BenchObject(r.name, r.file, _collection(r.source), file_hash(directory / r.file))
             for r in load_object_set(directory).records
         ]
     if not directory.is_dir():
@@ -47,7 +47,7 @@ def list_objects(directory: str | Path) -> list[BenchObject]:
         relative = path.relative_to(directory)
         source = relative.parts[0] if len(relative.parts) > 1 else directory.resolve().name
         name = str(relative.with_suffix(""))
-        objects.append(BenchObject(name, str(relative), source, _sha256(path)))
+        objects.append(BenchObject(name, str(relative), source, file_hash(path)))
     return objects
 
 
@@ -68,7 +68,3 @@ def _collection(source: str) -> str:
         return source.removeprefix("family:")
     parts = Path(source).parts
     return parts[0] if len(parts) > 1 else "imported"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,14 +6,13 @@ compared, which needs no training and is exact up to the object's symmetries (:m
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 
 import numpy as np
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..gripper import GripperModel
-from ..mesh import TriMesh
-from ..stable_pose import StablePose, stable_poses
+from ..stable_pose import stable_poses
 from .oracle import OracleConfig, oracle_grasps
 from .planner import FunctionPlanner, Observation, Planner, Ranked, no_grasp
 from .registration import DEFAULT_REGISTRATION, RegistrationConfig, register
@@ -31,14 +30,7 @@ def registration_planner(
 
     q = 1 − 2^(−ε/δ) of the grasp on the estimated pose: ½ at the label's threshold δ.
     """
-    remembered: OrderedDict[int, tuple[TriMesh, list[StablePose]]] = OrderedDict()
-
-    def poses_of(mesh: TriMesh) -> list[StablePose]:
-        if id(mesh) not in remembered:
-            remembered[id(mesh)] = mesh, stable_poses(mesh)  # the mesh too: its id stays taken
-        while len(remembered) > N_REMEMBERED:
-            remembered.popitem(last=False)
-        return remembered[id(mesh)][1]
+    poses_of = lru_cache(N_REMEMBERED)(stable_poses)
 
     def plan(observation: Observation, rng: np.random.Generator) -> Ranked:
         mesh = observation.mesh

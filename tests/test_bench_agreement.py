@@ -12,13 +12,13 @@ import trimesh
 
 from antipodal.bench.agreement import (
     AgreementConfig,
-    area_under_roc,
     run_agreement,
     summarise_agreement,
 )
 from antipodal.bench.disagreements import draw_disagreements, worst_disagreements
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
+from antipodal.scores import area_under_roc
 
 
 def row(epsilon: float, outcome: str, name: str = "a") -> dict:
@@ -26,6 +26,7 @@ def row(epsilon: float, outcome: str, name: str = "a") -> dict:
         "object": name,
         "robust_epsilon": epsilon,
         "outcome": outcome,
+        "moved": False,
         "success": outcome == "SUCCESS",
     }
 
@@ -61,7 +62,7 @@ def test_the_area_under_the_curve_is_the_share_of_ordered_pairs(rng: np.random.G
     assert area_under_roc(epsilon, success) == pytest.approx(
         ((a > b) + 0.5 * (a == b)).mean(), abs=1e-12
     )
-    assert area_under_roc(epsilon, np.ones(60, bool)) is None
+    assert summarise_agreement([row(0.01, "SUCCESS", "a")])["auc"] is None
 
 
 def test_the_worst_disagreements_are_the_extremes_without_collisions_one_per_object() -> None:

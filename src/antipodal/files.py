@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -35,3 +36,9 @@ def write_bytes(content: bytes, path: Path) -> None:
 def plain(value: Any) -> Any:
     """What JSON makes of a numpy array or number; anything else in words."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,24 +21,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
+from .. import transforms
 from ..collision import approach_is_free
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import AntipodalError, InvalidConfig, SimulationDiverged
 from ..files import write_json
+from ..grasp import Grasp
 from ..gripper import GripperModel, load_gripper
+from ..scores import area_under_roc
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import World
+from ..success import EXECUTED_APPROACH, free_share, hold_features
 from .objects import BenchObject, list_objects, load_object
-from .oracle import (
-    DEFAULT_ORACLE,
-    EXECUTED_APPROACH,
-    candidates_from_above,
-    free_share,
-    label_epsilon,
-)
+from .oracle import candidates_from_above, label_epsilon
 from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
 from .scores import wilson
 
@@ -46,6 +44,10 @@ BIN_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.i
 """Of robust ε in the table; ε = 0 has its own row."""
 GRASPS_PER_SCENE = 8
 """Drawn in each settled pose, so that one pose does not stand for an object."""
+NEAR_MISS_SHIFT = np.array([0.002, 0.006, 0.004])
+"""Standard deviation of a near miss' displacement along its own axes, m."""
+NEAR_MISS_TURN = 0.25
+"""Of its turn about the approach axis, rad."""
 CAMERA = CAMERAS["dexnet"]
 """Drawn with the scene and not used."""
 
@@ -59,8 +61,10 @@ GRASPS = pa.schema(
         ("execution_seed", pa.int64()),
         ("T_world_obj", pa.list_(pa.float64())),
         ("T_world_grasp", pa.list_(pa.float64())),
+        ("moved", pa.bool_()),  # a near miss rather than an antipodal pair
         ("robust_epsilon", pa.float64()),
         ("free_share", pa.float64()),
+        ("hold_features", pa.list_(pa.float64())),
         ("outcome", pa.string()),
         ("success", pa.bool_()),
     ]
@@ -80,6 +84,8 @@ class AgreementConfig:
     """Name or file."""
     max_objects: int = 250
     """At most so many objects are drawn out of the folder."""
+    near_misses: bool = False
+    """Whether every second grasp is an antipodal pair moved and turned a little: what a model of P(hold) needs."""
 
     def __post_init__(self) -> None:
         if min(self.n, self.max_objects) < 1 or self.seed < 0:
@@ -148,15 +154,17 @@ def run_agreement(
 
 def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Count rows in bins of robust ε, and say how well E_Q > δ and E_Q itself foretell success."""
+    rows = [row for row in rows if not row["moved"]]
     epsilon = np.array([row["robust_epsilon"] for row in rows], float)
     success = np.array([row["success"] for row in rows], bool)
     outcomes = [row["outcome"] for row in rows]
     predicted = epsilon > SUCCESS_THRESHOLD
+    auc = area_under_roc(epsilon, success)
     return {
         "n": len(rows),
         "n_objects": len({row["object"] for row in rows}),
         "agreement": float((predicted == success).mean()) if len(rows) else None,
-        "auc": area_under_roc(epsilon, success),
+        "auc": None if np.isnan(auc) else auc,
         "above": _share(success, outcomes, predicted),
         "below": _share(success, outcomes, ~predicted),
         "bins": [
@@ -164,18 +172,6 @@ def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for lo, hi, inside in _bins(epsilon)
         ],
     }
-
-
-def area_under_roc(epsilon: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"]) -> float | None:
-    """P(ε of a success > ε of a failure), ties half [Mann and Whitney 1947]; None without both."""
-    from scipy.stats import rankdata
-
-    n_success = int(success.sum())
-    n_pairs = n_success * (len(success) - n_success)
-    if n_pairs == 0:
-        return None
-    ranks = rankdata(epsilon)[success].sum()
-    return float((ranks - n_success * (n_success + 1) / 2) / n_pairs)
 
 
 def object_rows(job: _Job) -> list[dict[str, Any]]:
@@ -193,18 +189,29 @@ def object_rows(job: _Job) -> list[dict[str, Any]]:
         trial = settled(draw_trial(mesh, poses, job.config.seed, k, CAMERA), world, TrialConfig())
         if trial is not None:
             item = {"object": job.item.name, "file": job.item.file, "source": job.item.source}
-            rows += [item | row for row in _scene_rows(trial, world, gripper)]
+            rows += [
+                item | row for row in _scene_rows(trial, world, gripper, job.config.near_misses)
+            ]
     return rows
 
 
-def _scene_rows(trial: TrialScene, world: World, gripper: GripperModel) -> Iterator[dict[str, Any]]:
+def _scene_rows(
+    trial: TrialScene, world: World, gripper: GripperModel, near_misses: bool
+) -> Iterator[dict[str, Any]]:
     """Draw, judge and execute grasps in one settled pose."""
     scene, rng = trial.scene, trial.rng("oracle")
     candidates = candidates_from_above(scene.mesh, scene.T_world_obj, gripper, rng)
+    moved = np.zeros(len(candidates), bool)
+    if near_misses:
+        moved = np.arange(len(candidates)) % 2 == 1
+        candidates = _moved(candidates, moved, gripper, rng)
     free = approach_is_free(scene.mesh, scene.T_world_obj, candidates, gripper, EXECUTED_APPROACH)
-    grasps = candidates[rng.permutation(np.flatnonzero(free))[:GRASPS_PER_SCENE]]
+    chosen = rng.permutation(np.flatnonzero(free))[:GRASPS_PER_SCENE]
+    grasps = candidates[chosen]
     epsilon = label_epsilon(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
-    shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng, DEFAULT_ORACLE)
+    shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
+    grasps_obj = grasps.in_frame(transforms.inverse(scene.T_world_obj))
+    features = hold_features(scene.mesh, grasps_obj, gripper, epsilon, rng)
     config = TrialConfig(settle_window=0.1)  # it rests already
     for i in range(len(grasps)):
         seed = trial.execution_seed + i
@@ -220,18 +227,31 @@ def _scene_rows(trial: TrialScene, world: World, gripper: GripperModel) -> Itera
             "execution_seed": seed,
             "T_world_obj": scene.T_world_obj.ravel().tolist(),
             "T_world_grasp": grasps.pose[i].ravel().tolist(),
+            "moved": bool(moved[chosen[i]]),
             "robust_epsilon": float(epsilon[i]),
             "free_share": float(shares[i]),
+            "hold_features": features[i].tolist(),
             "outcome": outcome,
             "success": outcome == "SUCCESS",
         }
+
+
+def _moved(
+    grasps: Grasp, where: Bool[np.ndarray, "N"], gripper: GripperModel, rng: np.random.Generator
+) -> Grasp:
+    """Displace and turn some of the grasps about the vertical, never below the table."""
+    n = len(grasps)
+    shift = transforms.translation(rng.normal(size=(n, 3)) * NEAR_MISS_SHIFT)
+    poses = grasps.pose @ shift @ transforms.rot_z(rng.normal(size=n) * NEAR_MISS_TURN)
+    poses[..., 2, 3] = np.maximum(poses[..., 2, 3], gripper.tip_overhang)
+    return Grasp(np.where(where[:, None, None], poses, grasps.pose), grasps.width)
 
 
 def _write_part(job: _Job) -> None:
     rows, refused = [], ""
     try:
         rows = object_rows(job)
-    except AntipodalError as error:
+    except (AntipodalError, ValueError) as error:
         refused = str(error)
     write_json({"object": job.item.name, "rows": rows, "refused": refused}, Path(job.part))
 

@@ -3,13 +3,9 @@
     antipodal pairs, from above, at several heights ─▶ collision-free ─▶ E_Q > δ ─▶ best by P(success)
 
 E_Q is the paper's robust ε [Mahler17, §IV-A1] and δ its threshold: they say what may be chosen. The order is another
-question. The label asks whether the hand comes in free *as planned*, and its friction goes down to 0 and up to 1, so
-that the grasp with the largest E_Q often has a tenth of a millimetre to spare beside a finger, or holds only at a
-friction that the trial does not have. So the oracle takes the grasp most likely to succeed as it will be executed,
-
-    P(success) = P(free) · (P(hold | ε > δ) P(ε > δ) + P(hold | ε ≤ δ) P(ε ≤ δ)),
-
-displaced by the execution error, at the trial's spread of friction. Frame: ``world``, table z = 0.
+question. The label asks whether the hand comes in free *as planned*, so that the grasp with the largest E_Q often has a
+tenth of a millimetre to spare beside a finger. So the oracle takes the grasp most likely to succeed as it will be
+executed, P(success) = P(free) · P(hold) (:mod:`antipodal.success`). Frame: ``world``, table z = 0.
 """
 
 from __future__ import annotations
@@ -19,33 +15,27 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from .. import transforms
 from ..alignment import MAX_APPROACH_TABLE_ANGLE
-from ..collision import CollisionConfig, approach_is_free
-from ..contact import PAPER_CONTACT_MODEL, Contact, ContactModel
+from ..collision import approach_is_free
+from ..contact import PAPER_CONTACT_MODEL
 from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import InvalidConfig
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
-from ..robust import Perturbation, robust
+from ..robust import robust
 from ..sampling import sample_antipodal
-from ..sim.trial import TrialConfig, execution_error
-from .scenes import FRICTION
+from ..success import EXECUTED_APPROACH, ExecutionNoise, free_share, hold_probability
 
 DOWN = np.array([0.0, 0.0, -1.0])
 """Approach of every candidate, world frame, as nearly as its closing axis lets it."""
-HOLD_POSITIVE, HOLD_NEGATIVE = 1.0, 0.87
-"""P(hold | ε > δ) and P(hold | 0 < ε ≤ δ): shares held on training objects once the hand was in (docs/benchmark.md)."""
 VARIANT_SHIFT = np.array([0.002, 0.004, 0.004])
 """Standard deviation of a variant's displacement along its own axes, m: half a jaw's reach."""
 VARIANT_TURN = float(np.deg2rad(6.0))
 """Of its turn about the approach axis, rad."""
-EXECUTED_APPROACH = CollisionConfig(rule="zero", table_offset=0.0)
-"""What is executed: the approach as given, and not a hair into the table."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +54,11 @@ class OracleConfig:
     """So many of the best are moved a little, for more room or a better hold."""
     n_variants: int = 15
     """Of each parent."""
-    n_errors: int = 96
-    """Displaced approaches of each: of few, the luckiest grasp is chosen, not the freest."""
-    execution: TrialConfig = field(default_factory=TrialConfig)
-    """Whose execution error and approach distance are expected."""
+    execution: ExecutionNoise = field(default_factory=lambda: ExecutionNoise(n_free=96, n_hold=24))
+    """The error that is expected; of few displaced approaches the luckiest grasp is chosen, not the freest."""
 
     def __post_init__(self) -> None:
-        counts = (self.n_grasps, self.n_scored, self.n_executed, self.n_errors)
+        counts = (self.n_grasps, self.n_scored, self.n_executed)
         if min(counts) < 1 or min(self.n_parents, self.n_variants) < 0:
             raise InvalidConfig(f"oracle counts {counts}: expected positive counts")
         if not self.heights or min(self.heights) < 0:
@@ -87,6 +75,8 @@ class OracleGrasps(NamedTuple):
     """(N)."""
     robust_epsilon: Float[np.ndarray, "N"]
     """E_Q of each: not descending."""
+    free_share: Float[np.ndarray, "N"]
+    """P(free) of each; 0 where it was not asked for, E_Q ≤ δ."""
 
 
 def oracle_grasps(
@@ -116,9 +106,9 @@ def oracle_grasps(
         np.concatenate([first.grasps.width, second.grasps.width]),
     )
     epsilon = np.concatenate([first.epsilon, second.epsilon])
-    chance = np.concatenate([first.chance, second.chance])
-    order = np.lexsort([-epsilon, -chance])
-    return OracleGrasps(grasps[order], epsilon[order])
+    free = np.concatenate([first.free, second.free])
+    order = np.lexsort([-epsilon, -np.concatenate([first.chance, second.chance])])
+    return OracleGrasps(grasps[order], epsilon[order], free[order])
 
 
 def candidates_from_above(
@@ -159,48 +149,6 @@ def label_epsilon(
     return robust(fast_ferrari_canny, mesh, grasps_obj, rng, model=model).mean
 
 
-def free_share(
-    mesh: TriMesh,
-    T_world_obj: Float[np.ndarray, "4 4"],
-    grasps_world: Grasp,
-    gripper: GripperModel,
-    rng: np.random.Generator,
-    config: OracleConfig = DEFAULT_ORACLE,
-) -> Float[np.ndarray, "N"]:
-    """P(free): share of approaches, displaced by the execution error, that touch neither object nor table."""
-    n, s = len(grasps_world), config.n_errors
-    approach = replace(EXECUTED_APPROACH, approach_distance=config.execution.approach_distance)
-    poses = np.broadcast_to(grasps_world.pose[:, None], (n, s, 4, 4))
-    executed = execution_error(poses, config.execution, rng).reshape(-1, 4, 4)
-    free = approach_is_free(
-        mesh, T_world_obj, Grasp(executed, np.repeat(grasps_world.width, s)), gripper, approach
-    )
-    return free.reshape(n, s).mean(-1)
-
-
-def positive_share(
-    mesh: TriMesh,
-    T_world_obj: Float[np.ndarray, "4 4"],
-    grasps_world: Grasp,
-    gripper: GripperModel,
-    rng: np.random.Generator,
-    config: OracleConfig = DEFAULT_ORACLE,
-) -> Float[np.ndarray, "N"]:
-    """P(ε > δ): share of executed grasps, at the trial's friction, of which ε itself is over the threshold."""
-    unknown = Perturbation(
-        gripper_translation=config.execution.position_sigma,
-        gripper_rotation=config.execution.rotation_sigma,
-        object_translation=0.0,
-        object_rotation=0.0,
-        center_of_mass=0.0,
-        friction=FRICTION.standard_deviation,
-        friction_bounds=(FRICTION.min_value, FRICTION.max_value),
-    )
-    grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
-    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
-    return robust(_is_positive, mesh, grasps_obj, rng, unknown, model).mean
-
-
 class _Known(NamedTuple):
     """What the oracle knows."""
 
@@ -214,6 +162,8 @@ class _Known(NamedTuple):
 class _Ranked(NamedTuple):
     grasps: Grasp
     epsilon: Float[np.ndarray, "N"]
+    free: Float[np.ndarray, "N"]
+    """P(free) where E_Q > δ, else 0."""
     chance: Float[np.ndarray, "N"]
     """P(success) where E_Q > δ, else 0."""
 
@@ -221,20 +171,26 @@ class _Ranked(NamedTuple):
 def _ranked(scene: _Known, candidates: Grasp) -> _Ranked:
     """Judge those candidates that come in free as planned; the best first."""
     mesh, T_world_obj, gripper, rng, config = scene
-    approach = replace(EXECUTED_APPROACH, approach_distance=config.execution.approach_distance)
-    free = approach_is_free(mesh, T_world_obj, candidates, gripper, approach)
+    free = approach_is_free(mesh, T_world_obj, candidates, gripper, EXECUTED_APPROACH)
     chosen = rng.permutation(np.flatnonzero(free))[: config.n_scored]
     epsilon = label_epsilon(mesh, T_world_obj, candidates[chosen], gripper, rng)
     best = np.argsort(-epsilon, kind="stable")[: config.n_executed]
     grasps, epsilon = candidates[chosen[best]], epsilon[best]
-    chance = np.zeros(len(grasps))
     robust_enough = epsilon > SUCCESS_THRESHOLD
-    scene_of = (mesh, T_world_obj, grasps[robust_enough], gripper, rng, config)
-    positive = positive_share(*scene_of)
-    hold = HOLD_POSITIVE * positive + HOLD_NEGATIVE * (1 - positive)
-    chance[robust_enough] = free_share(*scene_of) * hold
+    share, chance = np.zeros(len(grasps)), np.zeros(len(grasps))
+    good = grasps[robust_enough]
+    share[robust_enough] = free_share(mesh, T_world_obj, good, gripper, rng, config.execution)
+    hold = hold_probability(
+        mesh,
+        good.in_frame(transforms.inverse(T_world_obj)),
+        gripper,
+        epsilon[robust_enough],
+        rng,
+        config.execution,
+    )
+    chance[robust_enough] = share[robust_enough] * hold
     order = np.lexsort([-epsilon, -chance])
-    return _Ranked(grasps[order], epsilon[order], chance[order])
+    return _Ranked(grasps[order], epsilon[order], share[order], chance[order])
 
 
 def _variants(scene: _Known, parents: Grasp) -> Grasp:
@@ -245,11 +201,3 @@ def _variants(scene: _Known, parents: Grasp) -> Grasp:
     poses = parents.pose[:, None] @ transforms.translation(shift) @ turn
     poses[..., 2, 3] = np.maximum(poses[..., 2, 3], scene.gripper.tip_overhang)
     return Grasp(poses.reshape(-1, 4, 4), np.repeat(parents.width, s))
-
-
-def _is_positive(
-    contacts: Contact, center_of_mass: ArrayLike, model: ContactModel
-) -> Float[np.ndarray, "*batch"]:
-    """1 where ε > δ: a metric whose mean is a probability."""
-    epsilon = fast_ferrari_canny(contacts, center_of_mass, model)
-    return (epsilon > SUCCESS_THRESHOLD).astype(float)

@@ -121,6 +121,8 @@ def to_rows(block: dict[str, np.ndarray], max_width: float) -> dict[str, np.ndar
         "width": planar.width,
         "collision_free": block.get("collision_free", np.ones(n)) != 0,
         "robust_epsilon": block["robust_ferrari_canny"],
+        "free_share": np.full(n, np.nan),
+        "hold_probability": np.full(n, np.nan),
         **{ours: block.get(theirs, nothing) for theirs, ours in LABELS.items()},
         "T_world_camera": _camera_pose(block.get("camera_poses", np.full((n, 7), np.nan))),
         "intrinsics": intrinsics,

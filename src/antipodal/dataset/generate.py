@@ -70,7 +70,7 @@ def generate(
     if n_datapoints is not None and n_datapoints < 1:
         raise InvalidConfig(f"n_datapoints = {n_datapoints}: expected at least 1")
     check_seed(seed)
-    path = Path(path)
+    path, model = Path(path), model.for_gripper(gripper)
     config = {
         "model": dataclasses.asdict(model),
         "gripper": gripper_json(gripper),

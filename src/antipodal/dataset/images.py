@@ -36,6 +36,10 @@ class PosedGrasps:
     grasps_obj: Grasp
     robust_epsilon: Float[np.ndarray, "N"]
     collision_free: np.ndarray
+    free_share: Float[np.ndarray, "N"]
+    """P(free) as executed; NaN without an execution."""
+    hold_probability: Float[np.ndarray, "N"]
+    """P(hold), likewise."""
     grasp_id: Int[np.ndarray, "N"]
 
 
@@ -81,6 +85,8 @@ def image_rows(
         width=planar.width.reshape(-1),
         collision_free=posed.collision_free[which],
         robust_epsilon=posed.robust_epsilon[which],
+        free_share=posed.free_share[which],
+        hold_probability=posed.hold_probability[which],
         object_id=np.full(len(depth), object_id),
         pose_id=np.full(len(depth), posed.pose_id),
         image_id=posed.pose_id * MAX_IMAGES + each,

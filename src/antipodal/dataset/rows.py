@@ -21,6 +21,7 @@ from ..metrics import force_closure
 from ..robust import robust
 from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
+from ..success import free_share, hold_probability
 from .epsilon import fast_ferrari_canny
 from .images import MAX_IMAGES, PosedGrasps, image_rows
 from .model import MAX_POSES, GenerativeModel
@@ -105,7 +106,7 @@ def object_rows(
             n_ids += len(near)
             tables.append(extra.table)
             candidates = labelled.joined(extra)
-        posed.append(pose_grasps(mesh, candidates, pose, pose_id, gripper, model))
+        posed.append(pose_grasps(mesh, candidates, pose, pose_id, gripper, model, rng))
     posed = [p for p in posed if len(p.grasps_obj)]
     schema = shard_schema(model.crop.size)
     poses_table = _poses_table(object_id, poses)
@@ -180,16 +181,24 @@ def pose_grasps(
     pose_id: int,
     gripper: GripperModel,
     model: GenerativeModel,
+    rng: np.random.Generator,
 ) -> PosedGrasps:
     """Turn grasps to the table, keep those nearly parallel to it, and check their approach (reference §3.4, §3.5)."""
     aligned = align_with_table(labelled.grasps_obj, pose)
     keep = aligned.tilt < model.max_approach_table_angle
-    grasps = aligned.grasps_obj[keep]
+    grasps, epsilon = aligned.grasps_obj[keep], labelled.robust_epsilon[keep]
     T = pose.T_world_obj
-    free = approach_is_free(mesh, T, grasps.in_frame(T), gripper, model.collision)
-    return PosedGrasps(
-        pose_id, pose, grasps, labelled.robust_epsilon[keep], free, labelled.grasp_id[keep]
-    )
+    grasps_world = grasps.in_frame(T)
+    free = approach_is_free(mesh, T, grasps_world, gripper, model.collision)
+    share, hold = np.full(len(grasps), np.nan), np.full(len(grasps), np.nan)
+    if model.execution is not None and len(grasps):
+        share = free_share(mesh, T, grasps_world, gripper, rng, model.execution)
+        hold[:] = 0.0  # no matter where the hand never comes in
+        comes = share > 0
+        hold[comes] = hold_probability(
+            mesh, grasps[comes], gripper, epsilon[comes], rng, model.execution
+        )
+    return PosedGrasps(pose_id, pose, grasps, epsilon, free, share, hold, labelled.grasp_id[keep])
 
 
 def flat_grasps(grasps_obj: Grasp, pose: StablePose, model: GenerativeModel) -> Grasp:

@@ -1,7 +1,8 @@
 """Columns of the data set's tables. Lengths in m, angles in rad, ε without unit; docs/dataset-format.md explains them.
 
-Facts are stored, not labels: a datapoint is positive when ``collision_free & (robust_epsilon > threshold)``, and
-threshold or metric can change without generating again.
+Facts are stored, not labels: a datapoint is positive when ``collision_free & (robust_epsilon > threshold)``, its
+probability of success is ``free_share · hold_probability``; label, threshold or metric can change without generating
+again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def shard_schema(crop_size: int) -> pa.Schema:
             ("width", pa.float32()),
             ("collision_free", pa.bool_()),
             ("robust_epsilon", pa.float32()),
+            # P(free) and P(hold) of the grasp as executed; NaN where the generative model has no execution
+            ("free_share", pa.float32()),
+            ("hold_probability", pa.float32()),
             ("object_id", pa.int32()),
             ("pose_id", pa.int32()),
             ("image_id", pa.int32()),

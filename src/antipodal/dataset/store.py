@@ -9,7 +9,6 @@ shards/part-00000.parquet …   one row per datapoint
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +18,17 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
-from ..files import write_bytes
+from ..files import file_hash, write_bytes
 from .schema import SUCCESS_THRESHOLD, VERSION
 
 SIDE_TABLES = ("objects", "poses", "grasps")
 """Tables beside the shards, by the name of their file."""
 
+TargetName = Literal["robust", "success", "force_closure"]
+TARGETS: tuple[TargetName, ...] = ("robust", "success", "force_closure")
 SplitName = Literal["image_wise", "pose_wise", "object_wise"]
 SPLIT_KEYS: dict[str, str | None] = {
     "image_wise": None,
@@ -114,9 +115,11 @@ class Dataset:
             )
         return whole
 
-    def iterate(self, columns: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-        """Read the same columns shard by shard, for data sets that do not fit in memory."""
-        for index in range(len(self.manifest["shards"])):
+    def iterate(
+        self, columns: Sequence[str], shards: Sequence[int] | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Read the same columns shard by shard, all or those numbered, for data sets that do not fit in memory."""
+        for index in range(len(self.manifest["shards"])) if shards is None else shards:
             yield self._read_shard(index, columns)
 
     def take(self, columns: Sequence[str], rows: Int[np.ndarray, "M"]) -> dict[str, np.ndarray]:
@@ -141,6 +144,42 @@ class Dataset:
         """S of each datapoint: collision-free and robust, E_Q > δ [Mahler17, §IV-B2]."""
         facts = self.read(["collision_free", "robust_epsilon"])
         return facts["collision_free"] & (facts["robust_epsilon"] > threshold)
+
+    def targets(
+        self, kind: TargetName, threshold: float = SUCCESS_THRESHOLD
+    ) -> Float[np.ndarray, "N"]:
+        """What a network should answer for each datapoint, float32 in [0, 1].
+
+        Args:
+            kind: "robust": the paper's label S, 0 or 1; "success": P(success) = P(free) · P(hold) as executed
+                (:mod:`antipodal.success`); "force_closure": free of collision and in force closure without errors,
+                0 or 1, an ablation.
+            threshold: δ of "robust".
+
+        Raises:
+            InvalidConfig: an unknown kind, or a data set made without an execution.
+        """
+        if kind not in TARGETS:
+            raise InvalidConfig(f"target '{kind}': expected one of {', '.join(TARGETS)}")
+        if kind == "robust":
+            return self.labels(threshold).astype(np.float32)
+        if kind == "force_closure":
+            return self._force_closure()
+        if self.config.get("execution") is None:
+            raise InvalidConfig(
+                f"{self.path} knows no probability of success: expected one generated with --preset builtin, "
+                "or --target robust"
+            )
+        facts = self.read(["free_share", "hold_probability"])
+        return facts["free_share"] * facts["hold_probability"]
+
+    def _force_closure(self) -> Float[np.ndarray, "N"]:
+        grasps = self.table("grasps").select(["grasp_id", "force_closure"])
+        if not len(grasps):
+            raise InvalidConfig(f"{self.path} has no table of grasps: force closure is unknown")
+        closed = grasps["grasp_id"].to_numpy()[grasps["force_closure"].to_numpy()]
+        facts = self.read(["collision_free", "grasp_id"])
+        return (facts["collision_free"] & np.isin(facts["grasp_id"], closed)).astype(np.float32)
 
     def split(
         self, name: SplitName, seed: int, train_fraction: float = 0.8
@@ -246,9 +285,3 @@ def parquet_writer(sink: pa.BufferOutputStream, schema: pa.Schema) -> pq.Parquet
         use_dictionary=[n for n in schema.names if n != "crop"],  # pyright: ignore[reportArgumentType]
         column_encoding=crops,
     )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
+from ..files import file_hash
 from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
 from ..values import check_seed, config_from_dict
 from .families import FAMILIES, check_family, make_one
@@ -80,8 +81,8 @@ class ObjectSet:
         """SHA-256 over names and file hashes in their order: two sets with the same hash are the same objects."""
         digest = hashlib.sha256()
         for record in self.records:
-            file_hash = record.sha256 or _sha256(self.directory / record.file)
-            digest.update(f"{record.name}\0{file_hash}\n".encode())
+            content = record.sha256 or file_hash(self.directory / record.file)
+            digest.update(f"{record.name}\0{content}\n".encode())
         return digest.hexdigest()
 
     @property
@@ -124,7 +125,7 @@ class ObjectSet:
             path = self.directory / record.file
             if not path.is_file():
                 faults.append(f"{record.file} is missing: make or import the set again")
-            elif record.sha256 and _sha256(path) != record.sha256:
+            elif record.sha256 and file_hash(path) != record.sha256:
                 faults.append(f"{record.file} was changed since the set was made: its hash differs")
         return faults
 
@@ -156,7 +157,7 @@ def make_object_set(
         save_mesh(mesh, directory / file)
         source = f"family:{names[i % len(names)]}"
         records.append(
-            ObjectRecord(mesh.name, file, _sha256(directory / file), source, "Apache-2.0")
+            ObjectRecord(mesh.name, file, file_hash(directory / file), source, "Apache-2.0")
         )
         if progress:
             progress(i + 1, n)
@@ -295,7 +296,7 @@ def _save(mesh: TriMesh, directory: Path) -> str:
         raise InvalidMesh(
             "closed only by vertices nearer than float32 tells apart: merge them in a mesh editor"
         )
-    return _sha256(path)
+    return file_hash(path)
 
 
 def _unmatched_edges(mesh: TriMesh) -> int:
@@ -357,7 +358,3 @@ def _write(objects: ObjectSet) -> ObjectSet:
     temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     temporary.replace(objects.directory / INDEX)
     return objects
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,191 @@
+"""P(success): the chance to come in free against its closed form, pads against what flat pads do, the fitted model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from antipodal import transforms
+from antipodal.errors import InvalidConfig
+from antipodal.grasp import Grasp
+from antipodal.gripper import load_gripper
+from antipodal.mesh import TriMesh
+from antipodal.pads import NEVER, close_pads
+from antipodal.success import (
+    FEATURES,
+    ExecutionNoise,
+    HoldModel,
+    displaced,
+    free_share,
+    hold_features,
+    hold_probability,
+    polynomial,
+    read_hold_model,
+    success_probability,
+)
+from conftest import box, cylinder, sphere
+
+YUMI = load_gripper("yumi")
+SIGMA = 0.002
+STRAIGHT = ExecutionNoise(position_sigma=SIGMA, rotation_sigma=0.0, n_free=2000)
+DOWN = np.diag([1.0, -1.0, -1.0])
+
+
+def standing(mesh: TriMesh, x: float = 0.0) -> np.ndarray:
+    return transforms.translation([x, 0.0, -mesh.bounds[0, 2]])
+
+
+def above(z: float, yaw: float = 0.0, y: float = 0.0) -> Grasp:
+    T = transforms.from_rt(transforms.rot_z(yaw)[:3, :3] @ DOWN, [0.0, y, z])
+    return Grasp(T[None], np.array([YUMI.max_width]))
+
+
+@pytest.mark.parametrize("height", [0.0, 0.001, 0.003])
+def test_the_chance_to_clear_the_table_is_that_of_a_normal_error(
+    height: float, rng: np.random.Generator
+) -> None:
+    mesh = box(0.01, 0.01, 0.03)
+    far = standing(mesh, x=0.5)
+    (share,) = free_share(mesh, far, above(YUMI.tip_overhang + height), YUMI, rng, STRAIGHT)
+    expected = norm.cdf(height / SIGMA)
+    assert share == pytest.approx(expected, abs=4 * np.sqrt(0.25 / STRAIGHT.n_free))
+
+
+@pytest.mark.parametrize("width", [0.040, 0.046, 0.049])
+def test_the_chance_to_come_in_beside_a_wide_box_is_that_of_both_gaps(
+    width: float, rng: np.random.Generator
+) -> None:
+    mesh = box(width, 0.03, 0.04)
+    (share,) = free_share(mesh, standing(mesh), above(0.03), YUMI, rng, STRAIGHT)
+    gap = YUMI.max_width / 2 + YUMI.jaw_clearance - width / 2
+    assert share == pytest.approx(2 * norm.cdf(gap / SIGMA) - 1, abs=0.05)
+
+
+def test_displaced_grasps_have_the_errors_that_were_asked_for(rng: np.random.Generator) -> None:
+    grasp = above(0.1, yaw=0.4)
+    many = displaced(grasp, 20000, rng, ExecutionNoise(rotation_sigma=0.05))
+    assert (many.center - grasp.center).std(0) == pytest.approx(0.002, rel=0.05)
+    turn = np.swapaxes(grasp.pose[:, :3, :3], 1, 2) @ many.pose[:, :3, :3]
+    angles = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    assert np.sqrt((angles**2).mean()) == pytest.approx(0.05 * np.sqrt(3), rel=0.05)
+
+
+def test_parallel_faces_square_to_the_pads_need_no_friction() -> None:
+    mesh = box(0.03, 0.05, 0.04)
+    contacts = close_pads(mesh, above(0.0), YUMI)
+    assert contacts.required_friction[0] == pytest.approx(0.0, abs=1e-9)
+    assert contacts.separation[0] == pytest.approx(0.03, abs=1e-6)
+
+
+@pytest.mark.parametrize("slope", [0.2, 0.35, 0.5])
+def test_a_wedge_needs_the_tangent_of_its_slope(slope: float) -> None:
+    # touched along the pads' lower edges, where the faces' normals count; less than 0.14 is flat to a soft pad
+    mesh = wedge(bottom=0.03, slope=slope, height=0.05)
+    contacts = close_pads(mesh, above(0.02), YUMI)
+    assert contacts.required_friction[0] == pytest.approx(slope, rel=1e-6)
+
+
+def test_a_sphere_held_off_its_middle_by_the_pads_middle_still_touches_at_its_equator() -> None:
+    # the pad reaches 12 mm below the grasp's centre: the line contact of the point model would slip
+    mesh = sphere(0.02, 4)
+    contacts = close_pads(mesh, above(0.01), YUMI)
+    assert contacts.separation[0] == pytest.approx(0.04, abs=3e-4)
+    assert contacts.required_friction[0] < 0.05
+
+
+def test_pads_that_meet_nothing_or_start_inside_never_hold() -> None:
+    mesh = box(0.03, 0.03, 0.03)
+    nothing = close_pads(mesh, above(0.2), YUMI)
+    inside = close_pads(box(0.1, 0.1, 0.1), above(0.0), YUMI)
+    for contacts in (nothing, inside):
+        assert contacts.required_friction[0] == NEVER
+        assert contacts.separation[0] == 0.0
+
+
+def test_the_lever_is_the_distance_of_the_line_of_force_from_the_centre_of_mass() -> None:
+    mesh = box(0.03, 0.12, 0.04)
+    offset = 0.03
+    contacts = close_pads(mesh, above(0.0, y=offset), YUMI)
+    # any cell of the flat patch may carry the force: within half a pad of the offset
+    assert abs(contacts.lever[0] - offset) < YUMI.jaw_width / 2 + 1e-9 + 0.02
+
+
+def test_features_move_with_the_object(rng: np.random.Generator) -> None:
+    mesh = cylinder(0.015, 0.06)
+    T = transforms.from_rt(transforms.exp_so3([0.3, -0.5, 1.0]), [0.1, 0.2, -0.3])
+    moved = TriMesh(transforms.apply(T, mesh.vertices), mesh.faces, "moved")
+    grasps = above(0.0, yaw=0.2)
+    a = close_pads(mesh, grasps, YUMI)
+    b = close_pads(moved, grasps.in_frame(T), YUMI)
+    assert b.required_friction == pytest.approx(a.required_friction, abs=1e-4)
+    assert b.separation == pytest.approx(a.separation, abs=1e-6)
+
+
+def test_the_share_that_holds_is_the_distribution_of_friction(rng: np.random.Generator) -> None:
+    exact = ExecutionNoise(position_sigma=0.0, rotation_sigma=0.0)
+    for slope in (0.35, 0.5, 0.65):
+        mesh = wedge(bottom=0.03, slope=slope, height=0.05)
+        features = hold_features(mesh, above(0.02), YUMI, np.zeros(1), rng, exact)
+        share = features[0, FEATURES.index("holds_share")]
+        low, high, x = norm.cdf([-2.0, 3.0, (slope - 0.5) / 0.1])
+        assert share == pytest.approx((high - x) / (high - low), abs=1e-4)
+
+
+def test_a_model_of_one_feature_is_a_logistic_curve() -> None:
+    n = len(polynomial(np.zeros((1, len(FEATURES))))[0])
+    coefficients = np.zeros(n)
+    coefficients[1] = 2.0
+    model = HoldModel(np.zeros(len(FEATURES)), np.ones(len(FEATURES)), coefficients)
+    x = np.zeros((3, len(FEATURES)))
+    x[:, 0] = [-1, 0, 3]
+    assert model(x) == pytest.approx(1 / (1 + np.exp([2.0, 0.0, -6.0])))
+
+
+def test_the_shipped_model_prefers_a_robust_grasp_over_one_that_slips_or_misses(
+    rng: np.random.Generator,
+) -> None:
+    mesh = box(0.03, 0.1, 0.04)
+    robust, slipping = box(0.03, 0.03, 0.04), wedge(bottom=0.04, slope=0.9, height=0.05)
+    (good,) = hold_probability(robust, above(0.0), YUMI, np.array([0.006]), rng)
+    (slips,) = hold_probability(slipping, above(0.015), YUMI, np.zeros(1), rng)
+    (misses,) = hold_probability(mesh, above(0.0, y=0.08), YUMI, np.zeros(1), rng)
+    assert good > 0.9
+    assert max(slips, misses) < 0.4
+
+
+def test_success_needs_both_a_free_approach_and_a_hold(rng: np.random.Generator) -> None:
+    mesh = box(0.046, 0.03, 0.04)
+    T = standing(mesh)
+    grasps = above(0.03)
+    epsilon = np.array([0.004])
+    p = success_probability(mesh, T, grasps, YUMI, epsilon, np.random.default_rng(1))
+    again = np.random.default_rng(1)
+    free = free_share(mesh, T, grasps, YUMI, again)
+    in_obj = grasps.in_frame(transforms.inverse(T))
+    hold = hold_probability(mesh, in_obj, YUMI, epsilon, again)
+    assert p == pytest.approx(free * hold)
+    assert 0 < p[0] < 1
+
+
+def test_impossible_executions_and_models_of_another_length_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="sigmas"):
+        ExecutionNoise(position_sigma=-1.0)
+    with pytest.raises(InvalidConfig, match="n_free"):
+        ExecutionNoise(n_free=0)
+    with pytest.raises(InvalidConfig, match="expected"):
+        read_hold_model([0.0], [1.0], [0.0])
+
+
+def wedge(bottom: float, slope: float, height: float) -> TriMesh:
+    """A prism along y, ``bottom`` wide at z = 0, whose sides lean inwards by ``slope`` on the way up."""
+    height = min(height, 0.49 * bottom / slope)
+    top = bottom - 2 * slope * height
+    xz = np.array([[-bottom / 2, 0], [bottom / 2, 0], [top / 2, height], [-top / 2, height]])
+    front = np.column_stack([xz[:, 0], np.full(4, -0.03), xz[:, 1]])
+    back = np.column_stack([xz[:, 0], np.full(4, 0.03), xz[:, 1]])
+    faces = [[0, 1, 2], [0, 2, 3], [4, 6, 5], [4, 7, 6]]
+    for i in range(4):
+        j = (i + 1) % 4
+        faces += [[i, i + 4, j + 4], [i, j + 4, j]]
+    return TriMesh(np.concatenate([front, back]), np.array(faces), "wedge")

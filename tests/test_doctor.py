@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import trimesh
@@ -199,3 +201,38 @@ def test_depth_of_a_loaded_image_equals_depth_of_its_array(tmp_path):
     assert examine_depth(tmp_path / "view.npy", HEALTHY) == examine_depth(
         np.array(image.depth), HEALTHY
     )
+
+
+def test_a_noisy_and_a_bowed_table_are_told_apart(rng):
+    flat = picture()
+    words = said(examine_depth(flat, HEALTHY), "ok")
+    assert "scatter by 0.0 mm" in words
+    noisy = np.where(flat > 0, flat + rng.normal(0, 0.005, flat.shape), 0)
+    assert "average several frames" in said(examine_depth(noisy, HEALTHY), "warning")
+    # 1 cm higher towards the corners than in the middle, as an uncorrected lens leaves it
+    v, u = np.mgrid[:480, :640]
+    bowed = 0.7 - 0.022 * np.hypot(u - 320, v - 240) ** 2 / 400**2
+    found = examine_depth(bowed, INTRINSICS)
+    assert "mm off one plane: is the lens distortion corrected" in said(found, "warning")
+
+
+def test_what_stands_on_the_table_is_measured_against_the_stroke():
+    wide = np.array(seen(box(0.09, 0.08, 0.04))[0].depth)
+    words = said(examine_depth(wide, HEALTHY, gripper="yumi"), "warning")
+    assert "0 of 1 outlines are narrower than the stroke of yumi, 50 mm" in words
+    assert "take a wider gripper" in words
+    fine = said(examine_depth(picture(), HEALTHY, gripper="yumi"), "ok")
+    assert "1 of 1 outlines are narrower" in fine
+    assert re.search(r"the narrowest side measures (39|40|41) mm", fine)
+    huge = np.array(seen(box(0.3, 0.3, 0.05), tilt=0.0)[0].depth) * 3.0
+    words = said(examine_depth(huge, INTRINSICS, gripper="yumi"), "warning")
+    assert "no object's size: check the depth unit" in words
+    assert "unknown gripper" in said(examine_depth(picture(), HEALTHY, gripper="claw"), "error")
+
+
+def test_many_flying_pixels_are_a_warning_that_says_what_to_do(rng):
+    depth = picture()
+    lone = (np.arange(480)[:, None] % 4 == 0) & (np.arange(640) % 4 == 0)
+    depth[lone] -= rng.uniform(0.05, 0.2, int(lone.sum()))
+    assert "plan with --repair all" in said(examine_depth(depth, HEALTHY), "warning")
+    assert "fly between surfaces" in said(examine_depth(picture(), HEALTHY), "ok")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
@@ -16,9 +17,15 @@ from .errors import InvalidConfig
 from .grasp import Grasp
 from .gripper import GripperModel
 from .policy.base import Plan
+from .policy.reasons import REJECTIONS
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")
 """What a picture's name may end in."""
+REJECTED_COLORS = (
+    "#999999", "#bbbbbb", "#8c564b", "#17becf", "#bcbd22", "#9467bd",
+    "#c5b0d5", "#d62728", "#e377c2", "#1f77b4", "#2ca02c", "#98df8a",
+)  # fmt: skip
+"""One for each of :data:`~antipodal.policy.reasons.REJECTIONS`."""
 JAW_COLOR, AXIS_COLOR, OTHER_COLOR, MASK_COLOR = "#ff7f0e", "#ffd92f", "#7fd6ff", "#2ca02c"
 
 
@@ -51,6 +58,31 @@ def draw_plan(
     ends = jaws_px(grasps_camera[0], image.intrinsics)
     axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
     axes.plot(*best.center_px, "o", ms=4, color=AXIS_COLOR, mec="black", mew=0.6)
+
+
+def draw_rejected(axes: Axes, image: DepthImage, plan: Plan, n_each: int = 60) -> None:
+    """Draw the closing lines of rejected candidates, a colour for each reason, with a legend of how many there were."""
+    if plan.rejected is None or len(plan.rejected.grasps) == 0:
+        return
+    grasps_camera = plan.rejected.grasps.to_grasp(image.intrinsics, plan.approach_axis)
+    for k, (name, words) in enumerate(REJECTIONS.items()):
+        rows = np.flatnonzero(plan.rejected.reason == k)
+        if len(rows) == 0:
+            continue
+        rows = rows[:: -(-len(rows) // n_each)]
+        color = REJECTED_COLORS[k % len(REJECTED_COLORS)]
+        centers = image.intrinsics.project(grasps_camera.center[rows])
+        axes.plot(*centers.T, ".", color=color, ms=2.5, alpha=0.9)
+        lines = list(jaws_px(grasps_camera[rows], image.intrinsics))
+        axes.add_collection(LineCollection(lines, colors=color, linewidths=0.4, alpha=0.5))
+        axes.plot([], [], color=color, lw=2, label=f"{plan.counts.get(name, 0)} {words}")
+    # the candidates' surroundings: they may fill a small part of the image
+    centers = image.intrinsics.project(grasps_camera.center)
+    low, high = np.percentile(centers, [1, 99], axis=0)
+    middle, half = (low + high) / 2, max(float((high - low).max()) / 2 + 40, 80.0)
+    axes.set_xlim(middle[0] - 1.2 * half, middle[0] + 1.2 * half)
+    axes.set_ylim(middle[1] + half, middle[1] - half)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=7, frameon=False, ncols=2)
 
 
 def jaws_px(grasps_camera: Grasp, intrinsics: CameraIntrinsics) -> Float[np.ndarray, "*batch 2 2"]:
@@ -96,12 +128,16 @@ def save_plan(
     gripper: GripperModel,
     mask: Bool[np.ndarray, "H W"] | None = None,
 ) -> None:
-    """Write the picture of a plan: the whole image, and a close-up of the best grasp."""
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    whole, close = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    """Write the picture of a plan: the whole image, a close-up of the best grasp, and what was rejected for what."""
+    figure = Figure(figsize=(15.5, 5.4), layout="constrained")
+    whole, close, refused = figure.subplots(1, 3, width_ratios=[1.3, 1, 1.3])
     for axes in (whole, close):
         draw_depth(axes, image, mask)
         draw_plan(axes, image, plan, gripper)
+    draw_depth(refused, image, mask)
+    draw_rejected(refused, image, plan)
+    n_rejected = sum(plan.counts.get(name, 0) for name in REJECTIONS)
+    refused.set_title(f"{n_rejected} candidates rejected", fontsize=10)
     if len(plan.grasps):
         best = plan.best
         zoom(close, image, best.center_px, 0.2)
@@ -111,6 +147,8 @@ def save_plan(
             f"opening {best.width * 1000:.0f} mm",
             fontsize=10,
         )
+    else:
+        close.set_title("")
     save_figure(figure, path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,12 @@ from .errors import InvalidConfig
 from .gripper import GripperModel, load_gripper
 from .policy import make_policy
 from .policy.base import Plan, Policy
+from .policy.reasons import REJECTIONS, STAGES
+from .policy.repair import DEFAULT_REPAIR, RepairConfig
+from .policy.request import Asked, Request, as_request
 from .quality import load_quality
 from .values import check_seed
+from .waypoints import waypoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +29,14 @@ class PlanInputs:
     """Everything that a plan needs, loaded and checked."""
 
     image: DepthImage
-    mask: Bool[np.ndarray, "H W"] | None
+    asked: Asked
     gripper: GripperModel
     policy: Policy
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "H W"] | None:
+        """The object's mask, if one is given."""
+        return as_request(self.asked).mask
 
 
 class PlanResult(NamedTuple):
@@ -46,17 +55,33 @@ def read_inputs(
     model: str | Path,
     policy: str,
     depth_unit: float | None,
+    request: Request | None = None,
+    mend: RepairConfig = DEFAULT_REPAIR,
 ) -> PlanInputs:
     """Load the files of a plan.
+
+    Args:
+        depth: the depth image.
+        camera: preset or file.
+        mask: image of the object, or None.
+        gripper: name or file.
+        model: "builtin" or an ONNX file.
+        policy: "auto", or a key of :data:`~antipodal.policy.POLICIES`.
+        depth_unit: metres per count of a 16-bit image.
+        request: what is asked besides the mask.
+        mend: what is mended in the image.
 
     Raises:
         AntipodalError: one of them is missing or cannot be used.
     """
     hand = load_gripper(gripper)
     image = load_depth(depth, camera, depth_unit)
-    mask_array = None if mask is None else load_mask(mask, image.depth.shape)
+    request = request or Request()
+    if mask is not None:
+        request = replace(request, mask=load_mask(mask, image.depth.shape))
     name = "cem" if policy == "auto" else policy
-    return PlanInputs(image, mask_array, hand, make_policy(name, load_quality(model), hand))
+    planner = make_policy(name, load_quality(model), hand, mend=mend)
+    return PlanInputs(image, request, hand, planner)
 
 
 def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
@@ -67,21 +92,45 @@ def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
     times, plans = [], []
     for _ in range(repeat):
         start = time.perf_counter()
-        plans.append(inputs.policy(inputs.image, inputs.mask, np.random.default_rng(seed)))
+        plans.append(inputs.policy(inputs.image, inputs.asked, np.random.default_rng(seed)))
         times.append(time.perf_counter() - start)
     plan, plan_time = plans[-1], float(np.median(times))
-    values = {**plan.to_json(inputs.image.intrinsics), "plan_time": plan_time}
+    values = {
+        **plan.to_json(inputs.image.intrinsics),
+        "plan_time": plan_time,
+        "waypoints": plan_waypoints(plan, inputs),
+    }
     return PlanResult(plan, values, describe(plan, plan_time))
 
 
-def describe(plan: Plan, plan_time: float) -> str:
-    """Say a plan in two lines: the best grasp, and what became of the candidates; or why there is none."""
-    counts = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in plan.counts.items())
+def plan_waypoints(plan: Plan, inputs: PlanInputs) -> dict[str, Any] | None:
+    """Return the flange's way to the best grasp as JSON, in the world if the camera's pose is known; None if empty."""
     if len(plan.grasps) == 0:
-        return f"no grasp: {plan.reason}\n{counts}"
+        return None
+    grasp = plan.best.to_grasp(inputs.image.intrinsics, plan.approach_axis)
+    T_world_camera = inputs.image.T_world_camera
+    way = waypoints(grasp, inputs.gripper, T_world_camera)
+    return {"frame": "camera" if T_world_camera is None else "world", **way.to_json()}
+
+
+def describe(plan: Plan, plan_time: float) -> str:
+    """Say a plan in words: the best grasp or why there is none, the way to it, what was rejected for what."""
+    counts = plan.counts
+    steps = [f"{counts[name]} {words}" for name, words in STAGES.items() if name in counts]
+    lines = [" → ".join(steps)]
+    met = {name: counts.get(name, 0) for name in REJECTIONS}
+    worst_first = sorted((name for name in met if met[name]), key=lambda name: -met[name])
+    if worst_first:
+        lines.append("rejected:")
+        lines += [f"  {met[name]:6d} {REJECTIONS[name]}" for name in worst_first]
+    mended = {"flying_px": "flying pixels dropped", "filled_px": "missing pixels filled"}
+    lines += [f"{counts[name]} {words}" for name, words in mended.items() if name in counts]
+    if len(plan.grasps) == 0:
+        return "\n".join([f"no grasp: {plan.reason}", *lines])
     g = plan.best
-    return (
+    best = (
         f"grasp at pixel ({g.center_px[0]:.1f}, {g.center_px[1]:.1f}), angle {np.degrees(g.angle):.1f}°, "
         f"depth {g.depth:.4f} m, opening {g.width:.3f} m, q = {plan.quality[0]:.3f}, "
-        f"in {plan_time * 1e3:.0f} ms\n{counts}"
+        f"in {plan_time * 1e3:.0f} ms"
     )
+    return "\n".join([best, *lines])

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
 
 from .camera import DepthImage
 from .dense_quality import load_dense_quality
@@ -21,6 +20,7 @@ from .policy.cem import RELEASE_CEM, CEMConfig
 from .policy.constraints import DEFAULT_CONSTRAINTS, ConstraintConfig
 from .policy.fully_convolutional import FullyConvolutionalConfig, fully_convolutional_policy
 from .policy.image_sampler import SamplerConfig
+from .policy.request import Asked
 from .quality import load_quality, read_network
 
 CEM_4_0 = CEMConfig(n_seeds=128, n_resamples=64, n_components=None)
@@ -60,9 +60,7 @@ def load_rival(path: str | Path, gripper: GripperModel, clearance: bool = False)
     published = (CEM_4_0, SAMPLER_4_0) if quality.crop.size == 96 else (RELEASE_CEM, SAMPLER_2_0)
     cem = cem_policy(quality, gripper, *published, constraints)
 
-    def policy(
-        image: DepthImage, mask: Bool[np.ndarray, "H W"] | None, rng: np.random.Generator
-    ) -> Plan:
-        return cem(image.inpaint(), mask, rng)
+    def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
+        return cem(image.inpaint(), asked, rng)
 
     return policy

@@ -9,11 +9,18 @@ from ..gripper import GripperModel
 from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
+from .base import Rejected as Rejected
 from .cem import cem_policy as cem_policy
+from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
+from .request import Request as Request
 
-POLICIES: dict[str, Callable[..., Policy]] = {"antipodal": rank_policy, "cem": cem_policy}
-"""Planners by name: Algorithm 1 with the best of a fixed set, and Algorithm 2."""
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "antipodal": rank_policy,
+    "cem": cem_policy,
+    "dense": dense_policy,
+}
+"""Planners by name: Algorithm 1 with the best of a fixed set, Algorithm 2, and every place at once."""
 
 
 def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options: object) -> Policy:

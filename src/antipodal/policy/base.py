@@ -6,14 +6,30 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from ..camera import CameraIntrinsics, DepthImage
 from ..errors import NoGraspFound
 from ..grasp import PlanarGrasp
+from .reasons import REJECTIONS, commonest
+from .request import Asked
 
 OPTICAL_AXIS = np.array([0.0, 0.0, 1.0])
 """Approach in the camera frame where nothing is known about the table."""
+
+
+class Rejected(NamedTuple):
+    """Candidates that may not be executed."""
+
+    grasps: PlanarGrasp
+    """(R)."""
+    reason: Int[np.ndarray, "R"]
+    """Position in :data:`~antipodal.policy.reasons.REJECTIONS` of what each failed first."""
+
+
+def no_grasps() -> PlanarGrasp:
+    """Return an empty batch."""
+    return PlanarGrasp(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 
 
 class Plan(NamedTuple):
@@ -29,6 +45,8 @@ class Plan(NamedTuple):
     """How many candidates each stage saw and rejected."""
     reason: str | None = None
     """Why the plan is empty, in words."""
+    rejected: Rejected | None = None
+    """Candidates that were rejected, for a picture; None where the planner does not keep them."""
 
     @property
     def best(self) -> PlanarGrasp:
@@ -41,8 +59,20 @@ class Plan(NamedTuple):
             raise NoGraspFound(self.reason or "no grasp found", self.counts)
         return self.grasps[0]
 
+    @property
+    def commonest_rejection(self) -> str | None:
+        """What most candidates were rejected for, in words, also where some were not; None if none was rejected."""
+        worst = commonest(self.counts)
+        if worst is None:
+            return None
+        return f"{self.counts[worst]} candidates {REJECTIONS[worst]}"
+
     def to_json(self, intrinsics: CameraIntrinsics) -> dict[str, Any]:
-        """Return ``{"grasps": [{center_px, angle, depth, width, quality, T_camera_grasp}, …], "counts", "reason"}``."""
+        """Return the plan as nested lists.
+
+        ``{"grasps": [{center_px, angle, depth, width, quality, T_camera_grasp}, …], "counts", "reason",
+        "commonest_rejection"}``; ``reason`` is null unless the plan is empty.
+        """
         poses = self.grasps.to_grasp(intrinsics, self.approach_axis).pose
         return {
             "grasps": [
@@ -51,17 +81,18 @@ class Plan(NamedTuple):
             ],
             "counts": {k: int(v) for k, v in self.counts.items()},
             "reason": self.reason,
+            "commonest_rejection": self.commonest_rejection,
         }
 
 
 def empty_plan(reason: str, counts: Mapping[str, int] | None = None) -> Plan:
     """Return a plan without grasps."""
-    none = PlanarGrasp(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
-    return Plan(none, np.empty(0), counts=dict(counts or {}), reason=reason)
+    return Plan(no_grasps(), np.empty(0), counts=dict(counts or {}), reason=reason)
 
 
 QualityFn = Callable[[DepthImage, PlanarGrasp], np.ndarray]
 """(image, N grasps) → (N,) predicted robustness in [0, 1]: a network, an analytic oracle, or chance."""
 
-Policy = Callable[[DepthImage, Bool[np.ndarray, "H W"] | None, np.random.Generator], Plan]
-"""(image, object mask or None, random state) → Plan."""
+Policy = Callable[[DepthImage, Asked, np.random.Generator], Plan]
+"""(image, what is asked, random state) → Plan. What is asked is a :class:`~.request.Request`, an object mask alone, or
+None for any grasp."""

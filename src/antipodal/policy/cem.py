@@ -10,20 +10,25 @@ never gets worse (reference 10.23). A grasp becomes the 5-vector (jaw 1, jaw 2 i
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from ..camera import CameraIntrinsics, DepthImage
 from ..errors import InvalidConfig
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn
-from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
+from .constraints import DEFAULT_CONSTRAINTS, Checked, ConstraintConfig, check_grasps
+from .finish import finished_plan, gather, join
 from .image_sampler import PAPER_SAMPLER, SamplerConfig, sample_grasps
 from .mixture import fit_mixture
-from .rank import ranked_plan, scores
+from .rank import scores
+from .repair import DEFAULT_REPAIR, RepairConfig
+from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
 from .view import View, look
 
@@ -83,29 +88,28 @@ def cem_policy(
     sampler: SamplerConfig = SEED_SAMPLER,
     constraints: ConstraintConfig = DEFAULT_CONSTRAINTS,
     table: TableConfig = DEFAULT_TABLE,
+    mend: RepairConfig = DEFAULT_REPAIR,
 ) -> Policy:
     """Build the cross-entropy policy; its plan holds every grasp that was scored, best first."""
 
-    def policy(
-        image: DepthImage, mask: Bool[np.ndarray, "H W"] | None, rng: np.random.Generator
-    ) -> Plan:
-        view = look(image, mask, rng, table)
-        seeds, counts = _seeds(view, gripper, rng, config, sampler, constraints)
+    def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
+        view = look(image, asked, rng, table, mend)
+        hand = view.request.opened(gripper)
+        tried: Tried = []
+        seeds, counts = _seeds(view, hand, rng, config, sampler, constraints, tried)
         if len(seeds) == 0:
-            return ranked_plan(view, seeds, quality, counts)
+            return finished_plan(view, seeds, np.empty(0), counts, gather(tried))
         seen, q = seeds, scores(image, seeds, quality)
         current = np.arange(len(seen))
         for _ in range(config.n_iterations):
             elites = current[np.argsort(-q[current], kind="stable")]
             elites = elites[: n_elites(len(current), config)]
-            drawn = _resample(view, seen[elites], gripper, rng, config, constraints)
+            drawn = _resample(view, seen[elites], hand, rng, config, constraints, tried)
             current = np.concatenate([elites, np.arange(len(seen), len(seen) + len(drawn))])
             if len(drawn):
                 q = np.concatenate([q, scores(image, drawn, quality)])
-                seen = _join(seen, drawn)
-        order = np.argsort(-q, kind="stable")
-        counts["planned"] = len(seen)
-        return Plan(seen[order], q[order], view.approach_axis, counts)
+                seen = join([seen, drawn])
+        return finished_plan(view, seen, q, counts | _tally(tried, counts), gather(tried))
 
     return policy
 
@@ -164,6 +168,20 @@ def n_gaussians(n_elite: int, config: CEMConfig) -> int:
     return max(int(np.ceil(config.component_fraction * n_elite - 1e-9)), 1)
 
 
+Tried = list[tuple[PlanarGrasp, Checked]]
+"""Everything that was checked, in turn."""
+
+
+def _tally(tried: Tried, counts: Mapping[str, int]) -> dict[str, int]:
+    """Count what was checked, the draws of every round among it."""
+    n_tried = sum(len(grasps) for grasps, _ in tried)
+    total = Counter[str]()
+    for _, checked in tried:
+        total.update(checked.counts)
+    free = sum(int(checked.keep.sum()) for _, checked in tried)
+    return {"drawn": n_tried - counts["sampled"], **total, "free": free}
+
+
 def _seeds(
     view: View,
     gripper: GripperModel,
@@ -171,13 +189,12 @@ def _seeds(
     config: CEMConfig,
     sampler: SamplerConfig,
     constraints: ConstraintConfig,
+    tried: Tried,
 ) -> tuple[PlanarGrasp, dict[str, int]]:
     """Sample seeds that satisfy the constraints; where random depths give few, add Algorithm 1's whole ladder."""
     sampler = replace(sampler, n_grasps=config.oversampling * config.n_seeds)
     sample = sample_grasps(view, gripper, rng, sampler)
-    checked = check_grasps(view, sample.grasps, gripper, constraints)
-    counts = sample.counts | checked.counts
-    seeds = sample.grasps[checked.keep]
+    seeds, counts = _keep(view, sample.grasps, gripper, constraints, tried), sample.counts
     if len(seeds) < config.n_seeds // 4:
         friction = (
             *sampler.friction,
@@ -185,10 +202,26 @@ def _seeds(
         )
         ladder = replace(sampler, friction=friction, height_step=PAPER_SAMPLER.height_step)
         more = sample_grasps(view, gripper, rng, ladder)
-        checked = check_grasps(view, more.grasps, gripper, constraints)
-        seeds = _join(seeds, more.grasps[checked.keep])
-        counts = {k: counts[k] + n for k, n in (more.counts | checked.counts).items()}
-    return seeds[: config.n_seeds], counts | {"seeds": min(len(seeds), config.n_seeds)}
+        seeds = join([seeds, _keep(view, more.grasps, gripper, constraints, tried)])
+        # the same edges and pairs were looked at twice
+        counts = more.counts | {
+            k: counts[k] + more.counts[k] for k in ("heights", "sampled") if k in counts
+        }
+    seeds = seeds[: config.n_seeds]
+    return seeds, counts | _tally(tried, counts) | {"seeds": len(seeds)}
+
+
+def _keep(
+    view: View,
+    grasps: PlanarGrasp,
+    gripper: GripperModel,
+    constraints: ConstraintConfig,
+    tried: Tried,
+) -> PlanarGrasp:
+    """Check grasps, write them down, and return those that may be executed."""
+    checked = check_grasps(view, grasps, gripper, constraints)
+    tried.append((grasps, checked))
+    return grasps[checked.keep]
 
 
 def _resample(
@@ -198,6 +231,7 @@ def _resample(
     rng: np.random.Generator,
     config: CEMConfig,
     constraints: ConstraintConfig,
+    tried: Tried,
 ) -> PlanarGrasp:
     """Fit the mixture to the elites (best first) and draw until enough draws satisfy the constraints."""
     raw = to_features(elites, view.image.intrinsics, float(elites.angle[0]))
@@ -207,16 +241,7 @@ def _resample(
     for _ in range(config.n_batches):
         draws = mixture.sample(4 * config.n_resamples, rng) * std + mean
         grasps = from_features(draws[draws[:, 4] > 0], view.image.intrinsics, gripper.max_width)
-        kept = _join(kept, grasps[check_grasps(view, grasps, gripper, constraints).keep])
+        kept = join([kept, _keep(view, grasps, gripper, constraints, tried)])
         if len(kept) >= config.n_resamples:
             break
     return kept[: config.n_resamples]
-
-
-def _join(a: PlanarGrasp, b: PlanarGrasp) -> PlanarGrasp:
-    return PlanarGrasp(
-        np.concatenate([a.center_px, b.center_px]),
-        np.concatenate([a.angle, b.angle]),
-        np.concatenate([a.depth, b.depth]),
-        np.concatenate([a.width, b.width]),
-    )

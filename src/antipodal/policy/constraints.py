@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from .. import transforms
+from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from .reasons import REJECTIONS
 from .relief import Relief
+from .request import in_half_turn, in_polygon
 from .view import View
 
 
@@ -35,6 +38,9 @@ class ConstraintConfig:
     """Area of obstacle within one finger's or the palm's cross-section that is let pass, m²: a stray cell."""
     min_engagement: float = 0.002
     """Something between the jaws must stand at least this much above the tips, m."""
+    max_unseen: float = 0.75
+    """Share of a fingertip's end that may go where the camera saw nothing: no depth, or behind something. Missing depth
+    is unknown, not free: 0 takes it for an obstacle, 1 for free space. A shadow beside an object is let pass."""
     check_obstacles: bool = True
     """Whether fingers and palm are checked against the depth image at all."""
 
@@ -44,6 +50,10 @@ class ConstraintConfig:
                 raise InvalidConfig(
                     f"constraints {name} {getattr(self, name)}: expected a number ≥ 0"
                 )
+        if not 0 <= self.max_unseen <= 1:
+            raise InvalidConfig(
+                f"constraints max_unseen {self.max_unseen}: expected a share in [0, 1]"
+            )
 
 
 DEFAULT_CONSTRAINTS = ConstraintConfig()
@@ -55,48 +65,106 @@ class Checked(NamedTuple):
 
     keep: Bool[np.ndarray, "N"]
     counts: dict[str, int]
+    reason: Int[np.ndarray, "N"]
+    """Position in :data:`~antipodal.policy.reasons.REJECTIONS` of what each failed first; −1 where it is kept."""
 
 
 def check_grasps(
     view: View,
     grasps: PlanarGrasp,
     gripper: GripperModel,
-    config: ConstraintConfig = DEFAULT_CONSTRAINTS,
+    config: ConstraintConfig | None = DEFAULT_CONSTRAINTS,
 ) -> Checked:
-    """Test N grasps against every constraint in turn; each grasp is counted where it fails first."""
-    keep = np.ones(len(grasps), bool)
-    counts: dict[str, int] = {}
+    """Test N grasps against every constraint in turn; each grasp is counted where it fails first.
 
-    def require(name: str, test: Callable[[PlanarGrasp], Bool[np.ndarray, "N"]]) -> None:
-        left = np.flatnonzero(keep)
+    Args:
+        view: the image; its request is tested too.
+        grasps: N of them.
+        gripper: opened as the request allows (``view.request.opened(gripper)``).
+        config: how near is too near; None = only what is asked.
+    """
+    reason = np.full(len(grasps), -1)
+    counts: dict[str, int] = {}
+    for name, test in _tests(view, gripper, config):
+        left = np.flatnonzero(reason < 0)
         good = test(grasps[left]) if len(left) else np.empty(0, bool)
         counts[name] = int((~good).sum())
-        keep[left[~good]] = False
+        reason[left[~good]] = ORDER[name]
+    return Checked(reason < 0, counts, reason)
+
+
+ORDER = {name: k for k, name in enumerate(REJECTIONS)}
+"""Position of each rejection."""
+
+Test = Callable[[PlanarGrasp], Bool[np.ndarray, "N"]]
+
+
+def _tests(
+    view: View, gripper: GripperModel, config: ConstraintConfig | None
+) -> list[tuple[str, Test]]:
+    """List the tests in the order of REJECTIONS: the cheap ones first."""
+    request = view.request
 
     def lift(some: PlanarGrasp) -> Grasp:
         return some.to_grasp(view.image.intrinsics, view.approach_axis)
 
-    def unobstructed(some: PlanarGrasp, boxes: list[int]) -> Bool[np.ndarray, "N"]:
-        overlap = box_overlap(view.relief, lift(some), gripper, boxes, config)
-        return np.all(overlap <= config.max_overlap, axis=-1)
-
-    fingers = list(gripper.JAWS)
-    palm = list(range(len(fingers), len(fingers) + len(gripper.palm_boxes)))
-    require(
-        "bad_width",
-        lambda g: (g.width >= gripper.min_width) & (g.width <= gripper.max_width + 1e-9),
-    )
-    require("outside_image", lambda g: inside_image(view, g))
-    require("off_object", lambda g: on_objects(view, g))
-    require("into_table", lambda g: tip_height(view, lift(g), gripper) >= config.table_clearance)
-    if config.check_obstacles:
-        require("finger_blocked", lambda g: unobstructed(g, fingers))
-        require("palm_blocked", lambda g: unobstructed(g, palm))
-        require(
-            "nothing_between",
-            lambda g: between_jaws(view.relief, lift(g), gripper, config) > config.max_overlap,
+    tests: dict[str, Test] = {}
+    if config is not None:
+        tests["bad_width"] = lambda g: (
+            (g.width >= gripper.min_width) & (g.width <= gripper.max_width + 1e-9)
         )
-    return Checked(keep, counts)
+        tests["outside_image"] = lambda g: inside_image(view, g)
+        tests["off_object"] = lambda g: on_objects(view, g)
+        tests["into_table"] = lambda g: tip_height(view, lift(g), gripper) >= config.table_clearance
+    if request.workspace is not None:
+        tests["outside_workspace"] = lambda g: in_workspace(view, lift(g))
+    if request.yaw_range is not None:
+        tests["yaw_out_of_range"] = lambda g: in_yaw_range(view, lift(g))
+    if (lowest := request.min_height) is not None:
+        tests["too_low"] = lambda g: tip_height(view, lift(g), gripper) >= lowest
+    if config is not None and config.check_obstacles:
+        fingers = list(gripper.JAWS)
+        palm = list(range(len(fingers), len(fingers) + len(gripper.palm_boxes)))
+
+        def unobstructed(some: PlanarGrasp, boxes: list[int]) -> Bool[np.ndarray, "N"]:
+            overlap = box_overlap(view.relief, lift(some), gripper, boxes, config)
+            return np.all(overlap <= config.max_overlap, axis=-1)
+
+        tests["finger_blocked"] = lambda g: unobstructed(g, fingers)
+        tests["palm_blocked"] = lambda g: unobstructed(g, palm)
+        tests["finger_unseen"] = lambda g: (
+            unseen_share(view, lift(g), gripper).max(-1) <= config.max_unseen
+        )
+        tests["nothing_between"] = lambda g: (
+            between_jaws(view.relief, lift(g), gripper, config).area > config.max_overlap
+        )
+    if gripper.min_width > 0:
+        between = config or DEFAULT_CONSTRAINTS
+        # a cell of the map at either end
+        tests["too_thin"] = lambda g: (
+            between_jaws(view.relief, lift(g), gripper, between).length
+            >= gripper.min_width - view.relief.cell
+        )
+    return sorted(tests.items(), key=lambda item: ORDER[item[0]])
+
+
+def in_workspace(view: View, grasps_camera: Grasp) -> Bool[np.ndarray, "N"]:
+    """True where the centre lies in the request's polygon in the world's x and y; anywhere if none is asked for."""
+    if view.request.workspace is None:
+        return np.ones(len(grasps_camera), bool)
+    assert view.image.T_world_camera is not None  # look has checked it
+    center_world = grasps_camera.in_frame(view.image.T_world_camera).center
+    return in_polygon(center_world[:, :2], view.request.workspace)
+
+
+def in_yaw_range(view: View, grasps_camera: Grasp) -> Bool[np.ndarray, "N"]:
+    """True where the closing axis points as asked: about the vertical from world x, or from image +u without a pose."""
+    if view.request.yaw_range is None:
+        return np.ones(len(grasps_camera), bool)
+    x = grasps_camera.closing_axis
+    if view.image.T_world_camera is not None:
+        x = x @ view.image.T_world_camera[:3, :3].T
+    return in_half_turn(np.arctan2(x[:, 1], x[:, 0]), view.request.yaw_range)
 
 
 def inside_image(view: View, grasps: PlanarGrasp) -> Bool[np.ndarray, "N"]:
@@ -177,15 +245,69 @@ def box_overlap(
     return overlap
 
 
+class Between(NamedTuple):
+    """What stands between the open jaws, above their tips; N grasps."""
+
+    area: Float[np.ndarray, "N"]
+    """Seen along the approach, m²."""
+    length: Float[np.ndarray, "N"]
+    """Of the longest line along the closing axis that it covers, m."""
+
+
 def between_jaws(
     relief: Relief, grasps_camera: Grasp, gripper: GripperModel, config: ConstraintConfig
-) -> Float[np.ndarray, "N"]:
-    """Area of what stands between the open jaws, above their tips, m²."""
-    grid = footprint(1.0, gripper.jaw_width, relief.cell, n_x=24)
+) -> Between:
+    """Measure what stands between the open jaws by the cells of the map."""
+    n_x = 24
+    grid = footprint(1.0, gripper.jaw_width, relief.cell, n_x=n_x)
     offsets = grid * np.stack([grasps_camera.width, np.ones(len(grasps_camera))], -1)[:, None]
     z = relief.around(grasps_camera, offsets)
-    share = (z < gripper.tip_overhang - config.min_engagement).mean(-1)
-    return share * grasps_camera.width * gripper.jaw_width
+    held = z < gripper.tip_overhang - config.min_engagement
+    lines = held.reshape(len(grasps_camera), n_x, -1)
+    return Between(
+        held.mean(-1) * grasps_camera.width * gripper.jaw_width,
+        lines.mean(1).max(-1, initial=0.0) * grasps_camera.width,
+    )
+
+
+def unseen_share(
+    view: View, grasps_camera: Grasp, gripper: GripperModel
+) -> Float[np.ndarray, "N 2"]:
+    """Share of each fingertip's end that goes where the camera saw nothing.
+
+    A point is seen to be free if the camera measured something behind it, along its own ray: then nothing is there. It
+    is unknown where that pixel has no depth, lies outside the image, or shows something nearer, which hides the point.
+    """
+    boxes = gripper.boxes(grasps_camera.width)
+    ends = footprint(gripper.jaw_thickness, gripper.jaw_width, TIP_GRID)
+    ends = np.concatenate([ends, np.zeros((*ends.shape[:-1], 1))], -1)
+    jaws = list(gripper.JAWS)
+    tip = boxes.centers[:, jaws] + [0.0, 0.0, gripper.finger_depth / 2]
+    points = tip[:, :, None] + ends
+    points = transforms.apply(grasps_camera.pose, points.reshape(len(tip), -1, 3))
+    seen = seen_free(view.image, points)
+    return 1.0 - seen.reshape(len(tip), len(jaws), -1).mean(-1)
+
+
+TIP_GRID = 0.004
+"""Distance between the points of a fingertip's end that are looked at, m."""
+
+
+def seen_free(
+    image: DepthImage, points_camera: Float[np.ndarray, "*batch 3"]
+) -> Bool[np.ndarray, "*batch"]:
+    """True where the camera measured something behind a point: the space there is empty."""
+    px = image.intrinsics.project(points_camera)
+    limit = [image.intrinsics.width, image.intrinsics.height]
+    with np.errstate(invalid="ignore"):  # nan, behind the camera, is outside
+        inside = np.all((px > -0.5) & (px < np.array(limit) - 0.5), axis=-1)
+    u, v = np.moveaxis(np.rint(np.where(np.expand_dims(inside, -1), px, 0)).astype(np.int64), -1, 0)
+    # the tip may stand on what is seen: the table's noise is no occlusion
+    return inside & (image.depth[v, u] > points_camera[..., 2] - SEEN_TOLERANCE)
+
+
+SEEN_TOLERANCE = 0.003
+"""A point this far behind the surface that is seen is on it, m: the noise of depth."""
 
 
 def footprint(

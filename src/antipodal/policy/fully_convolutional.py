@@ -8,7 +8,6 @@ not computed: the network runs on the window around the mask, with the same answ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -19,9 +18,10 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
-from .base import Plan, Policy, empty_plan
+from .base import Plan, Policy, no_grasps
 from .constraints import ConstraintConfig, check_grasps
-from .rank import explain
+from .finish import finished_plan
+from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
 from .view import View, look
 
@@ -96,28 +96,19 @@ def fully_convolutional_policy(
         table: how the table is found, for the approach, the missing mask and the constraints.
     """
 
-    def policy(
-        image: DepthImage, mask: Bool[np.ndarray, "H W"] | None, rng: np.random.Generator
-    ) -> Plan:
+    def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         filled = image.inpaint()
-        view = look(image, mask, rng, table)
+        view = look(image, asked, rng, table)
+        hand = view.request.opened(gripper)
         objects = filled.valid if view.objects is None else view.objects
         cells = object_cells(objects, quality.window_px, quality.stride)
         counts = {"cells": len(cells.rows)}
         if len(cells.rows) == 0:
-            reason = "no object pixel is half the network's window away from the image's border"
-            if not objects.any():
-                reason = explain(view, counts)
-            return empty_plan(reason, counts)._replace(approach_axis=view.approach_axis)
+            return finished_plan(view, no_grasps(), np.empty(0), counts)
         depths = depth_bins(filled, objects, config)
         scored = score_cells(quality, filled, depths, cells)
-        grasps, q, rejected = _best(view, gripper, quality, cells, depths, scored, config)
-        counts |= {"sampled": scored.size, **rejected, "planned": len(q)}
-        if len(q) == 0:
-            return empty_plan(_nothing_left(counts), counts)._replace(
-                approach_axis=view.approach_axis
-            )
-        return Plan(grasps, q, view.approach_axis, counts)
+        grasps, q, rejected = _best(view, hand, quality, cells, depths, scored, config)
+        return finished_plan(view, grasps, q, {**counts, "sampled": scored.size, **rejected})
 
     return policy
 
@@ -174,7 +165,7 @@ def _best(
     kept, rejected = order[:0], Counter[str]()
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
-        if config.constraints is not None:
+        if config.constraints is not None or view.request.bounds_grasps:
             checked = check_grasps(view, grasps_at(block), gripper, config.constraints)
             block = block[checked.keep]
             rejected.update(checked.counts)
@@ -183,9 +174,3 @@ def _best(
             break
     kept = kept[: config.n_grasps]
     return grasps_at(kept), np.clip(scored.reshape(-1)[kept].astype(float), 0.0, 1.0), rejected
-
-
-def _nothing_left(counts: Mapping[str, int]) -> str:
-    stages = {k: v for k, v in counts.items() if k not in ("cells", "sampled", "planned")}
-    worst = max(stages, key=lambda name: stages[name])
-    return f"all {counts['sampled']} candidates were rejected: {stages[worst]} {worst.replace('_', ' ')}"

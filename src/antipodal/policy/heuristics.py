@@ -22,6 +22,7 @@ from .closing import Closing, close_jaws
 from .constraints import ConstraintConfig, tip_height
 from .image_sampler import PAPER_SAMPLER, SamplerConfig
 from .rank import rank_policy
+from .request import Asked, as_request
 from .view import View, look
 
 FIT_SEED = 0
@@ -116,10 +117,9 @@ def centroid_policy(
 ) -> Policy:
     """Build IGQ as a policy: of the antipodal candidates, the one nearest to the centroid of each image's own mask."""
 
-    def policy(
-        image: DepthImage, mask: Bool[np.ndarray, "H W"] | None, rng: np.random.Generator
-    ) -> Plan:
-        return rank_policy(centroid_quality(mask), gripper, sampler, constraints)(image, mask, rng)
+    def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
+        quality = centroid_quality(as_request(asked).mask)
+        return rank_policy(quality, gripper, sampler, constraints)(image, asked, rng)
 
     return policy
 

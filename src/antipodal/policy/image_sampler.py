@@ -21,6 +21,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from .constraints import in_workspace, in_yaw_range
 from .view import View
 
 
@@ -136,6 +137,10 @@ def sample_grasps(
     counts |= {"pairs": pairs.n_tried, "antipodal": len(pairs.edge)}
     grasp, friction = _lift(view, gripper, edges, pairs)
     counts |= {"in_width": len(friction)}
+    if view.request.workspace is not None or view.request.yaw_range is not None:
+        asked = in_workspace(view, grasp) & in_yaw_range(view, grasp)
+        grasp, friction = grasp[asked], friction[asked]
+        counts |= {"in_request": len(friction)}
     ladder = _heights(view, gripper, grasp, rng, config)
     per_pair = np.bincount(ladder.pair, minlength=len(friction))
     level = next(
@@ -308,7 +313,8 @@ def _heights(
     deepest = np.full(len(pair), config.depth_range[1])
     if view.table is not None:
         surface = view.table.height(grasp.center[pair])
-        deepest = surface - gripper.tip_overhang - config.table_clearance
+        lowest = max(config.table_clearance, (view.request.min_height or 0.0) + 1e-4)
+        deepest = surface - gripper.tip_overhang - lowest
     keep = deepest + gripper.tip_overhang >= config.min_engagement
     pair, deepest = pair[keep], deepest[keep]
     if config.height_step is None:

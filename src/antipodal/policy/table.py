@@ -107,6 +107,14 @@ def fit_table(
     return plane
 
 
+def raised(
+    image: DepthImage, table: TablePlane, config: TableConfig = DEFAULT_TABLE
+) -> Bool[np.ndarray, "H W"]:
+    """Segment everything that rises above the table and is of some area, the scene's walls and arms too."""
+    labels, large = _components(image, _above(image, table, config), config)
+    return large[labels]
+
+
 def objects_on(
     image: DepthImage,
     table: TablePlane,
@@ -115,23 +123,85 @@ def objects_on(
     """Segment what stands on the table: connected, of some area, and wholly in view.
 
     A component that touches the border of what is seen (the robot's arm, a wall, the rim of a bin) is no object,
-    unless nothing else is there.
+    unless nothing else is there. Where walls surround the table on all sides it is a bin's floor, and what stands
+    within the floor's outline is taken, though the pile may touch a wall.
     """
-    import cv2  # heavy: loaded with the first image
-
-    points = image.points_camera()
-    above = (image.valid & (table.height(points) > config.min_height)).astype(np.uint8)
-    above = cv2.morphologyEx(above, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    n, found = cv2.connectedComponents(above, connectivity=4)
-    labels = np.asarray(found, np.int64)
-    pixel_area = points[..., 2] ** 2 / (image.intrinsics.fx * image.intrinsics.fy)
-    area = np.bincount(labels.ravel(), pixel_area.ravel(), n)
-    border = np.zeros(n, bool)
-    border[labels[_unseen_outside(image)]] = True
-    large = area >= config.min_area
-    large[0] = False
+    above, outside = _above(image, table, config), _unseen_outside(image)
+    floor = walled_floor(image, table, outside, config)
+    if floor is not None:
+        labels, large = _components(image, above & floor, config)
+        return large[labels]
+    labels, large = _components(image, above, config)
+    border = np.zeros(len(large), bool)
+    border[labels[outside]] = True
     whole = large & ~border
     return (whole if whole.any() else large)[labels]
+
+
+def walled_floor(
+    image: DepthImage,
+    table: TablePlane,
+    outside: Bool[np.ndarray, "H W"],
+    config: TableConfig = DEFAULT_TABLE,
+) -> Bool[np.ndarray, "H W"] | None:
+    """Outline of a bin's floor: the convex hull of the table's largest patches, or None for an open table.
+
+    The table is a floor if almost none of its pixels meet the border of what is seen, and nearly everything around its
+    hull rises above it.
+    """
+    import cv2
+
+    points = image.points_camera()
+    height = table.height(points)
+    flat = (image.valid & (np.abs(height) < config.min_height)).astype(np.uint8)
+    flat = cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
+    area = np.array(stats[:, cv2.CC_STAT_AREA])
+    area[0] = 0
+    if n < 2 or (flat > 0)[outside].sum() > MAX_OPEN_RIM * outside.sum():
+        return None
+    # patches much smaller than the largest are stray spots on the walls, or tops of objects
+    patch = (area >= area.max() / 20)[labels]
+    contour = cv2.convexHull(cv2.findNonZero(patch.astype(np.uint8)))
+    hull = cv2.fillConvexPoly(np.zeros(patch.shape, np.uint8), contour, 1)
+    width = max(round(WALL / float(points[..., 2][patch].mean()) * image.intrinsics.fx), 1)
+    ring = cv2.dilate(hull, np.ones((2 * width + 1, 2 * width + 1), np.uint8)) - hull
+    around = image.valid & (ring > 0)
+    if around.sum() == 0 or (height[around] > config.min_height).mean() < MIN_WALLED:
+        return None
+    return hull > 0
+
+
+MAX_OPEN_RIM = 0.02
+"""A table meets the border of what is seen along more than this share of it; a bin's floor does not."""
+MIN_WALLED = 0.8
+"""Share of what is seen around a floor that must rise above it."""
+WALL = 0.02
+"""How far around the floor walls are looked for, m."""
+
+
+def _above(image: DepthImage, table: TablePlane, config: TableConfig) -> Bool[np.ndarray, "H W"]:
+    """Pixels above the table, without specks and threads."""
+    import cv2  # heavy: loaded with the first image
+
+    above = (image.valid & (table.height(image.points_camera()) > config.min_height)).astype(
+        np.uint8
+    )
+    return cv2.morphologyEx(above, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+
+
+def _components(
+    image: DepthImage, above: Bool[np.ndarray, "H W"], config: TableConfig
+) -> tuple[np.ndarray, Bool[np.ndarray, "n"]]:
+    """Label connected components; True for those that are large enough."""
+    import cv2
+
+    n, found = cv2.connectedComponents(above.astype(np.uint8), connectivity=4)
+    labels = np.asarray(found, np.int64)
+    pixel_area = image.depth.astype(float) ** 2 / (image.intrinsics.fx * image.intrinsics.fy)
+    large = np.bincount(labels.ravel(), pixel_area.ravel(), n) >= config.min_area
+    large[0] = False
+    return labels, large
 
 
 def _unseen_outside(image: DepthImage) -> Bool[np.ndarray, "H W"]:

@@ -1,18 +1,21 @@
-"""What a planner knows about an image before it samples: table, approach, objects, obstacles."""
+"""What a planner knows about an image before it samples: table, approach, objects, obstacles, and what is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
-from ..errors import InvalidConfig, InvalidImage
+from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
-from .holes import fill_holes
 from .relief import Relief, build_relief
-from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, objects_on
+from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
+from .request import Asked, Request, as_request, object_mask, region
+from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, objects_on, raised
 
 MIN_DOWNWARD = 0.1
 """Least component of the approach along the optical axis: a camera that looks sideways sees no way in."""
@@ -24,45 +27,75 @@ class View(NamedTuple):
     image: DepthImage
     """As given, with its holes."""
     filled: DepthImage
-    """Its holes filled; for edges, surface heights and obstacles, never for scoring."""
+    """Mended: for edges, surface heights and obstacles, never for scoring."""
     table: TablePlane | None
     objects: Bool[np.ndarray, "H W"] | None
-    """Where a grasp's centre may lie: the mask, or what stands on the table; None = anywhere."""
+    """Where a grasp's centre may lie: as asked, or what stands on the table; None = anywhere."""
     approach_axis: Float[np.ndarray, "3"]
     """Unit, camera frame: minus the table's normal, or the optical axis where no table is known."""
     relief: Relief
     """The obstacles, as a map across the approach axis."""
+    request: Request = Request()
+    """What is asked."""
+    refusal: str | None = None
+    """Why no grasp may be planned at all; ``objects`` is then False everywhere."""
+    repaired: Mapping[str, int] = {}
+    """``flying_px`` dropped and ``filled_px`` filled, if any."""
 
 
 def look(
     image: DepthImage,
-    mask: Bool[np.ndarray, "H W"] | None,
+    asked: Asked,
     rng: np.random.Generator,
     config: TableConfig = DEFAULT_TABLE,
+    mend: RepairConfig = DEFAULT_REPAIR,
 ) -> View:
-    """Fit the table, choose the approach, segment, and map the obstacles.
+    """Mend the image, fit the table, choose the approach, segment, and map the obstacles.
 
     Args:
         image: the depth image.
-        mask: object pixels, or None to take what stands on the table.
+        asked: a request or an object mask; without a region, what stands on the table is taken.
         rng: random state of the plane fit.
         config: tolerances of table and objects.
+        mend: what is mended in the image.
 
     Raises:
         InvalidImage: the mask has another shape than the image, or is empty.
-        InvalidConfig: the camera's pose says that it does not look down.
+        InvalidConfig: the camera's pose says that it does not look down; a workspace is asked for without that pose;
+            the target has no depth.
     """
-    if mask is not None:
-        mask = _checked(mask, image)
-    table = fit_table(image, mask, rng, config)
+    request = as_request(asked)
+    if request.workspace is not None and image.T_world_camera is None:
+        raise InvalidConfig(
+            "request workspace: needs T_world_camera, the camera's pose: give it, or ask for box_px or a mask"
+        )
+    mask = object_mask(request, image)
+    kept = drop_flying(image, mend)
+    table = fit_table(kept, mask, rng, config)
     approach_axis = approach_of(image, table)
-    objects = mask
+    filled, _, n_filled = repair(kept, approach_axis, replace(mend, drop_flying=False))
+    objects, where = mask, region(request, image, filled)
     if mask is None and table is not None:
-        objects = objects_on(image, table, config)
+        objects = objects_on(kept, table, config) if where is None else raised(kept, table, config)
+    if where is not None:
+        objects = where if objects is None else objects & where
+    refusal = _refuse(request, image, table, approach_axis, objects)
+    if refusal is not None:
+        objects = np.zeros(image.depth.shape, bool)
     floor = np.inf if table is None else table.offset - config.min_height
-    filled = fill_holes(image, approach_axis)
     relief = build_relief(filled, approach_axis, objects, floor)
-    return View(image, filled, table, objects, approach_axis, relief)
+    changed = {"flying_px": int(image.valid.sum() - kept.valid.sum()), "filled_px": n_filled}
+    return View(
+        image,
+        filled,
+        table,
+        objects,
+        approach_axis,
+        relief,
+        request,
+        refusal,
+        {name: n for name, n in changed.items() if n},
+    )
 
 
 def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray, "3"]:
@@ -78,13 +111,24 @@ def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray
     return -normal
 
 
-def _checked(mask: Bool[np.ndarray, "H W"], image: DepthImage) -> Bool[np.ndarray, "H W"]:
-    mask = np.asarray(mask)
-    if mask.shape != image.depth.shape:
-        raise InvalidImage(
-            f"mask has shape {mask.shape}: expected {image.depth.shape}, that of the depth image"
+def _refuse(
+    request: Request,
+    image: DepthImage,
+    table: TablePlane | None,
+    approach_axis: Float[np.ndarray, "3"],
+    objects: Bool[np.ndarray, "H W"] | None,
+) -> str | None:
+    """Say why the request cannot be met whatever is seen; None if it can."""
+    straight_down = approach_axis if image.T_world_camera is not None else OPTICAL_AXIS
+    tilt = float(np.arccos(np.clip(approach_axis @ straight_down, -1.0, 1.0)))
+    if request.max_tilt is not None and tilt > request.max_tilt:
+        return (
+            f"the approach, across the table, is tilted by {np.rad2deg(tilt):.1f}° from the optical axis: "
+            f"asked for at most {np.rad2deg(request.max_tilt):.1f}°"
         )
-    mask = mask > 0
-    if not mask.any():
-        raise InvalidImage("mask is empty: expected non-zero pixels on the object")
-    return mask
+    if request.min_height is not None and table is None:
+        return "a least height above the table was asked for, but no table was found in the image"
+    region_asked = request.box_px is not None or request.target_px is not None
+    if objects is not None and region_asked and not objects.any():
+        return "nothing stands on the table within the box or near the target that were asked for"
+    return None

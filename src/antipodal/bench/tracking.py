@@ -1,0 +1,235 @@
+"""Open loop against closed loop, on objects that move and with a camera that is not where it is said to be.
+
+One scene, several controllers: the same object, path, calibration error and noise. The camera stands beside the table,
+so that it sees both object and hand. Frames: camera, world.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .. import transforms
+from ..camera import CameraIntrinsics, DepthImage
+from ..gripper import GripperModel
+from ..mesh import TriMesh
+from ..policy.base import Policy
+from ..policy.closed_loop import ClosedLoopPolicy, Phase, Tracked
+from ..policy.hand_in_view import HandConfig, locate_hand, without_hand
+from ..render.scene import PoseDistribution, sample_friction, sample_poses
+from ..sim.tracking import (
+    Camera,
+    Command,
+    Frame,
+    SupportPath,
+    TrackingConfig,
+    TrackingResult,
+    drift,
+    track_and_lift,
+)
+from ..sim.trial import settle
+from ..sim.world import World
+from .scenes import FRICTION, resting_poses
+
+INTRINSICS = CameraIntrinsics(525.0, 525.0, 319.5, 239.5, 640, 480).crop(170, 0, 300, 400)
+"""The part of a 640×480 camera's picture in which hand and object can be."""
+CAMERA_DISTANCE = 0.7
+"""From the point that it looks at, 8 cm above the middle of the table, m."""
+CAMERA_TILT = float(np.deg2rad(45.0))
+"""From the vertical: nearer to it the hand would hide what it grasps, rad."""
+HOME = transforms.translation([0.0, 0.0, 0.20]) @ transforms.rot_x(np.pi)
+"""T_world_grasp of the hand at the start: 20 cm above the table."""
+PLACES = PoseDistribution(x=(-0.03, 0.03), y=(-0.03, 0.03))
+"""Where the object stands at the start."""
+AIMED_AFTER = 0.6
+"""How long :attr:`Loop.AHEAD` looks, s."""
+HAND_FRAMES = 8
+"""From so many frames the hand is located, at most."""
+WIDE, NARROW = HandConfig(reach=0.1), HandConfig(reach=0.03)
+"""Before anything is known about the calibration, and after."""
+
+
+class Loop(StrEnum):
+    """When a controller looks."""
+
+    OPEN = "open"
+    """Once."""
+    AHEAD = "ahead"
+    """For a moment, then on along the object's velocity."""
+    CLOSED = "closed"
+    """At every frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrackingScene:
+    """Everything but the controller."""
+
+    mesh: TriMesh
+    T_world_obj: transforms.Transform
+    """At rest, at time 0."""
+    friction: float
+    camera: Camera
+    path: SupportPath
+    seed: int
+    """Of the frames' noise and of the planner."""
+
+
+class Step(NamedTuple):
+    """What one frame led to."""
+
+    frame: Frame
+    tracked: Tracked | None
+    """Of a closed loop."""
+    T_camera_grasp: transforms.Transform
+    """Of the hand."""
+
+
+class LoopController:
+    """A planner as a controller: it leaves its own hand out of each frame, and turns grasps into commands.
+
+    Mutable: one for each trial.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        planner: Policy,
+        tracker: ClosedLoopPolicy,
+        gripper: GripperModel,
+        rng: np.random.Generator,
+        locates_hand: bool = False,
+        calibrates: bool = False,
+    ) -> None:
+        """Build the controller.
+
+        Args:
+            loop: when it looks.
+            planner: of the open loop.
+            tracker: of the others.
+            gripper: the hand in the picture.
+            rng: of the planners.
+            locates_hand: it finds its hand in the picture, to leave it out; else it takes the calibration's word.
+            calibrates: it also takes what it has found for the camera's pose.
+        """
+        self.loop, self.planner, self.tracker = loop, planner, tracker
+        self.gripper, self.rng = gripper, rng
+        self.locates_hand, self.calibrates = locates_hand, calibrates
+        self.steps: list[Step] = []
+        self._found: list[transforms.Transform] = []
+        tracker.reset()
+
+    def __call__(self, frame: Frame) -> Command | None:
+        """Answer a frame."""
+        looks = not self.steps or self.loop is Loop.CLOSED
+        if not looks and (self.loop is Loop.OPEN or frame.time > AIMED_AFTER):
+            return None
+        assert frame.image.T_world_camera is not None  # the bed gives it
+        if self.locates_hand and len(self._found) < HAND_FRAMES:
+            self._locate(frame)
+        located = mean_pose(self._found) if self._found else frame.image.T_world_camera
+        T_camera_grasp = transforms.inverse(located) @ frame.T_world_grasp
+        width = self.gripper.max_width
+        image = without_hand(frame.image, self.gripper, T_camera_grasp, width)
+        image = DepthImage(image.depth, image.intrinsics)  # nothing is known but the picture
+        T_world_camera = located if self.calibrates else frame.image.T_world_camera
+        if self.loop is Loop.OPEN:
+            self.steps.append(Step(frame, None, T_camera_grasp))
+            plan = self.planner(image, None, self.rng)
+            if len(plan.grasps) == 0:
+                return None
+            grasp = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
+            return Command(grasp.in_frame(T_world_camera), np.zeros(3))
+        tracked = self.tracker(image, None, self.rng, frame.time)
+        self.steps.append(Step(frame, tracked, T_camera_grasp))
+        if tracked.grasp is None:
+            return None
+        velocity = T_world_camera[:3, :3] @ tracked.velocity
+        return Command(tracked.grasp.in_frame(T_world_camera), velocity)
+
+    def count(self, phase: Phase) -> int:
+        """How many frames ended in a phase."""
+        return sum(s.tracked is not None and s.tracked.phase is phase for s in self.steps)
+
+    def _locate(self, frame: Frame) -> None:
+        """Find the hand in a frame, and with it the camera in the world."""
+        believed = mean_pose(self._found) if self._found else frame.image.T_world_camera
+        assert believed is not None
+        guess = transforms.inverse(believed) @ frame.T_world_grasp
+        config = NARROW if self._found else WIDE
+        seen = locate_hand(frame.image, self.gripper, guess, self.gripper.max_width, config)
+        if seen is not None:
+            self._found.append(frame.T_world_grasp @ transforms.inverse(seen.T_camera_grasp))
+
+
+def draw_scene(
+    mesh: TriMesh,
+    world: World,
+    speed: float,
+    calibration_error: tuple[float, float],
+    seed: int,
+    duration: float = 12.0,
+) -> TrackingScene | None:
+    """Draw pose, friction, path and calibration error, each from its own random state; None if it does not rest.
+
+    Args:
+        mesh: the object.
+        world: compiled for it.
+        speed: of the support, m/s.
+        calibration_error: of the camera's believed pose: length of its shift, m, in a random direction, and angle, rad,
+            about a random axis through the camera.
+        seed: everything comes from it.
+        duration: of the path, s.
+    """
+    rng_pose, rng_path, rng_error = np.random.default_rng([seed, 0]).spawn(3)
+    poses = resting_poses(mesh)
+    probability = np.array([pose.probability for pose in poses])
+    pose = poses[rng_pose.choice(len(poses), p=probability / probability.sum())]
+    T_world_obj = sample_poses(1, pose, rng_pose, PLACES)[0]
+    friction = float(sample_friction(1, rng_pose, FRICTION)[0])
+    rest = settle(world, T_world_obj, friction)
+    if rest is None:
+        return None
+    path = drift(speed, duration, rng_path)
+    camera = camera_beside(rng_error, *calibration_error)
+    return TrackingScene(mesh, rest, friction, camera, path, seed)
+
+
+def camera_beside(rng: np.random.Generator, shift: float = 0.0, angle: float = 0.0) -> Camera:
+    """The camera at −y, and a calibration that is off by a shift, m, and a turn about the camera, rad."""
+    target = np.array([0.0, 0.0, 0.08])
+    eye = target + CAMERA_DISTANCE * np.array([0.0, -np.sin(CAMERA_TILT), np.cos(CAMERA_TILT)])
+    T_world_camera = transforms.look_at(eye, target)
+    directions = rng.normal(size=(2, 3))
+    t, r = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    error = transforms.from_rt(transforms.exp_so3(angle * r), shift * t)
+    return Camera(INTRINSICS, T_world_camera, T_world_camera @ error)
+
+
+def run_scene(
+    scene: TrackingScene,
+    world: World,
+    controller: LoopController,
+    config: TrackingConfig | None = None,
+) -> TrackingResult:
+    """Let one controller grasp in a scene."""
+    return track_and_lift(
+        world,
+        scene.T_world_obj,
+        HOME,
+        scene.camera,
+        scene.path,
+        controller,
+        scene.friction,
+        np.random.default_rng([scene.seed, 1]),
+        config,
+    )
+
+
+def mean_pose(poses: list[transforms.Transform]) -> transforms.Transform:
+    """Mean of poses that differ little."""
+    rotation = Rotation.from_matrix([T[:3, :3] for T in poses]).mean().as_matrix()
+    return transforms.from_rt(rotation, np.mean([T[:3, 3] for T in poses], axis=0))

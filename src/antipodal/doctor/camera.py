@@ -1,0 +1,76 @@
+"""What is wrong with a camera: its numbers, its pose, its distance from what the built-in model was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..camera import CameraIntrinsics
+from ..camera_files import load_camera
+from ..errors import AntipodalError
+from .finding import Finding
+
+TRAINED_DISTANCE = (0.45, 0.95)
+"""Camera to table along the optical axis in the built-in model's training images, m (the paper's: 0.65–0.75)."""
+TRAINED_TILT = (0.0, np.deg2rad(25.0))
+"""Optical axis to table normal in them, rad (the paper's: 9–18°)."""
+
+
+def examine_camera(camera: str | Path) -> list[Finding]:
+    """Examine a camera by preset name or file: readable, plausible, with a pose."""
+    try:
+        found = load_camera(camera)
+    except AntipodalError as error:
+        return [Finding("error", str(error))]
+    findings = check_intrinsics(found.intrinsics)
+    if found.T_world_camera is None:
+        findings.append(
+            Finding("ok", "no T_world_camera: the table's normal will be fitted to each image")
+        )
+        return findings
+    downward = -float(found.T_world_camera[2, 2])
+    if downward < 0.1:
+        findings.append(
+            Finding(
+                "error",
+                f"T_world_camera says that the camera looks {np.rad2deg(np.arcsin(-downward)):.0f}° above the horizon: "
+                "expected downwards; is it the inverse (world in camera)?",
+            )
+        )
+    else:
+        findings.append(check_tilt(float(np.arccos(min(downward, 1.0)))))
+    return findings
+
+
+def check_intrinsics(intrinsics: CameraIntrinsics) -> list[Finding]:
+    """Compare focal length and principal point with the image's size."""
+    i = intrinsics
+    findings = [Finding("ok", f"camera {i.width}×{i.height} px, f = ({i.fx:.1f}, {i.fy:.1f}) px")]
+    off = max(abs(i.cx - (i.width - 1) / 2) / i.width, abs(i.cy - (i.height - 1) / 2) / i.height)
+    if off > 0.25:
+        findings.append(
+            Finding(
+                "warning",
+                f"principal point ({i.cx:.0f}, {i.cy:.0f}) is far from the middle of {i.width}×{i.height} px: was the "
+                "image resized or cropped without its camera?",
+            )
+        )
+    if abs(i.fx / i.fy - 1) > 0.1:
+        findings.append(
+            Finding("warning", f"fx / fy = {i.fx / i.fy:.2f}: expected nearly square pixels")
+        )
+    return findings
+
+
+def check_tilt(tilt: float) -> Finding:
+    """Compare the angle between optical axis and table normal, rad, with the training range."""
+    low, high = np.rad2deg(TRAINED_TILT)
+    words = f"the camera looks {np.rad2deg(tilt):.1f}° off the table's normal"
+    if not TRAINED_TILT[0] <= tilt <= TRAINED_TILT[1]:
+        return Finding(
+            "warning",
+            f"{words}: the built-in model was trained on {low:.0f}–{high:.0f}°; "
+            "look more steeply down, or train for this view",
+        )
+    return Finding("ok", words)

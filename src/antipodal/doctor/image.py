@@ -1,0 +1,228 @@
+"""What is wrong with a depth image: unit, range, holes, table, and whether what stands on it fits the gripper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..camera import CameraIntrinsics, DepthImage
+from ..camera_files import Camera, load_camera, load_depth
+from ..errors import AntipodalError
+from ..gripper import GripperModel, load_gripper
+from ..policy.relief import across
+from ..policy.repair import flying_pixels
+from ..policy.table import DEFAULT_TABLE, TablePlane, fit_table, objects_on
+from .camera import TRAINED_DISTANCE, check_intrinsics, check_tilt
+from .finding import Finding
+from .finding import millimetres as _mm
+
+DEPTH_SEED = 0
+"""Random state of the plane fit: the same image gets the same findings."""
+
+
+MAX_NOISE = 0.003
+"""Noise between neighbouring pixels of the table beyond which a planner's clearances of 1 to 3 mm mean little, m."""
+MAX_BOW = 0.005
+"""Deviation of the table's parts from one plane beyond which its edges are taken for objects, m."""
+MIN_PART = 500
+"""Fewest pixels of one part of the table that is looked at."""
+MAX_FLYING = 0.01
+"""Share of flying pixels beyond which they should be dropped."""
+
+
+def examine_depth(
+    depth: str | Path | np.ndarray,
+    camera: Camera | CameraIntrinsics | str | Path,
+    unit: float | None = None,
+    gripper: GripperModel | str | Path | None = None,
+) -> list[Finding]:
+    """Examine a depth image: unit, range, holes, camera, table, and the size of what stands on it.
+
+    Args:
+        depth: a file, or an array in counts of ``unit`` m.
+        camera: its camera, as a value, a preset name or a file.
+        unit: metres per count.
+        gripper: the hand that is to hold what stands on the table, or None to leave that question.
+    """
+    try:
+        hand = gripper if isinstance(gripper, GripperModel | None) else load_gripper(gripper)
+        image = _read(depth, camera, unit)
+    except AntipodalError as error:
+        return [Finding("error", str(error))]
+    pixels = [_range(image), _holes(image), _flying(image)]
+    return [*pixels, *check_intrinsics(image.intrinsics), *_table(image, hand)]
+
+
+def _read(
+    depth: str | Path | np.ndarray,
+    camera: Camera | CameraIntrinsics | str | Path,
+    unit: float | None,
+) -> DepthImage:
+    if not isinstance(depth, np.ndarray):
+        return load_depth(depth, camera, unit)
+    if isinstance(camera, str | Path):
+        camera = load_camera(camera)
+    if isinstance(camera, CameraIntrinsics):
+        camera = Camera("", camera)
+    metres = depth if unit is None else depth * unit
+    return DepthImage(metres, camera.intrinsics, camera.T_world_camera)
+
+
+def _range(image: DepthImage) -> Finding:
+    near, median, far = np.percentile(image.depth[image.valid], [1, 50, 99])
+    words = f"depth {near:.3f}–{far:.3f} m, median {median:.3f} m"
+    if median < 0.1:
+        return Finding(
+            "error", f"{words}: expected metres, some tenths at least; is the unit right?"
+        )
+    if median > 3.0:
+        return Finding("warning", f"{words}: far for grasping; is the unit right?")
+    return Finding("ok", words)
+
+
+def _holes(image: DepthImage) -> Finding:
+    share = 1.0 - float(image.valid.mean())
+    words = f"{share:.1%} of the pixels are missing (0)"
+    if share > 0.9:
+        return Finding("error", f"{words}: expected depth on most of the image")
+    if share > 0.4:
+        return Finding(
+            "warning",
+            f"{words}: fingers are kept out of what is not seen; change the view or the exposure, merge several "
+            "frames, or say with a mask where the object is",
+        )
+    return Finding("ok", words)
+
+
+def _flying(image: DepthImage) -> Finding:
+    share = float(flying_pixels(image).sum() / image.valid.sum())
+    words = f"{share:.2%} of the pixels fly between surfaces"
+    if share > MAX_FLYING:
+        return Finding("warning", f"{words} and look like obstacles: plan with --repair all")
+    return Finding("ok", words)
+
+
+def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
+    """The plane, as the planner will find it: with the pose if that is known."""
+    normal = image.table_normal_camera()
+    if normal is not None and -normal[2] < 0.1:
+        return [
+            Finding("error", "T_world_camera: the camera does not look down: is it the inverse?")
+        ]
+    table = fit_table(image, None, np.random.default_rng(DEPTH_SEED))
+    if table is None:
+        return [
+            Finding(
+                "warning",
+                f"no table: no plane{'' if normal is None else ' across world z'} holds "
+                f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
+            )
+        ]
+    findings = [check_tilt(table.tilt), _distance(table), _flatness(image, table)]
+    if normal is not None:
+        findings += _disagreement(image, table)
+    return [*findings, *_objects(image, table, gripper)]
+
+
+def _flatness(image: DepthImage, table: TablePlane) -> Finding:
+    """Measure the noise between neighbouring pixels of the table, and how far parts of it, 4 × 4, are off one plane."""
+    height = table.height(image.points_camera())
+    on_table = image.valid & (np.abs(height) < 2 * DEFAULT_TABLE.tolerance)
+    both = on_table[:, 1:] & on_table[:, :-1]
+    step = np.abs(np.diff(height, axis=1)[both])
+    # 1.4826: the σ of a normal distribution by its median deviation; √2: a difference of two pixels
+    noise = 1.4826 / np.sqrt(2) * float(np.median(step)) if step.size else 0.0
+    words = f"the table's pixels scatter by {noise * 1e3:.1f} mm (1 σ)"
+    parts = []
+    for rows in np.array_split(np.arange(height.shape[0]), 4):
+        for columns in np.array_split(np.arange(height.shape[1]), 4):
+            part = np.ix_(rows, columns)
+            if on_table[part].sum() >= MIN_PART:
+                parts.append(float(np.median(height[part][on_table[part]])))
+    bow = max(np.abs(parts), default=0.0)
+    if noise > MAX_NOISE:
+        return Finding(
+            "warning",
+            f"{words}: clearances of 1 to 3 mm drown in that; average several frames or come nearer",
+        )
+    if bow > MAX_BOW:
+        return Finding(
+            "warning",
+            f"{words}, and parts of it are {bow * 1e3:.0f} mm off one plane: is the lens distortion corrected, the "
+            "sensor calibrated, or the table not flat? Give a mask if its edges are taken for objects",
+        )
+    return Finding("ok", words)
+
+
+def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None) -> list[Finding]:
+    """Measure what stands on the table, seen from above, against the stroke."""
+    import cv2  # heavy: loaded with the first image
+
+    objects = objects_on(image, table)
+    if not objects.any():
+        return [
+            Finding(
+                "warning",
+                "nothing stands on the table: no pixels rise above it; is the object flatter than "
+                f"{_mm(DEFAULT_TABLE.min_height)}, or the depth unit wrong?",
+            )
+        ]
+    findings = [Finding("ok", f"objects on the table cover {int(objects.sum())} px")]
+    if gripper is None:
+        return findings
+    n, found = cv2.connectedComponents(objects.astype(np.uint8), connectivity=4)
+    labels, points = np.asarray(found), image.points_camera()
+    R = across(-table.normal_camera)
+    flat = [(points[labels == k] @ R.T)[:, :2].astype(np.float32) for k in range(1, n)]
+    narrow = np.array([min(cv2.minAreaRect(p)[1]) for p in flat])
+    stroke, fit = gripper.max_width, int((narrow < gripper.max_width).sum())
+    words = (
+        f"{fit} of {n - 1} outlines are narrower than the stroke of {gripper.name}, {_mm(stroke)}; the narrowest side "
+        f"measures {_mm(narrow.min())}"
+    )
+    if narrow.min() > 10 * stroke or narrow.max() < stroke / 20:
+        words += ": that is no object's size: check the depth unit and the focal length"
+        return [*findings, Finding("warning", words)]
+    if fit == 0:
+        words += (
+            ": only a rim, a handle or a part may fit; take a wider gripper if nothing is planned"
+        )
+        return [*findings, Finding("warning", words)]
+    return [*findings, Finding("ok", words)]
+
+
+def _distance(table: TablePlane) -> Finding:
+    distance = table.offset / -float(table.normal_camera[2])
+    words = f"table at {distance:.3f} m along the optical axis"
+    low, high = TRAINED_DISTANCE
+    # 1 cm: the training range has no sharp end
+    if not low - 0.01 <= distance <= high + 0.01:
+        return Finding(
+            "warning",
+            f"{words}: the built-in model was trained at {low}–{high} m; "
+            "move the camera, or train for this view",
+        )
+    return Finding("ok", words)
+
+
+def _disagreement(image: DepthImage, table: TablePlane) -> list[Finding]:
+    """Compare the given pose with the plane that the image alone shows, if that one holds clearly more pixels."""
+    alone = DepthImage(image.depth, image.intrinsics)
+    seen = fit_table(alone, None, np.random.default_rng(DEPTH_SEED))
+    if seen is None:
+        return []
+    cosine = float(np.clip(seen.normal_camera @ table.normal_camera, -1.0, 1.0))
+    angle = np.rad2deg(np.arccos(cosine))
+    points = image.points_camera()[image.valid]
+    votes = [int((np.abs(p.height(points)) < DEFAULT_TABLE.tolerance).sum()) for p in (seen, table)]
+    # 3° and half as many again: a box's side may win by chance, a wrong calibration wins by much
+    if angle < 3.0 or votes[0] < 1.5 * votes[1]:
+        return []
+    return [
+        Finding(
+            "warning",
+            f"the plane in the image is {angle:.1f}° off T_world_camera's horizontal: does the calibration belong to "
+            "this view?",
+        )
+    ]

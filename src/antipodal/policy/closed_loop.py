@@ -1,0 +1,442 @@
+"""The grasp that moves with its object: one grasp tracked from frame to frame, a few dozen candidates each.
+
+    predict   the grasp moves on with the object's estimated velocity
+    measure   the object's centroid in a window around it corrects place and velocity (an α-β filter)
+    refine    candidates around the moved grasp are checked and scored; the mean of the best pulls it, low-passed
+    switch    another grasp takes over only if it is clearly better, several frames in a row
+    re-plan   from scratch where the object is lost
+
+Frames: everything that is kept between frames is in the *fixed* frame, which is the world where the images carry
+``T_world_camera`` (a camera that moves, on a hand), else the camera. Objects move along the table: the velocity has no
+component along the approach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .. import transforms
+from ..camera import DepthImage
+from ..errors import InvalidConfig
+from ..grasp import Grasp, PlanarGrasp
+from ..gripper import GripperModel
+from .base import Policy, QualityFn
+from .cem import cem_policy
+from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
+from .finish import join
+from .image_sampler import SamplerConfig, sample_grasps
+from .rank import scores
+from .request import Asked, as_request
+from .view import View, look
+from .warm_start import (
+    apart,
+    blended,
+    candidates_around,
+    elite_mean,
+    fixed_frame,
+    nearest_object,
+    planar,
+    shifted,
+    window_px,
+)
+
+
+class Phase(StrEnum):
+    """What a frame did to the grasp."""
+
+    PLANNED = "planned"
+    """Found from scratch in this frame."""
+    TRACKED = "tracked"
+    """Carried along with the object, and refined where a candidate around it may be executed."""
+    SWITCHED = "switched"
+    """Given up for one that has been clearly better for several frames."""
+    COASTED = "coasted"
+    """Not seen; moved on with its last velocity."""
+    LOST = "lost"
+    """There is none."""
+
+
+@dataclass(frozen=True)
+class ClosedLoopConfig:
+    """How a grasp is followed. Defaults: frames at 10 Hz, objects at up to 0.1 m/s."""
+
+    n_candidates: int = 40
+    """Drawn around the grasp in each frame."""
+    position_sigma: float = 0.005
+    """Their spread across the approach, m."""
+    depth_sigma: float = 0.003
+    """Along the approach, m."""
+    angle_sigma: float = 0.12
+    """About the approach, rad."""
+    n_challengers: int = 16
+    """Antipodal candidates drawn anywhere in the window, to find a better grasp."""
+    elite_fraction: float = 0.25
+    """Share of the candidates whose mean is the frame's measurement, in (0, 1]."""
+    smoothing_time: float = 0.3
+    """Time constant of the low-pass on the grasp's place and angle on its object, s."""
+    position_gain: float = 0.85
+    """α: share of the centroid's innovation that goes into its place, in (0, 1]."""
+    velocity_gain: float = 0.5
+    """β: the share that goes, over the time step, into its velocity, in (0, 1]."""
+    max_speed: float = 0.5
+    """What seems faster than this is not the same object, m/s."""
+    switch_margin: float = 0.15
+    """A challenger is clearly better if its quality is higher by this."""
+    switch_frames: int = 3
+    """So often in a row."""
+    switch_distance: float = 0.015
+    """Nearer than this is the same grasp, m, …"""
+    switch_angle: float = 0.35
+    """… if its closing axis differs by less than this, rad."""
+    window_radius: float = 0.12
+    """What is looked at around the grasp, m."""
+    min_seen_fraction: float = 0.6
+    """The object counts as seen if this share of its usual area is."""
+    max_coast: float = 0.5
+    """After so long without seeing the object it is planned from scratch, s; …"""
+    max_blocked: float = 1.5
+    """… after so long without a candidate that may be executed too: one noisy frame says little."""
+
+    def __post_init__(self) -> None:
+        positive = ("position_sigma", "depth_sigma", "angle_sigma", "smoothing_time", "max_speed")
+        positive += ("n_candidates", "switch_frames", "window_radius")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(
+                    f"closed loop {name} {getattr(self, name)}: expected a positive number"
+                )
+        for name in (
+            "n_challengers",
+            "switch_margin",
+            "switch_distance",
+            "switch_angle",
+            "max_coast",
+            "max_blocked",
+        ):
+            if not getattr(self, name) >= 0:
+                raise InvalidConfig(
+                    f"closed loop {name} {getattr(self, name)}: expected a number ≥ 0"
+                )
+        for name in ("elite_fraction", "position_gain", "velocity_gain", "min_seen_fraction"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InvalidConfig(
+                    f"closed loop {name} {getattr(self, name)}: expected a share in (0, 1]"
+                )
+
+
+DEFAULT_CLOSED_LOOP = ClosedLoopConfig()
+"""For a depth camera at 10 Hz, 0.2–0.8 m away."""
+
+AREA_GAIN = 0.2
+"""How fast the usual visible area follows what is seen: the view changes as a hand's camera comes nearer."""
+CHALLENGERS = SamplerConfig(friction=(0.8,), height_step=None, max_edges=600)
+"""Algorithm 1, thinned out: a few good candidates in a millisecond or two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """The answer to one frame."""
+
+    grasp: Grasp | None
+    """Single, fixed frame: the world if the image has its pose, else the camera. None = lost."""
+    velocity: Float[np.ndarray, "3"]
+    """Of the object, fixed frame, m/s."""
+    quality: float
+    """Predicted robustness of the grasp, smoothed; 0 = lost."""
+    phase: Phase
+    reason: str = ""
+    """Why it was planned, switched, coasted or lost; empty where it is simply tracked."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Candidates of this frame by what became of them."""
+
+    def ahead(self, seconds: float) -> Grasp | None:
+        """Where the grasp will be: moved on with the velocity."""
+        return None if self.grasp is None else shifted(self.grasp, seconds * self.velocity)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What is remembered of the frames before; fixed frame."""
+
+    time: float
+    grasp: Grasp
+    quality: float
+    velocity: Float[np.ndarray, "3"]
+    centroid: Float[np.ndarray, "3"]
+    """Of the object's visible points, m."""
+    area: float
+    """Usual visible area of the object, m²."""
+    seen_at: float
+    """When the object was last seen, s."""
+    free_at: float
+    """When a candidate around the grasp was last free, s."""
+    reason: str = ""
+    """Why it coasts, if it does."""
+    challenger: Grasp | None = None
+    n_challenged: int = 0
+
+
+class Seen(NamedTuple):
+    """The object in one frame."""
+
+    view: View
+    T_fixed_camera: transforms.Transform
+    centroid: Float[np.ndarray, "3"]
+    """Of its visible points, fixed frame, m."""
+    area: float
+    """m²."""
+
+
+class Scored(NamedTuple):
+    """The free candidates of one frame, fixed frame."""
+
+    around: Grasp
+    q_around: Float[np.ndarray, "N"]
+    elsewhere: Grasp
+    q_elsewhere: Float[np.ndarray, "M"]
+    counts: dict[str, int]
+
+
+class ClosedLoopPolicy:
+    """Follow one grasp through a stream of depth images. Mutable: it remembers the last frame until ``reset``."""
+
+    def __init__(
+        self,
+        quality: QualityFn,
+        gripper: GripperModel,
+        config: ClosedLoopConfig = DEFAULT_CLOSED_LOOP,
+        planner: Policy | None = None,
+        constraints: ConstraintConfig = DEFAULT_CONSTRAINTS,
+    ) -> None:
+        """Build the tracker.
+
+        Args:
+            quality: scores the candidates.
+            gripper: every grasp approaches with its whole stroke open.
+            config: filters and thresholds.
+            planner: finds the first grasp, and a new one when it is lost; default the cross-entropy method.
+            constraints: what a candidate must satisfy in every frame.
+        """
+        self.gripper, self.config = gripper, config
+        self._quality, self._constraints = quality, constraints
+        self._planner: Policy = planner or cem_policy(quality, gripper, constraints=constraints)
+        self._track: Track | None = None
+
+    def reset(self) -> None:
+        """Forget everything; the next frame is planned from scratch."""
+        self._track = None
+
+    def __call__(
+        self, image: DepthImage, asked: Asked, rng: np.random.Generator, time: float
+    ) -> Tracked:
+        """Take the next frame.
+
+        Args:
+            image: with its ``T_world_camera`` where the camera moves; all frames with it, or none.
+            asked: a request, a mask of this frame, or None. Box and target count only when a grasp is planned from
+                scratch, because the object leaves them.
+            rng: random state.
+            time: when the image was taken, s; rising.
+
+        Raises:
+            InvalidConfig: the time does not rise.
+            InvalidImage: as the planner's.
+        """
+        track = self._track
+        if track is None:
+            return self._plan(image, asked, rng, time, "first frame")
+        if not time > track.time:
+            raise InvalidConfig(
+                f"closed loop: a frame at {time} s after one at {track.time} s: expected rising times, or reset()"
+            )
+        blocked = time - track.free_at > self.config.max_blocked
+        if blocked or time - track.seen_at > self.config.max_coast:
+            return self._plan(image, asked, rng, time, track.reason)
+        predicted = track.grasp.center + (time - track.time) * track.velocity
+        seen = self._look(image, asked, rng, predicted)
+        why = seen if isinstance(seen, str) else self._implausible(track, seen, time)
+        if isinstance(seen, str) or why is not None:
+            return self._coast(track, time, why or "")
+        moved = self._carried(track, seen, time)
+        scored = self._score(seen, moved, rng)
+        moved = self._challenged(moved, scored)
+        if moved.n_challenged >= self.config.switch_frames:
+            return self._switch(moved, scored)
+        return self._refine(moved, scored, time - track.time)
+
+    def _plan(
+        self, image: DepthImage, asked: Asked, rng: np.random.Generator, time: float, why: str
+    ) -> Tracked:
+        """Find a grasp from scratch; the object counts as standing still."""
+        self._track = None
+        plan = self._planner(image, asked, rng)
+        still = np.zeros(3)
+        if len(plan.grasps) == 0:
+            reason = f"{why}; {plan.reason or 'the plan is empty'}"
+            return Tracked(None, still, 0.0, Phase.LOST, reason, plan.counts)
+        grasp_camera = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
+        grasp, q = grasp_camera.in_frame(fixed_frame(image)), float(plan.quality[0])
+        seen = self._look(image, asked, rng, grasp.center)
+        if isinstance(seen, str):
+            return Tracked(
+                grasp, still, q, Phase.PLANNED, f"{why}; not followed: {seen}", plan.counts
+            )
+        self._track = Track(time, grasp, q, still, seen.centroid, seen.area, time, time)
+        return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
+
+    def _look(
+        self,
+        image: DepthImage,
+        asked: Asked,
+        rng: np.random.Generator,
+        center: Float[np.ndarray, "3"],
+    ) -> Seen | str:
+        """Look at a window around a place of the fixed frame; or say why nothing is seen there."""
+        T_fixed_camera = fixed_frame(image)
+        center_camera = transforms.apply(transforms.inverse(T_fixed_camera), center[None])[0]
+        window = window_px(image, center_camera, self.config.window_radius)
+        if window is None:
+            return "it left the image"
+        u0, v0, width, height = window
+        here = (slice(v0, v0 + height), slice(u0, u0 + width))
+        if not image.valid[here].any():
+            return "there is no depth around it"
+        request = replace(as_request(asked), box_px=None, target_px=None, n_grasps=None)
+        if request.mask is not None:
+            if not request.mask[here].any():
+                return "the mask is empty around it"
+            request = replace(request, mask=request.mask[here])
+        view = look(image.crop(*window), request, rng)
+        mask = nearest_object(view, view.image.intrinsics.project(center_camera))
+        if mask is None:
+            return view.refusal or "nothing stands on the table around it"
+        points = view.image.points_camera()[mask]
+        area = float((points[:, 2] ** 2).sum() / (image.intrinsics.fx * image.intrinsics.fy))
+        centroid = transforms.apply(T_fixed_camera, points.mean(0)[None])[0]
+        return Seen(view, T_fixed_camera, centroid, area)
+
+    def _implausible(self, track: Track, seen: Seen, time: float) -> str | None:
+        """Say why what is seen is not the whole object that was followed; None if it is."""
+        if seen.area < self.config.min_seen_fraction * track.area:
+            return f"only {seen.area / track.area:.0%} of the object is seen"
+        dt = time - track.time
+        jump = float(np.linalg.norm(seen.centroid - track.centroid - dt * track.velocity))
+        if jump > self.config.max_speed * dt:
+            return f"the object jumped by {jump * 1e3:.0f} mm"
+        return None
+
+    def _coast(self, track: Track, time: float, why: str) -> Tracked:
+        """Move on with the last velocity."""
+        shift = (time - track.time) * track.velocity
+        moved = replace(
+            track,
+            time=time,
+            grasp=shifted(track.grasp, shift),
+            centroid=track.centroid + shift,
+            reason=why,
+            challenger=None,
+            n_challenged=0,
+        )
+        self._track = moved
+        return Tracked(moved.grasp, moved.velocity, moved.quality, Phase.COASTED, why)
+
+    def _carried(self, track: Track, seen: Seen, time: float) -> Track:
+        """Carry the grasp along with the object: an α-β filter on the centroid, along the table."""
+        config, dt = self.config, time - track.time
+        down = seen.T_fixed_camera[:3, :3] @ seen.view.approach_axis
+        innovation = seen.centroid - track.centroid - dt * track.velocity
+        vertical = (innovation @ down) * down
+        innovation = innovation - vertical
+        shift = dt * track.velocity + config.position_gain * innovation
+        velocity = track.velocity + config.velocity_gain / dt * innovation
+        return replace(
+            track,
+            time=time,
+            grasp=shifted(track.grasp, shift),
+            challenger=None if track.challenger is None else shifted(track.challenger, shift),
+            velocity=velocity - (velocity @ down) * down,
+            centroid=track.centroid + shift + vertical,
+            area=track.area + AREA_GAIN * (seen.area - track.area),
+            seen_at=time,
+        )
+
+    def _score(self, seen: Seen, track: Track, rng: np.random.Generator) -> Scored:
+        """Draw, check and score candidates around the grasp, around its challenger, and anywhere, together."""
+        config, view = self.config, seen.view
+        hand = view.request.opened(self.gripper)
+        near = self._around(seen, track.grasp, config.n_candidates, rng)
+        sampler = replace(CHALLENGERS, n_grasps=max(config.n_challengers, 1))
+        far = [sample_grasps(view, hand, rng, sampler).grasps[: config.n_challengers]]
+        if track.challenger is not None:
+            far.append(self._around(seen, track.challenger, config.n_challengers, rng))
+        drawn = join([near, *far])
+        checked = check_grasps(view, drawn, hand, self._constraints)
+        free = drawn[checked.keep]
+        q = scores(view.image, free, self._quality) if len(free) else np.empty(0)
+        spatial = free.to_grasp(view.image.intrinsics, view.approach_axis)
+        spatial = spatial.in_frame(seen.T_fixed_camera)
+        n = int(checked.keep[: len(near)].sum())
+        counts = {"drawn": len(drawn), **checked.counts, "free": len(free)}
+        return Scored(spatial[:n], q[:n], spatial[n:], q[n:], counts)
+
+    def _around(self, seen: Seen, grasp: Grasp, n: int, rng: np.random.Generator) -> PlanarGrasp:
+        """Draw candidates around a grasp of the fixed frame, in the window's image."""
+        config, view = self.config, seen.view
+        sigma = (config.position_sigma, config.depth_sigma, config.angle_sigma)
+        grasp_camera = grasp.in_frame(transforms.inverse(seen.T_fixed_camera))
+        drawn = candidates_around(grasp_camera, view.approach_axis, sigma, n, rng)
+        return planar(drawn, view)
+
+    def _challenged(self, track: Track, scored: Scored) -> Track:
+        """Remember the best grasp elsewhere if it is clearly better, and for how many frames in a row."""
+        best = float(scored.q_elsewhere.max(initial=0.0))
+        here = float(scored.q_around.max(initial=0.0))
+        if best <= here + self.config.switch_margin:
+            return replace(track, challenger=None, n_challenged=0)
+        challenger = scored.elsewhere[int(scored.q_elsewhere.argmax())]
+        if self._alike(challenger, track.grasp):  # the refinement gets there by itself
+            return replace(track, challenger=None, n_challenged=0)
+        again = track.challenger is not None and self._alike(challenger, track.challenger)
+        n = track.n_challenged + 1 if again else 1
+        return replace(track, challenger=challenger, n_challenged=n)
+
+    def _alike(self, a: Grasp, b: Grasp) -> bool:
+        distance, angle = apart(a, b)
+        return distance < self.config.switch_distance and angle < self.config.switch_angle
+
+    def _switch(self, track: Track, scored: Scored) -> Tracked:
+        """Let the challenger take over."""
+        assert track.challenger is not None
+        gain = float(scored.q_elsewhere.max() - scored.q_around.max(initial=0.0))
+        why = f"one {apart(track.challenger, track.grasp)[0] * 1e3:.0f} mm away is better by {gain:.2f}"
+        q = float(scored.q_elsewhere.max())
+        self._track = replace(
+            track,
+            grasp=track.challenger,
+            quality=q,
+            free_at=track.time,
+            challenger=None,
+            n_challenged=0,
+        )
+        return Tracked(track.challenger, track.velocity, q, Phase.SWITCHED, why, scored.counts)
+
+    def _refine(self, track: Track, scored: Scored, dt: float) -> Tracked:
+        """Pull the carried grasp towards the mean of the best candidates around it."""
+        if len(scored.q_around) == 0:
+            why = "carried along: no candidate around it may be executed"
+            self._track = replace(track, reason=why)
+            return Tracked(
+                track.grasp, track.velocity, track.quality, Phase.TRACKED, why, scored.counts
+            )
+        weight = 1.0 - float(np.exp(-dt / self.config.smoothing_time))
+        best, q = elite_mean(scored.around, scored.q_around, self.config.elite_fraction)
+        grasp = blended(track.grasp, best, weight)
+        quality = track.quality + weight * (q - track.quality)
+        self._track = replace(track, grasp=grasp, quality=quality, free_at=track.time, reason="")
+        return Tracked(grasp, track.velocity, quality, Phase.TRACKED, "", scored.counts)

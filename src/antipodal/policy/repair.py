@@ -1,0 +1,121 @@
+"""Mend a depth image before it is looked at: drop flying pixels, fill holes. A stated step, that says what it changed.
+
+A flying pixel is one that belongs to no surface: sensors and interpolation put them between an object's edge and what
+lies behind it, where they look like obstacles. It is dropped, that is, becomes a hole. A hole is filled with what lies
+behind it (:mod:`.holes`). The mended image serves edges, heights and obstacles; networks are shown the image as given.
+Data sets may call the same functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..camera import DepthImage
+from ..errors import InvalidConfig
+from .holes import fill_holes
+
+
+@dataclass(frozen=True)
+class RepairConfig:
+    """What is mended."""
+
+    drop_flying: bool = False
+    """Whether flying pixels become holes. Not by default: a steep side that is one pixel wide looks the same."""
+    fill_holes: bool = True
+    """Whether holes get the depth of what lies behind them."""
+    jump: float = 0.008
+    """Neighbours whose depths differ by more than this are on different surfaces, m …"""
+    slope: float = 5.0
+    """… or by more than this times the distance between neighbouring pixels on a surface across the optical axis: a
+    plane up to 79° from it stays whole."""
+    min_neighbours: int = 1
+    """A pixel with fewer of its eight neighbours on its own surface is flying."""
+
+    def __post_init__(self) -> None:
+        for name in ("jump", "slope"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfig(
+                    f"repair {name} {getattr(self, name)}: expected a positive number"
+                )
+        if not 0 <= self.min_neighbours <= 8:
+            raise InvalidConfig(
+                f"repair min_neighbours {self.min_neighbours}: expected between 0 and 8"
+            )
+
+
+DEFAULT_REPAIR = RepairConfig()
+"""Holes are filled."""
+FULL_REPAIR = RepairConfig(drop_flying=True)
+"""Both steps: for sensors that interpolate across edges."""
+NO_REPAIR = RepairConfig(fill_holes=False)
+"""The image as it is."""
+
+
+class Repaired(NamedTuple):
+    """A mended image, and what was changed."""
+
+    image: DepthImage
+    n_flying: int
+    """Pixels dropped."""
+    n_filled: int
+    """Pixels filled, the dropped ones among them."""
+
+
+def repair(
+    image: DepthImage,
+    approach_axis: Float[np.ndarray, "3"],
+    config: RepairConfig = DEFAULT_REPAIR,
+) -> Repaired:
+    """Drop flying pixels, then fill holes, each if it is asked for.
+
+    Args:
+        image: the depth image.
+        approach_axis: unit, camera frame: holes are filled with what lies farther along it.
+        config: what is mended.
+    """
+    n_given, dropped = int(image.valid.sum()), drop_flying(image, config)
+    n_flying = n_given - int(dropped.valid.sum())
+    if not config.fill_holes:
+        return Repaired(dropped, n_flying, 0)
+    filled = fill_holes(dropped, approach_axis)
+    return Repaired(filled, n_flying, int(filled.valid.sum()) - n_given + n_flying)
+
+
+def drop_flying(image: DepthImage, config: RepairConfig = DEFAULT_REPAIR) -> DepthImage:
+    """Return the image without its flying pixels; at least one pixel stays."""
+    if not config.drop_flying:
+        return image
+    flying = flying_pixels(image, config)
+    if not flying.any() or (flying | ~image.valid).all():
+        return image
+    return image.with_depth(np.where(flying, 0.0, image.depth))
+
+
+def flying_pixels(
+    image: DepthImage, config: RepairConfig = DEFAULT_REPAIR
+) -> Bool[np.ndarray, "H W"]:
+    """Find valid pixels with fewer than ``min_neighbours`` of eight neighbours on their own surface."""
+    import cv2  # heavy: loaded with the first image
+
+    depth = image.depth
+    pitch = config.slope / min(image.intrinsics.fx, image.intrinsics.fy)
+    # most pixels have all neighbours near: only where the depth jumps are they counted one by one
+    kernel = np.ones((3, 3), np.uint8)
+    span = cv2.dilate(depth, kernel) - cv2.erode(depth, kernel)
+    v, u = np.nonzero((depth > 0) & (span > np.maximum(np.float32(config.jump), pitch * depth)))
+    flying = np.zeros(depth.shape, bool)
+    around = np.pad(depth, 1)
+    here = depth[v, u]
+    near = np.maximum(config.jump, pitch * here)
+    n_near = np.zeros(len(v), np.int64)
+    for dv in (0, 1, 2):
+        for du in (0, 1, 2):
+            if (dv, du) != (1, 1):
+                there = around[v + dv, u + du]
+                n_near += (there > 0) & (np.abs(there - here) < near)
+    flying[v, u] = n_near < config.min_neighbours
+    return flying

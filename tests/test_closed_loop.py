@@ -1,0 +1,276 @@
+"""Following a grasp: filters and geometry in closed form, the loop on rendered frames, the test bed in MuJoCo."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from antipodal import transforms
+from antipodal.bench.tracking import HOME, WIDE, Loop, LoopController, camera_beside
+from antipodal.camera import DepthImage
+from antipodal.errors import InvalidConfig
+from antipodal.grasp import Grasp, PlanarGrasp
+from antipodal.policy.base import Plan, empty_plan
+from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
+from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
+from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
+from antipodal.render.depth import render
+from antipodal.render.scene import Scene
+from antipodal.sim.decompose import convex_pieces
+from antipodal.sim.tracking import (
+    Command,
+    Frame,
+    SupportPath,
+    TrackingConfig,
+    drift,
+    photograph,
+    stepped,
+    track_and_lift,
+)
+from antipodal.sim.trial import Outcome
+from antipodal.sim.world import World
+from conftest import box
+from policy_scenes import INTRINSICS, YUMI, camera
+
+BOX = box(0.03, 0.08, 0.04)
+UP = np.array([0.0, 0.0, 1.0])
+DOWN = -UP
+WIDTH = YUMI.max_width
+
+
+def frame_of(x: float, y: float = 0.0, yaw: float = 0.0) -> DepthImage:
+    """The box standing at (x, y), seen by the benchmark's kind of camera, without noise."""
+    T_world_obj = transforms.translation([x, y, 0.02]) @ transforms.rot_z(yaw)
+    return render(Scene(BOX, T_world_obj, camera(), INTRINSICS)).image
+
+
+def best_near(point: np.ndarray):
+    """A quality that is highest at one point of the object's table position, known to the test alone."""
+
+    def quality(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
+        assert image.T_world_camera is not None
+        center = grasps.to_grasp(image.intrinsics).in_frame(image.T_world_camera).center
+        return 0.9 * np.exp(-np.linalg.norm(center[:, :2] - point, axis=-1) / 0.05)
+
+    return quality
+
+
+def planner_at(x: float, y: float):
+    """A planner that knows the answer: the box's middle, across its short side."""
+
+    def plan(image: DepthImage, asked: object, rng: np.random.Generator) -> Plan:
+        assert image.T_world_camera is not None
+        grasp = Grasp.from_axes([[x, y, 0.03]], [[1.0, 0.0, 0.0]], DOWN, WIDTH)
+        camera_grasp = grasp.in_frame(transforms.inverse(image.T_world_camera))
+        axis = -transforms.inverse(image.T_world_camera)[:3, 2]
+        return Plan(camera_grasp.to_planar(image.intrinsics), np.array([0.8]), axis)
+
+    return plan
+
+
+def follow(positions: list[tuple[float, float]], tracker: ClosedLoopPolicy) -> list[Tracked]:
+    """Feed frames at 10 Hz."""
+    rng = np.random.default_rng(0)
+    return [tracker(frame_of(x, y), None, rng, 0.1 * k) for k, (x, y) in enumerate(positions)]
+
+
+def constant(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
+    return np.full(len(grasps), 0.5)
+
+
+def test_a_grasp_follows_its_object_and_learns_the_velocity() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    way = [(0.01 * k, -0.005 * k) for k in range(10)]  # 0.1 and −0.05 m/s
+    steps = follow(way, tracker)
+    assert [s.phase for s in steps] == [Phase.PLANNED] + [Phase.TRACKED] * 9
+    last = steps[-1].grasp
+    assert last is not None
+    assert np.abs(steps[-1].velocity - [0.1, -0.05, 0.0]).max() < 0.01
+    assert np.linalg.norm(last.center[:2] - way[-1]) < 0.005
+    ahead = steps[-1].ahead(0.5)
+    assert ahead is not None
+    assert np.allclose(ahead.center - last.center, 0.5 * steps[-1].velocity)
+
+
+def test_a_standing_object_keeps_its_grasp_still() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    steps = follow([(0.0, 0.0)] * 6, tracker)
+    assert np.abs(steps[-1].velocity).max() < 1e-3
+
+
+def test_an_object_that_vanishes_is_coasted_for_then_lost() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    steps = follow([(0.01 * k, 0.0) for k in range(5)], tracker)
+    rng, empty = np.random.default_rng(0), frame_of(5.0)
+    gone = [tracker(empty, None, rng, 0.5 + 0.1 * k) for k in range(5)]
+    assert {s.phase for s in gone} == {Phase.COASTED}
+    assert "nothing stands on the table" in gone[0].reason
+    first, last = gone[0].grasp, gone[-1].grasp
+    assert first is not None and last is not None
+    assert np.allclose(last.center - first.center, 0.4 * steps[-1].velocity)
+    again = tracker(frame_of(0.05), None, rng, 1.1)
+    assert again.phase is Phase.PLANNED and "nothing stands" in again.reason
+
+
+def test_an_empty_plan_is_lost_with_its_reason() -> None:
+
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty_plan("no edges"))
+    answer = tracker(frame_of(0.0), None, np.random.default_rng(0), 0.0)
+    assert answer.phase is Phase.LOST and answer.grasp is None and "no edges" in answer.reason
+    assert answer.ahead(1.0) is None
+
+
+def test_it_switches_only_when_another_grasp_stays_clearly_better() -> None:
+    """The best place is 3 cm along the box: far enough to be another grasp."""
+    frames = [(0.0, 0.0)] * 8
+    good = best_near(np.array([0.0, 0.03]))
+    config = ClosedLoopConfig(switch_margin=0.1, position_sigma=0.001)
+    steps = follow(frames, ClosedLoopPolicy(good, YUMI, config, planner_at(0.0, -0.02)))
+    phases = [s.phase for s in steps]
+    assert phases.count(Phase.SWITCHED) >= 1
+    assert phases.index(Phase.SWITCHED) >= config.switch_frames  # a new challenger starts anew
+    never = ClosedLoopConfig(switch_margin=0.9, position_sigma=0.001)
+    steps = follow(frames, ClosedLoopPolicy(good, YUMI, never, planner_at(0.0, -0.02)))
+    assert all(s.phase is not Phase.SWITCHED for s in steps)
+
+
+def test_times_must_rise_until_it_is_reset() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    image, rng = frame_of(0.0), np.random.default_rng(0)
+    tracker(image, None, rng, 1.0)
+    with pytest.raises(InvalidConfig, match="rising times"):
+        tracker(image, None, rng, 1.0)
+    tracker.reset()
+    assert tracker(image, None, rng, 0.0).phase is Phase.PLANNED
+
+
+@pytest.mark.parametrize("name", ["n_candidates", "elite_fraction", "max_speed"])
+def test_numbers_that_mean_nothing_are_refused(name: str) -> None:
+    with pytest.raises(InvalidConfig, match=name):
+        ClosedLoopConfig(**{name: 0})
+
+
+def test_candidates_lie_along_the_approach_and_the_first_is_the_grasp_itself() -> None:
+    axis = np.array([0.1, 0.2, 1.0]) / np.linalg.norm([0.1, 0.2, 1.0])
+    grasp = Grasp.from_axes([0.0, 0.0, 0.6], np.cross(axis, [0.0, 1.0, 0.0]), axis, WIDTH)
+    drawn = candidates_around(grasp, axis, (0.01, 0.002, 0.3), 500, np.random.default_rng(0))
+    assert np.allclose(drawn.approach_axis, axis)
+    assert np.allclose(drawn.pose[0], grasp.pose)
+    local = (drawn.center - grasp.center) @ grasp.pose[:3, :3]
+    assert np.allclose(local.std(0), [0.01, 0.01, 0.002], rtol=0.15)
+
+
+def test_the_mean_of_two_jaw_orders_of_one_grasp_is_that_grasp() -> None:
+    x = np.array([[1.0, 0.1, 0.0], [-1.0, -0.1, 0.0]])
+    grasps = Grasp.from_axes(np.zeros((2, 3)), x, [0.0, 0.0, 1.0], WIDTH)
+    mean, q = elite_mean(grasps, np.array([0.4, 0.6]), 1.0)
+    assert abs(mean.closing_axis @ grasps.closing_axis[0]) == pytest.approx(1.0)
+    assert q == pytest.approx(0.52)  # weighted by itself
+    assert np.allclose(blended(grasps[0], mean, 0.3).pose, grasps[0].pose)
+
+
+def test_the_window_is_centred_and_of_the_asked_size() -> None:
+    image = frame_of(0.0)
+    u0, v0, width, height = window_px(image, np.array([0.0, 0.0, 0.7]), 0.1) or (0, 0, 0, 0)
+    assert abs(u0 + (width - 1) / 2 - 319.5) <= 1 and abs(v0 + (height - 1) / 2 - 239.5) <= 1
+    assert width == pytest.approx(2 * 0.1 / 0.7 * 525, abs=2)
+    assert window_px(image, np.array([1.0, 0.0, 0.7]), 0.1) is None
+    assert window_px(image, np.array([0.0, 0.0, -0.7]), 0.1) is None
+
+
+def test_the_best_rigid_motion_recovers_a_motion(rng: np.random.Generator) -> None:
+    points = rng.normal(size=(20, 3))
+    T = transforms.from_rt(transforms.random_rotations(1, rng)[0], [0.1, -0.2, 0.3])
+    assert np.allclose(best_rigid(points, transforms.apply(T, points)), T)
+
+
+def bed_picture(rng: np.random.Generator, shift: float = 0.0, angle: float = 0.0):
+    """The test bed's camera and its first picture."""
+    beside = camera_beside(rng, shift, angle)
+    T_world_obj = transforms.translation([0.0, 0.0, 0.02])
+    return beside, photograph(BOX, YUMI, T_world_obj, HOME, beside, rng)
+
+
+def test_the_hand_is_found_in_a_noisy_picture_through_a_wrong_calibration() -> None:
+    rng = np.random.default_rng(3)
+    beside, image = bed_picture(rng, 0.02, np.deg2rad(5.0))
+    believed = transforms.inverse(beside.T_world_camera_believed) @ HOME
+    true = transforms.inverse(beside.T_world_camera) @ HOME
+    assert np.linalg.norm(believed[:3, 3] - true[:3, 3]) > 0.015
+
+    seen = locate_hand(image, YUMI, believed, WIDTH, WIDE)
+    assert seen is not None
+    assert np.linalg.norm(seen.T_camera_grasp[:3, 3] - true[:3, 3]) < 0.005
+
+
+def test_the_hand_leaves_the_picture_and_the_object_stays() -> None:
+    rng = np.random.default_rng(0)
+    beside, image = bed_picture(rng)
+    T_camera_grasp = transforms.inverse(beside.T_world_camera) @ HOME
+    hand = hand_mask(image, YUMI, T_camera_grasp, WIDTH, 4, 0.015)
+    clean = without_hand(image, YUMI, T_camera_grasp, WIDTH)
+    assert hand.sum() > 3000 and not clean.valid[hand].any()
+    assert (clean.depth[~hand] == image.depth[~hand]).all()
+    far = locate_hand(clean, YUMI, T_camera_grasp, WIDTH)
+    assert far is None  # nothing left to find
+
+
+def test_a_support_keeps_its_speed_turns_gently_and_stays_near() -> None:
+    path = drift(0.1, 20.0, np.random.default_rng(0))
+    assert np.linalg.norm(path.acceleration, axis=-1).max() <= 0.5 + 1e-9
+    assert np.linalg.norm(path.velocity, axis=-1).max() <= 0.1 + 1e-9
+    assert np.linalg.norm(path.position, axis=-1).max() < 0.25
+    steps = np.diff(path.position, axis=0) / 0.01
+    assert np.allclose(steps, (path.velocity[1:] + path.velocity[:-1]) / 2, atol=1e-9)
+
+
+def test_a_pose_steps_no_further_than_it_may() -> None:
+    goal = transforms.translation([1.0, 0.0, 0.0]) @ transforms.rot_z(1.0)
+    T = stepped(np.eye(4), goal, 0.1, 0.2)
+    assert np.allclose(T, transforms.translation([0.1, 0.0, 0.0]) @ transforms.rot_z(0.2))
+    assert np.allclose(stepped(np.eye(4), goal, 2.0, 2.0), goal)
+
+
+def lift(path: SupportPath, knows_velocity: bool) -> Outcome:
+    """Grasp the box on a support with a controller that knows where it is, and perhaps how it moves."""
+    world = World(BOX, convex_pieces(BOX), YUMI)
+    beside = camera_beside(np.random.default_rng(0))
+
+    def controller(frame: Frame) -> Command | None:
+        position, velocity, _ = path.at(frame.time)
+        if not knows_velocity and frame.time > 0:
+            return None
+        grasp = Grasp.from_axes(position + 0.03 * UP, [1.0, 0.0, 0.0], DOWN, WIDTH)
+        return Command(grasp, velocity * knows_velocity)
+
+    T_world_obj = transforms.translation([0.0, 0.0, 0.02])
+    rng = np.random.default_rng(0)
+    config = TrackingConfig(frame_rate=5.0)
+    return track_and_lift(
+        world, T_world_obj, HOME, beside, path, controller, 0.6, rng, config
+    ).outcome
+
+
+def test_the_bed_lifts_a_moving_box_for_who_knows_its_motion_and_not_for_who_looks_once() -> None:
+    n = 800
+    velocity = np.tile([0.05, 0.08, 0.0], (n, 1))
+    position = velocity * 0.01 * np.arange(n)[:, None]
+    path = SupportPath(position, velocity, np.zeros((n, 3)))
+    assert lift(path, knows_velocity=True) is Outcome.SUCCESS
+    assert lift(path, knows_velocity=False) is not Outcome.SUCCESS
+
+
+def test_an_open_loop_answers_once() -> None:
+    beside, image = bed_picture(np.random.default_rng(0))
+    tracker = ClosedLoopPolicy(constant, YUMI)
+    planner = planner_at(0.0, 0.0)
+
+    def unposed(image: DepthImage, asked: object, rng: np.random.Generator) -> Plan:
+        posed = DepthImage(image.depth, image.intrinsics, beside.T_world_camera)
+        return planner(posed, asked, rng)
+
+    loop = LoopController(Loop.OPEN, unposed, tracker, YUMI, np.random.default_rng(0))
+    first = loop(Frame(image, HOME, 0.0))
+    assert first is not None and loop(Frame(image, HOME, 0.1)) is None
+    assert np.allclose(first.grasp_world.center, [0.0, 0.0, 0.03], atol=1e-9)
+    assert (first.velocity == 0).all()

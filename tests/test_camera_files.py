@@ -326,3 +326,19 @@ def test_the_original_table_is_seen_at_its_published_distance(shared: Path) -> N
     assert np.isclose(np.degrees(np.arccos(-normal[2])), 12.7, atol=0.1)
     heights = image.points_camera()[~mask] @ normal
     assert np.isclose(np.median(heights) / normal[2], 0.731, atol=0.01)
+
+
+def test_a_png_whose_chunk_claims_more_than_the_file_is_refused_at_once(tmp_path):
+    path = tmp_path / "depth.png"
+    depth = np.full((4, 5), 700, np.uint16)
+    assert cv2.imwrite(str(path), depth)
+    content = path.read_bytes()
+    at = content.index(b"IDAT") - 4
+    path.write_bytes(content[:at] + (0x7FFFFFF0).to_bytes(4, "big") + content[at + 4 :])
+    with pytest.raises(InvalidImage, match="ends too early"):
+        load_mask(path, (4, 5))
+    flipped = bytearray(content)
+    flipped[at + 9] ^= 1
+    path.write_bytes(bytes(flipped))
+    with pytest.raises(InvalidImage, match="checksum"):
+        load_mask(path, (4, 5))

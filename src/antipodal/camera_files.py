@@ -1,6 +1,7 @@
 """Read and write cameras and depth images: the formats that users have.
 
-Cameras: preset names, Berkeley ``.intr``, JSON and TOML. Depth: ``.npy``, 16-bit PNG and TIFF, float TIFF.
+Cameras: preset names, Berkeley ``.intr``, JSON, TOML, and what ROS, RealSense and OpenCV write (``camera_formats``).
+Depth: ``.npy``, 16-bit PNG and TIFF, float TIFF.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from jaxtyping import Bool, Float
 
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
+from .camera_formats import in_our_words, read_values
 from .errors import InvalidConfig, InvalidImage, UnknownAsset
+from .png import SIGNATURE, check_png
 from .values import array, rigid
 
 MIN_UNIT = 1e-6
@@ -49,11 +52,13 @@ def camera_names() -> list[str]:
 
 
 def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = None) -> Camera:
-    """Load a camera by preset name or from a ``.intr``, ``.json`` or ``.toml`` file.
+    """Load a camera by preset name or from a ``.intr``, ``.json``, ``.toml``, ``.yaml`` or ``.xml`` file.
 
     A file holds fx, fy, cx, cy, width, height, either at the top or under ``intrinsics``, or a 3×3 matrix ``K``;
     optionally ``T_world_camera`` (4×4) and ``depth_unit`` (m per count). A file of several cameras takes
-    ``path#name``. Berkeley's ``_fx`` … and ``T_camera_to_world`` {rotation, translation_m} are understood.
+    ``path#name``. Berkeley's ``_fx`` … and ``T_camera_to_world`` {rotation, translation_m} are understood, and so are a
+    ROS camera_info (``path#rectified`` takes its projection matrix), RealSense and Open3D intrinsics, and OpenCV's
+    calibration files (a stereo one as ``path#M1``).
 
     Args:
         name_or_path: which camera.
@@ -72,18 +77,8 @@ def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = 
     path = Path(stem)
     if not path.is_file():
         raise UnknownAsset.named("camera", text, camera_names())
-    try:
-        content = path.read_text(encoding="utf-8")
-        values = tomllib.loads(content) if path.suffix == ".toml" else json.loads(content)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InvalidConfig(
-            f"camera {path}: not readable as {path.suffix or 'JSON'}: {error}"
-        ) from error
-    if not isinstance(values, dict):
-        raise InvalidConfig(
-            f"camera {path}: expected an object with fx, fy, cx, cy, width, height, got a {type(values).__name__}"
-        )
-    return _parse(values, path.name, member or None, image_shape)
+    values, chosen = in_our_words(read_values(path), path.name, member or None)
+    return _parse(values, path.name, chosen, image_shape)
 
 
 def load_depth(
@@ -213,6 +208,8 @@ def _read_array(path: Path) -> np.ndarray:
         return values
     import cv2  # heavy: loaded with the first image file
 
+    if (content := path.read_bytes()).startswith(SIGNATURE):
+        check_png(content, path.name)
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise InvalidImage(f"{path.name} is not a readable image: expected .npy, .png or .tiff")

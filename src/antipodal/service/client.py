@@ -1,0 +1,171 @@
+"""The client: a depth image in, a :class:`~antipodal.policy.base.Plan` out, as if the planner were here."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import numpy as np
+
+from ..camera import DepthImage
+from ..errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
+from ..grasp import PlanarGrasp
+from ..policy.base import OPTICAL_AXIS, Plan
+from ..policy.request import Asked, as_request
+from .faults import ServiceError
+from .schemas import json_of
+
+ERRORS: dict[str, type[AntipodalError]] = {
+    "invalid_image": InvalidImage,
+    "invalid_config": InvalidConfig,
+    "unknown_asset": UnknownAsset,
+}
+"""Codes that become the error which the planner would have raised here."""
+
+
+class PlanClient:
+    """One service; keeps its connection open. Use it in a ``with`` block, or call :meth:`close`."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        max_wait: float = 0.0,
+    ) -> None:
+        """Connect lazily.
+
+        Args:
+            url: of the service.
+            api_key: sent as ``Authorization: Bearer``.
+            timeout: of one request, s.
+            max_wait: where the service is busy (503), try again for so long, s.
+        """
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        self._max_wait = max_wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def plan(
+        self,
+        image: DepthImage,
+        asked: Asked = None,
+        **options: Any,
+    ) -> Plan:
+        """Plan grasps on the service.
+
+        Args:
+            image: sent as float32 with its camera and pose: nothing is lost.
+            asked: a :class:`~antipodal.policy.request.Request`, an object mask alone, or None, as a policy takes it.
+            options: gripper, policy, k, seed; see ``/openapi.json``.
+
+        Raises:
+            InvalidImage, InvalidConfig, UnknownAsset: as the planner would here.
+            ServiceError: refused for another reason, or the service cannot be reached.
+        """
+        return plan_from_json(self.plan_json(image, asked, **options))
+
+    def plan_json(
+        self,
+        image: DepthImage,
+        asked: Asked = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Plan grasps on the service and return its JSON object; see :meth:`plan`."""
+        camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json()}
+        if image.T_world_camera is not None:
+            camera["T_world_camera"] = image.T_world_camera.tolist()
+        wanted = as_request(asked)
+        request = json.dumps({"camera": camera} | json_of(wanted) | options)
+        files = {"depth": ("depth.npy", _npy(image.depth))}
+        if wanted.mask is not None:
+            files["mask"] = ("mask.npy", _npy(wanted.mask))
+        give_up = time.monotonic() + self._max_wait
+        while True:
+            response = self._send("POST", "/v1/plan", data={"request": request}, files=files)
+            if response.status_code == 200:
+                return response.json()
+            said = response.headers.get("Retry-After", "")
+            pause = float(said) if said.isdigit() else 1.0
+            if response.status_code != 503 or time.monotonic() + pause > give_up:
+                raise error_of(response)
+            time.sleep(pause)
+
+    def is_ready(self) -> bool:
+        """Whether the service is there and warm."""
+        try:
+            return self._http.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Wait until the service is warm.
+
+        Raises:
+            ServiceError: it is not after ``timeout`` s.
+        """
+        give_up = time.monotonic() + timeout
+        while not self.is_ready():
+            if time.monotonic() > give_up:
+                raise ServiceError(
+                    "not_ready", f"no answer from {self._http.base_url} in {timeout:g} s", "is it running?", 503
+                )  # fmt: skip
+            time.sleep(0.1)
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise ServiceError(
+                "unreachable", f"{self._http.base_url}: {error or type(error).__name__}", "is the service running?", 0
+            ) from error  # fmt: skip
+
+
+def plan_from_json(values: dict[str, Any]) -> Plan:
+    """Rebuild a plan from its JSON; numbers are the same to the last bit."""
+    grasps = values["grasps"]
+    planar = PlanarGrasp(
+        np.array([g["center_px"] for g in grasps], float).reshape(-1, 2),
+        np.array([g["angle"] for g in grasps], float),
+        np.array([g["depth"] for g in grasps], float),
+        np.array([g["width"] for g in grasps], float),
+    )
+    quality = np.array([g["quality"] for g in grasps], float)
+    axis = np.array(grasps[0]["T_camera_grasp"])[:3, 2] if grasps else OPTICAL_AXIS
+    return Plan(planar, quality, axis, values["counts"], values["reason"])
+
+
+def error_of(response: httpx.Response) -> AntipodalError:
+    """Build the exception for a refusal."""
+    try:
+        body = response.json()
+        code, message, remedy = body["error"], body["message"], body["remedy"]
+    except (ValueError, LookupError, TypeError):  # not our service, or something before it
+        code, message, remedy = "unknown", response.text[:200], "is this the service's address?"
+    if code in ERRORS:
+        return ERRORS[code](message)
+    return ServiceError(code, message, remedy, response.status_code)
+
+
+def _npy(a: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, a)
+    return buffer.getvalue()

@@ -1,0 +1,176 @@
+"""The process that plans: it loads the network once, warms up, and answers one job after another over a pipe.
+
+It holds no state between jobs. It ignores the signals that end the server, finishes what it does, and ends when the
+server closes the pipe or dies.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..camera import CameraIntrinsics, DepthImage
+from ..camera_files import load_depth, load_mask
+from ..errors import AntipodalError, InvalidConfig, UnknownAsset
+from ..files import plain
+from ..gripper import GripperModel, gripper_names, load_gripper
+from ..planning import PlanInputs, plan_image
+from ..policy import POLICIES, make_policy
+from ..policy.request import Request
+from ..quality import NetworkQuality, load_quality
+from .faults import fault_of
+from .schemas import PlanOptions, camera_of, request_of
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told once."""
+
+    model: str
+    grippers: tuple[str, ...]
+    scratch: Path
+    """A folder of its own: the readers of images read files."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request: files whose headers have been checked, and what to do with them."""
+
+    options: PlanOptions
+    depth: bytes
+    depth_suffix: str
+    mask: bytes | None = None
+    mask_suffix: str = ""
+
+
+class Answer(NamedTuple):
+    """A plan as JSON text, and what the log says of it."""
+
+    body: bytes
+    log: Mapping[str, Any]
+
+
+class Refusal(NamedTuple):
+    """A job that cannot be done, and why; a :class:`Fault` that goes through a pipe."""
+
+    code: str
+    message: str
+
+
+class Ready(NamedTuple):
+    """The first message of a worker that has planned once."""
+
+    grippers: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Planner:
+    """What a worker has loaded."""
+
+    quality: NetworkQuality
+    grippers: Mapping[str, GripperModel]
+    scratch: Path
+
+    def answer(self, job: Job) -> Answer | Refusal:
+        """Decode, plan, encode."""
+        try:
+            result = plan_image(self._inputs(job), job.options.seed)
+        except AntipodalError as error:
+            fault = fault_of(error)
+            return Refusal(fault.code, fault.message)
+        log = {
+            "plan_time": result.json["plan_time"],
+            "n_grasps": len(result.plan.grasps),
+            "reason": result.plan.reason,
+        }
+        return Answer(json.dumps(result.json, default=plain).encode(), log)
+
+    def _inputs(self, job: Job) -> PlanInputs:
+        options = job.options
+        if options.gripper not in self.grippers:
+            raise UnknownAsset(
+                f"unknown gripper '{options.gripper}': expected one of {', '.join(sorted(self.grippers))}"
+            )
+        hand = self.grippers[options.gripper]
+        camera = camera_of(options)
+        with _File(self.scratch / f"depth{job.depth_suffix}", job.depth) as path:
+            image = load_depth(path, camera, options.depth_unit)
+        mask = None
+        if job.mask is not None:
+            with _File(self.scratch / f"mask{job.mask_suffix}", job.mask) as path:
+                mask = load_mask(path, image.depth.shape)
+        name = "cem" if options.policy == "auto" else options.policy
+        request = request_of(options, mask)
+        return PlanInputs(image, request, hand, make_policy(name, self.quality, hand))
+
+
+class _File:
+    """A file that lives as long as it is read."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self._path, self._content = path, content
+
+    def __enter__(self) -> Path:
+        self._path.write_bytes(self._content)
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def load_planner(setup: Setup) -> Planner:
+    """Load network and grippers, and plan once with each policy, so that the first caller does not wait.
+
+    Raises:
+        AntipodalError: a file is missing or cannot be used.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # the cores are shared out among the workers
+    hands = [load_gripper(name) for name in (*gripper_names(), *setup.grippers)]
+    names = [hand.name for hand in hands]
+    if len(set(names)) < len(names):
+        raise InvalidConfig(f"grippers {', '.join(names)}: expected different names")
+    planner = Planner(
+        load_quality(setup.model), dict(zip(names, hands, strict=True)), setup.scratch
+    )
+    image = _box_on_a_table()
+    for name in POLICIES:
+        policy = make_policy(name, planner.quality, hands[0])
+        plan_image(PlanInputs(image, Request(), hands[0], policy), seed=0)
+    return planner
+
+
+def main(fd: int) -> None:
+    """Answer jobs from the pipe until it closes."""
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    pipe = Connection(fd)
+    setup: Setup = pipe.recv()
+    try:
+        planner = load_planner(setup)
+    except (AntipodalError, OSError) as error:
+        pipe.send(error if isinstance(error, AntipodalError) else InvalidConfig(str(error)))
+        return
+    pipe.send(Ready(tuple(sorted(planner.grippers))))
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            return
+        pipe.send(planner.answer(job))
+
+
+def _box_on_a_table() -> DepthImage:
+    """A block of 40 × 40 × 40 mm in the middle of a table at 0.7 m, seen from above."""
+    intrinsics = CameraIntrinsics(525.0, 525.0, 159.5, 119.5, 320, 240)
+    depth = np.full((240, 320), 0.7, np.float32)
+    depth[104:136, 144:176] = 0.66
+    return DepthImage(depth, intrinsics)

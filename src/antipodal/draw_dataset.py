@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,6 +25,9 @@ N_OBJECTS = 40
 """Objects shown, at most."""
 RELIEF = 0.05
 """Depths that the greys span on each side of the grasp's, m."""
+CELL_PX = 120
+"""Side of a crop in a grid without margins, px."""
+MARK = (28, 111, 208)
 POSITIVE, LOOSE, COLLISION = "#2a7f3f", "#b8860b", "#b3362b"
 SHOWN = ("crop", "width", "depth", "intrinsics", "object_id")
 
@@ -138,6 +142,55 @@ def _show(
                 axes.plot([u, u], [middle - jaw, middle + jaw], "-", color=color, lw=2.2)
         axes.set_xlim(-0.5, size - 0.5)
         axes.set_ylim(size - 0.5, -0.5)
+
+
+def draw_crop_grid(
+    dataset: Dataset,
+    rows: Int[np.ndarray, "M"],
+    colors: Sequence[tuple[int, int, int]],
+    shape: tuple[int, int],
+    marked: int | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw up to lines × columns crops edge to edge: a point of the picture says which crop it is.
+
+    The same greys and jaws as in the figures, without matplotlib, in milliseconds: for the viewer.
+
+    Args:
+        dataset: where the crops are.
+        rows: numbers of the datapoints, line by line.
+        colors: of the jaws of each, sRGB.
+        shape: (lines, columns).
+        marked: place in ``rows`` that gets a frame.
+    """
+    lines, columns = shape
+    picture = np.full((lines * CELL_PX, columns * CELL_PX, 3), 255, np.uint8)
+    shown = dataset.take(SHOWN, rows)
+    half = _half_widths(dataset.config["crop"], shown)
+    for i, crop in enumerate(shown["crop"].astype(np.float32)):
+        cell = _draw_cell(crop, float(half[i]), colors[i])
+        if i == marked:
+            cell[:5] = cell[-5:] = cell[:, :5] = cell[:, -5:] = MARK
+        v, u = CELL_PX * (i // columns) + 1, CELL_PX * (i % columns) + 1
+        picture[v : v + CELL_PX - 2, u : u + CELL_PX - 2] = cell
+    return picture
+
+
+def _draw_cell(
+    crop: np.ndarray, half_px: float, color: tuple[int, int, int]
+) -> UInt8[np.ndarray, "S S 3"]:
+    """One crop with its jaws, :data:`CELL_PX` − 2 wide."""
+    side, size = CELL_PX - 2, len(crop)
+    nearest = ((np.arange(side) + 0.5) * size / side).astype(int)
+    grey = np.clip((RELIEF - crop) / (2 * RELIEF), 0, 1)
+    grey = np.where(np.isfinite(crop), 255 * np.nan_to_num(grey), 255).astype(np.uint8)
+    cell = np.repeat(grey[np.ix_(nearest, nearest)][..., None], 3, -1)
+    if np.isfinite(half_px):
+        middle, reach, jaw = side // 2, round(half_px * side / size), side // 8
+        left, right = max(middle - reach, 2), min(middle + reach, side - 3)
+        cell[middle, left:right] = color
+        for u in (left, right):
+            cell[middle - jaw : middle + jaw, u - 2 : u + 2] = color
+    return cell
 
 
 def _half_widths(crop: dict[str, Any], shown: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,0 +1,229 @@
+"""The verbs of ``antipodal gripper``: describe a hand by its numbers, show one, import one from a URDF or a mesh."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+from .gripper_boxes import Axis
+from .terminal import emit, stderr
+
+if TYPE_CHECKING:
+    from .gripper import GripperModel
+
+Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
+
+
+def gripper_new(
+    output: Output = Path("gripper.toml"),
+    like: str = "franka_hand",
+    ask: bool = True,
+    name: str | None = None,
+    min_width: str | None = None,
+    max_width: str | None = None,
+    max_force: str | None = None,
+    jaw_thickness: str | None = None,
+    jaw_width: str | None = None,
+    finger_depth: str | None = None,
+    tip_overhang: str | None = None,
+    contact_radius: str | None = None,
+    jaw_clearance: str | None = None,
+    palm_width: str | None = None,
+    palm_depth: str | None = None,
+    palm_height: str | None = None,
+    base_distance: str | None = None,
+    closing_axis: str | None = None,
+    json: bool = False,
+) -> int:
+    """Describe a gripper by its numbers: asks for each that no flag gives, writes the TOML and draws it beside.
+
+    Lengths are metres unless a unit follows: 0.085, "85 mm", "8.5 cm".
+
+    Example: antipodal gripper new -o mine.toml --name mine --max-width "85 mm"
+
+    Args:
+        output: the TOML file; the picture is beside it, as PNG.
+        like: the gripper whose numbers are the defaults.
+        ask: --no-ask takes the defaults instead of asking.
+        name: a word for this hand.
+        min_width: smallest distance between the jaws.
+        max_width: largest distance between the jaws.
+        max_force: force limit of one jaw, N.
+        jaw_thickness: finger along the closing direction.
+        jaw_width: finger across it.
+        finger_depth: free finger from palm to tip.
+        tip_overhang: how far the tips reach beyond the grasp's centre.
+        contact_radius: of the soft contact patch.
+        jaw_clearance: each jaw's face stands this far outside half the width.
+        palm_width: palm along the closing direction.
+        palm_depth: palm across it.
+        palm_height: palm along the approach.
+        base_distance: from the hand's base (flange) to the grasp's centre.
+        closing_axis: axis of the base frame along which the jaws close, x or y.
+        json: print the gripper as JSON.
+    """
+    given = dict(locals())
+    from .gripper import load_gripper
+    from .gripper_files import save_gripper
+    from .gripper_questions import QUESTIONS, answers_of, gripper_from_answers, read_answer
+
+    answers = answers_of(load_gripper(like))
+    for question in QUESTIONS:
+        if given[question.name] is not None:
+            read_answer(question, given[question.name])  # refused before anything is asked
+            answers[question.name] = given[question.name]
+    if ask:
+        for question in QUESTIONS:
+            if given[question.name] is None:
+                answers[question.name] = _ask(question, answers[question.name])
+    gripper = gripper_from_answers(answers)
+    save_gripper(gripper, output, ["Made by 'antipodal gripper new'."])
+    _finish(gripper, output, [], json)
+    return 0
+
+
+def gripper_show(gripper: Positional[str], output: MaybeOutput = None, json: bool = False) -> int:
+    """Say a gripper's numbers and what is odd about them; draw it with -o. Exit 1 if it cannot be used.
+
+    Example: antipodal gripper show robotiq_2f85 -o gripper.png
+
+    Args:
+        gripper: name, or a gripper.toml.
+        output: picture to draw.
+        json: print the gripper as JSON.
+    """
+    from .doctor import examine_gripper
+    from .gripper import load_gripper
+
+    hand, findings = load_gripper(gripper), examine_gripper(gripper)
+    if output is not None:
+        from .draw_gripper import save_gripper_picture
+
+        save_gripper_picture(hand, output)
+    lines = [_table(hand), *(f"{f.severity}: {f.message}" for f in findings)]
+    if output is not None:
+        lines.append(f"picture: {output}")
+    found = [{"severity": f.severity, "message": f.message} for f in findings]
+    emit(_values(hand) | {"findings": found}, "\n".join(lines), json)
+    return int(any(f.severity == "error" for f in findings))
+
+
+def gripper_import(
+    source: Positional[Path],
+    output: Output,
+    name: str | None = None,
+    max_force: float | None = None,
+    tip_overhang: float | None = None,
+    contact_radius: float | None = None,
+    closing_axis: Axis = "x",
+    approach_axis: Axis | None = None,
+    mesh_unit: str = "m",
+    min_width: float = 0.0,
+    json: bool = False,
+) -> int:
+    """Measure a gripper in a URDF with two sliding jaws, or in a mesh of the open hand; write the TOML and draw it.
+
+    Says what it assumed. What it measures are bounding boxes: look at the picture.
+
+    Example: antipodal gripper import hand.urdf -o hand.toml --max-force 70
+
+    Args:
+        source: .urdf, or STL, OBJ, PLY, OFF or GLB of the open hand.
+        output: the TOML file; the picture is beside it, as PNG.
+        name: a word for this hand; default the robot's or the file's.
+        max_force: of one jaw, N; default the effort of a URDF's joints.
+        tip_overhang: how far the tips reach beyond the grasp's centre, m.
+        contact_radius: of the soft contact patch, m.
+        closing_axis: of a mesh's frame, along which the jaws close.
+        approach_axis: of the base frame, along which the fingers point; default z of a mesh, found in a URDF.
+        mesh_unit: of a mesh: m, mm, cm, inch, or metres per unit.
+        min_width: of a mesh: distance of the closed jaws, m.
+        json: print the gripper as JSON.
+    """
+    from .errors import InvalidConfig
+    from .gripper_boxes import Unmeasured
+    from .gripper_files import save_gripper
+    from .gripper_mesh import import_mesh_gripper
+    from .gripper_urdf import UrdfOptions, import_urdf_gripper
+    from .mesh import MESH_SUFFIXES
+    from .objects.units import read_unit
+
+    if source.suffix.lower() in MESH_SUFFIXES:
+        if max_force is None:
+            raise InvalidConfig(
+                f"{source.name}: a mesh does not say the force: give --max-force, N"
+            )
+        said = Unmeasured(name or source.stem, max_force, tip_overhang, contact_radius)
+        unit = read_unit(mesh_unit).factor
+        approach = approach_axis or "z"
+        made = import_mesh_gripper(source, said, unit, closing_axis, approach, min_width)
+    else:
+        options = UrdfOptions(name, max_force, tip_overhang, contact_radius, approach_axis)
+        made = import_urdf_gripper(source, options)
+    save_gripper(made.gripper, output, [f"Imported from {source.name}.", *made.notes])
+    _finish(made.gripper, output, list(made.notes), json)
+    return 0
+
+
+def _ask(question: Any, default: str) -> str:
+    """Ask until the answer can be read; an empty line takes the default."""
+    from .errors import InvalidConfig
+    from .gripper_questions import read_answer
+
+    while True:
+        sys.stderr.write(f"{question.name}: {question.words} [{default}]: ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise InvalidConfig(
+                f"no answer to {question.name}: give --{question.name.replace('_', '-')}, or --no-ask"
+            )
+        answer = line.strip() or default
+        try:
+            read_answer(question, answer)
+        except InvalidConfig as error:
+            stderr(str(error))
+            continue
+        return answer
+
+
+def _finish(gripper: GripperModel, output: Path, notes: list[str], json: bool) -> None:
+    """Draw the picture beside the file, and say both."""
+    from .draw_gripper import save_gripper_picture
+
+    picture = output.with_suffix(".png")
+    save_gripper_picture(gripper, picture)
+    lines = [*notes, _table(gripper), f"gripper: {output}", f"picture: {picture}"]
+    emit(_values(gripper) | {"notes": notes}, "\n".join(lines), json)
+
+
+def _table(gripper: GripperModel) -> str:
+    from .gripper_files import FIELDS
+
+    lines = [f"{'name':<16} {gripper.name}"]
+    for name, words in FIELDS.items():
+        value = float(getattr(gripper, name))
+        said = f"{value:.4g} N" if name == "max_force" else f"{1e3 * value:.4g} mm"
+        lines.append(f"{name:<16} {said:>9}  {words.rsplit(',', 1)[0]}")
+    lines.append(f"{'palm_boxes':<16} {len(gripper.palm_boxes):>9}")
+    return "\n".join(lines)
+
+
+def _values(gripper: GripperModel) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(gripper)
+
+
+GRIPPER_VERBS: dict[str, Callable[..., int]] = {
+    "new": gripper_new,
+    "show": gripper_show,
+    "import": gripper_import,
+}
+"""Verbs by their name on the command line."""

@@ -1,0 +1,56 @@
+"""Write a gripper as the TOML that ``load_gripper`` reads, with what each number means beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import transforms
+from .files import write_bytes
+from .gripper import GripperModel
+
+FIELDS: dict[str, str] = {
+    "min_width": "smallest distance between the jaws, m",
+    "max_width": "largest distance between the jaws, m",
+    "max_force": "force limit of one jaw, N",
+    "jaw_thickness": "finger along the closing direction, m",
+    "jaw_width": "finger across it, m",
+    "finger_depth": "free finger from palm to tip, m",
+    "tip_overhang": "how far the tips reach beyond the grasp's centre, m",
+    "contact_radius": "of the soft contact patch, m",
+    "jaw_clearance": "each jaw's face stands this far outside half the width, m",
+}
+"""Numbers of a gripper in the order of its file, in words."""
+
+
+def gripper_toml(gripper: GripperModel, notes: Iterable[str] = ()) -> str:
+    """Return the file's text; ``notes`` become comments at its head."""
+    lines = [f"# {note}" for line in notes for note in line.splitlines()]
+    lines += ["# All in SI units.", f"name = {json.dumps(gripper.name, ensure_ascii=False)}"]
+    for name, words in FIELDS.items():
+        lines.append(f"{name} = {float(getattr(gripper, name))!r}  # {words}")
+    lines += [
+        "",
+        "# Boxes in the grasp frame: origin midway between the jaws, x closing, z approach.",
+    ]
+    for box in gripper.palm_boxes:
+        lines += [
+            "[[palm_boxes]]",
+            f"center = {_row(box['center'])}",
+            f"size = {_row(box['size'])}",
+        ]
+    T = gripper.T_gripper_grasp
+    lines += ["", "# Pose of the grasp frame in the hand's own base frame.", "[T_gripper_grasp]"]
+    lines.append(f"translation = {_row(T[:3, 3])}")
+    lines.append(f"wxyz = {_row(transforms.to_wxyz(T[:3, :3]))}")
+    return "\n".join(lines) + "\n"
+
+
+def save_gripper(gripper: GripperModel, path: str | Path, notes: Iterable[str] = ()) -> None:
+    """Write the file; its folder is made."""
+    write_bytes(gripper_toml(gripper, notes).encode(), Path(path))
+
+
+def _row(values: Iterable[float]) -> str:
+    return "[" + ", ".join(repr(float(v)) for v in values) + "]"

@@ -1,0 +1,206 @@
+"""Cameras as ROS, librealsense, Open3D and OpenCV write them: the same numbers; what is no pinhole is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from antipodal.camera import CameraIntrinsics
+from antipodal.camera_files import load_camera
+from antipodal.doctor import examine
+from antipodal.errors import InvalidConfig
+
+REAL = CameraIntrinsics(615.25, 615.5, 319.75, 240.125, 640, 480)
+
+CALIBRATED = """\
+image_width: 640
+image_height: 480
+camera_name: narrow_stereo
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [615.25, 0, 319.75, 0, 615.5, 240.125, 0, 0, 1]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [{d}]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1, 0, 0, 0, 1, 0, 0, 0, 1]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [600.5, 0, 318.25, 0, 0, 601.5, 239.5, 0, 0, 0, 1, 0]
+"""
+MESSAGE = """\
+header:
+  stamp: {{sec: 1700000000, nanosec: 12}}
+  frame_id: camera_color_optical_frame
+height: 480
+width: 640
+distortion_model: {model}
+{k}d: [0.0, 0.0, 0.0, 0.0, 0.0]
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [615.25, 0.0, 319.75, 0.0, 0.0, 615.5, 240.125, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: {binning}
+binning_y: 0
+roi: {{x_offset: {offset}, y_offset: 0, height: 0, width: 0, do_rectify: false}}
+---
+header: {{frame_id: the next message}}
+"""
+KEY = "k: [615.25, 0.0, 319.75, 0.0, 615.5, 240.125, 0.0, 0.0, 1.0]\n"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_ros_calibration_and_an_echoed_message_say_the_same(tmp_path: Path) -> None:
+    message = MESSAGE.format(model="plumb_bob", k=KEY, binning=0, offset=0)
+    files = [
+        write(tmp_path / "calibration.yaml", CALIBRATED.format(d="0, 0, 0, 0, 0")),
+        write(tmp_path / "ros2.yaml", message),
+        write(tmp_path / "ros1.yml", message.replace("k:", "K:").replace("d:", "D:")),
+    ]
+    for file in files:
+        assert load_camera(file).intrinsics == REAL, file.name
+        assert load_camera(file).depth_unit is None
+
+
+def test_a_distorted_camera_is_had_rectified_from_its_projection_matrix(tmp_path: Path) -> None:
+    file = write(tmp_path / "info.yaml", CALIBRATED.format(d="0.1, -0.2, 0.001, 0, 0"))
+    with pytest.raises(InvalidConfig, match=r"has distortion .*take info\.yaml#rectified"):
+        load_camera(file)
+    rectified = load_camera(f"{file}#rectified").intrinsics
+    assert rectified == CameraIntrinsics(600.5, 601.5, 318.25, 239.5, 640, 480)
+    with pytest.raises(InvalidConfig, match="no projection matrix"):
+        load_camera(f"{write(tmp_path / 'plain.json', json.dumps(REAL.to_json()))}#rectified")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "equidistant"}, "lens model equidistant: expected a pinhole"),
+        ({"binning": 2}, "a cut or binned image"),
+        ({"offset": 16}, "a cut or binned image"),
+        ({"k": ""}, "lacks fx, fy, cx, cy"),
+        ({"k": "k: [615.25, 0.0, 319.75]\n"}, "lacks fx"),
+    ],
+)
+def test_a_ros_camera_that_is_no_whole_pinhole_is_refused(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    values = {"model": "plumb_bob", "k": KEY, "binning": 0, "offset": 0} | changes
+    with pytest.raises(InvalidConfig, match=message):
+        load_camera(write(tmp_path / "info.yaml", MESSAGE.format(**values)))
+
+
+def realsense(**changes: object) -> dict[str, object]:
+    return {
+        "width": 640,
+        "height": 480,
+        "ppx": 319.75,
+        "ppy": 240.125,
+        "fx": 615.25,
+        "fy": 615.5,
+        "model": "distortion.brown_conrady",
+        "coeffs": [0.0, 0.0, 0.0, 0.0, 0.0],
+    } | changes
+
+
+def test_realsense_intrinsics_are_read_alone_or_among_streams_with_the_depth_scale(
+    tmp_path: Path,
+) -> None:
+    alone = write(tmp_path / "alone.json", json.dumps(realsense()))
+    assert load_camera(alone).intrinsics == REAL
+    streams = {"depth": realsense(), "color": realsense(fx=900.0), "depth_scale": 0.001}
+    both = write(tmp_path / "both.json", json.dumps(streams))
+    assert load_camera(f"{both}#depth").intrinsics == REAL
+    assert load_camera(f"{both}#color").intrinsics.fx == 900.0
+    assert load_camera(f"{both}#depth").depth_unit == 0.001
+    with pytest.raises(InvalidConfig, match=r"choose one as both\.json#depth, #color"):
+        load_camera(both)
+    one = {"depth_intrinsics": realsense(), "serial": "f00"}
+    assert load_camera(write(tmp_path / "one.json", json.dumps(one))).intrinsics == REAL
+    bent = write(tmp_path / "bent.json", json.dumps(realsense(coeffs=[0.1, 0, 0, 0, 0])))
+    with pytest.raises(InvalidConfig, match="expected none; rectify the images first"):
+        load_camera(bent)
+
+
+def test_a_realsense_preset_is_told_apart_from_intrinsics(tmp_path: Path) -> None:
+    preset = {"device": {"name": "D435"}, "parameters": {"param-depthunits": "1000"}}
+    with pytest.raises(InvalidConfig, match="advanced-mode settings: expected its intrinsics"):
+        load_camera(write(tmp_path / "preset.json", json.dumps(preset)))
+
+
+def test_open3d_writes_columns_after_each_other_and_counts_per_metre(tmp_path: Path) -> None:
+    K = [615.25, 0.0, 0.0, 0.0, 615.5, 0.0, 319.75, 240.125, 1.0]
+    values = {"width": 640, "height": 480, "intrinsic_matrix": K, "depth_scale": 4000.0}
+    camera = load_camera(write(tmp_path / "intrinsic.json", json.dumps(values)))
+    assert camera.intrinsics == REAL
+    assert camera.depth_unit == 1 / 4000
+
+
+def opencv_file(path: Path, distortion: list[float], stereo: bool = False) -> Path:
+    """Written by OpenCV itself."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", 640)
+    storage.write("image_height", 480)
+    names = (("M1", "D1"), ("M2", "D2")) if stereo else (("camera_matrix", "dist_coeffs"),)
+    for i, (matrix, lens) in enumerate(names):
+        storage.write(matrix, REAL.K + np.diag([float(i), 0, 0]))
+        storage.write(lens, np.array([distortion]))
+    storage.release()
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".yml", ".yaml", ".xml", ".json"])
+def test_what_opencv_writes_is_read_bit_by_bit(suffix: str, tmp_path: Path) -> None:
+    assert load_camera(opencv_file(tmp_path / f"one{suffix}", [0.0] * 5)).intrinsics == REAL
+    two = opencv_file(tmp_path / f"two{suffix}", [0.0] * 5, stereo=True)
+    assert load_camera(f"{two}#M1").intrinsics == REAL
+    assert load_camera(f"{two}#M2").intrinsics.fx == REAL.fx + 1
+    with pytest.raises(InvalidConfig, match="choose one as"):
+        load_camera(two)
+    with pytest.raises(InvalidConfig, match="rectify the images first"):
+        load_camera(opencv_file(tmp_path / f"bent{suffix}", [0.1, 0, 0, 0, 0]))
+
+
+def test_a_matrix_without_a_size_takes_the_images(tmp_path: Path) -> None:
+    storage = cv2.FileStorage(str(tmp_path / "K.yml"), cv2.FILE_STORAGE_WRITE)
+    storage.write("cameraMatrix", REAL.K)
+    storage.release()
+    assert load_camera(tmp_path / "K.yml", (480, 640)).intrinsics == REAL
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "{a: [1", "not readable as .yaml"),
+        ("a.yaml", "", "got a NoneType"),
+        ("a.yaml", "a: !!python/object/apply:os.getcwd []", "not readable as .yaml"),
+        ("a.xml", "<opencv_storage>", "not readable as .xml"),
+        ("a.xml", "<launch></launch>", "expected OpenCV's <opencv_storage>"),
+        ("a.yaml", "K: {rows: 3, cols: 3, data: [1, 2]}", "matrix of 3×3 has 2 numbers"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(
+    name: str, text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidConfig, match=message) as caught:
+        load_camera(write(tmp_path / name, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_doctor_knows_these_files_for_cameras(tmp_path: Path) -> None:
+    file = write(tmp_path / "calibration.yaml", CALIBRATED.format(d="0, 0, 0, 0, 0"))
+    found = examine(file)
+    assert "camera 640×480 px" in found[0].message
+    assert all(finding.severity == "ok" for finding in found)

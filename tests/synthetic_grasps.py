@@ -38,13 +38,15 @@ def boxes_on_a_table(n: int, rng: np.random.Generator, size: int = 32) -> Boxes:
     return Boxes((z - depth[:, None, None]).astype(np.float16), depth, clear & reaches)
 
 
-def write_boxes(path: Path, n: int, rng: np.random.Generator, n_objects: int = 10) -> Dataset:
-    """Write them as a finished data set of two shards."""
+def write_boxes(
+    path: Path, n: int, rng: np.random.Generator, n_objects: int = 10, n_shards: int = 2
+) -> Dataset:
+    """Write them as a finished data set of some shards."""
     relative, depth, success = boxes_on_a_table(n, rng)
     (path / "shards").mkdir(parents=True)
     schema = shard_schema(relative.shape[-1])
     shards = []
-    for k, rows in enumerate(np.array_split(np.arange(n), 2)):
+    for k, rows in enumerate(np.array_split(np.arange(n), n_shards)):
         m = len(rows)
         zero, identity = np.zeros(m, np.float32), np.eye(4, dtype=np.float32).ravel()
         columns = {
@@ -59,6 +61,8 @@ def write_boxes(path: Path, n: int, rng: np.random.Generator, n_objects: int = 1
             "width": zero + OPENING,
             "collision_free": np.ones(m, bool),
             "robust_epsilon": np.where(success[rows], 0.004, 0.0).astype(np.float32),
+            "free_share": np.ones(m, np.float32),
+            "hold_probability": np.where(success[rows], 0.9, 0.1).astype(np.float32),
             "object_id": (rows % n_objects).astype(np.int32),
             "pose_id": (rows % (2 * n_objects)).astype(np.int32),
             "image_id": (rows // 4).astype(np.int32),
@@ -75,7 +79,10 @@ def write_boxes(path: Path, n: int, rng: np.random.Generator, n_objects: int = 1
         write_table(empty.empty_table(), path / f"{name}.parquet")
     manifest = {
         "schema_version": VERSION,
-        "config": {"crop": {"size": relative.shape[-1], "window_px": 96.0, "window_m": None}},
+        "config": {
+            "crop": {"size": relative.shape[-1], "window_px": 96.0, "window_m": None},
+            "execution": {"of": "nothing: the probability of success is made up"},
+        },
         "gripper": {"name": "yumi"},
         "seed": 0,
         "version": "test",

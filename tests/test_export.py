@@ -7,18 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
-from antipodal.errors import IncompatibleCheckpoint
+from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.nn import export
 from antipodal.nn.calibrate import Calibration
 from antipodal.nn.config import COMPACT_TRAINING
 from antipodal.nn.data import Normalisation
 from antipodal.nn.evaluate import evaluate
-from antipodal.nn.export import export_run, max_difference, random_table, write_onnx
+from antipodal.nn.export import (
+    comparison_text,
+    export_run,
+    max_difference,
+    random_table,
+    write_onnx,
+)
 from antipodal.nn.networks import build_network, set_normalisation
+from antipodal.nn.precision import write_bfloat16
 from antipodal.nn.train import train
 from antipodal.quality import load_quality
 from synthetic_grasps import write_boxes
@@ -69,7 +78,8 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     train(tmp_path / "boxes", tmp_path / "run", config, accelerator="cpu")
     report = export_run(tmp_path / "run", tmp_path / "out" / "boxes.onnx")
     assert report["max_difference"] <= 1e-4 and report["n_real"] == 300
-    assert report["bytes"] < 1.5e6 and report["parameters"] == 250_889
+    n_parameters = sum(p.numel() for p in build_network("compact", 32).parameters())
+    assert report["bytes"] < 5 * n_parameters and report["parameters"] == n_parameters
     quality = load_quality(tmp_path / "out" / "boxes.onnx")
     assert (quality.name, quality.gripper, quality.crop.size) == ("boxes", "yumi", 32)
     assert quality.metadata["training"]["config"]["seed"] == config.seed
@@ -79,8 +89,49 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     b = evaluate(tmp_path / "out" / "boxes.onnx", tmp_path / "boxes")
     assert a["rows"] == b["rows"] == "validation object_wise"
     assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+    # the other precisions: smaller, nearly as good, and read the same way
+    folder = tmp_path / "small"
+    precisions = ("float32", "bfloat16", "int8")
+    report = export_run(tmp_path / "run", folder / "boxes.onnx", precisions=precisions)
+    assert {p.name for p in folder.iterdir()} == {
+        "boxes.onnx", "boxes_bfloat16.onnx", "boxes_int8.onnx", "boxes.json",
+    }  # fmt: skip
+    assert json.loads((folder / "boxes.json").read_text())["comparison"] == report["comparison"]
+    whole, half, quarter = report["comparison"]
+    assert half["bytes"] < 0.6 * whole["bytes"] and quarter["bytes"] < 0.4 * whole["bytes"]
+    assert whole["max_difference"] == whole["accuracy_change"] == 0 and whole["n"] == 60
+    for row, name in ((half, "boxes_bfloat16"), (quarter, "boxes_int8")):
+        assert 0 < row["max_difference"] < 0.1 and row["grasps_per_second"] > 0
+        again = evaluate(folder / f"{name}.onnx", tmp_path / "boxes")
+        assert again["accuracy"] == row["accuracy"] and again["n"] == 60
+        assert load_quality(folder / f"{name}.onnx").metadata["precision"] in precisions
+    assert comparison_text(report["comparison"]).count("\n") == 3
+    with pytest.raises(InvalidConfig, match="int4: expected some of float32, bfloat16, int8"):
+        export_run(tmp_path / "run", folder / "x.onnx", precisions=("int4",))  # type: ignore[arg-type]
     # a file that disagrees with torch is not left behind
     monkeypatch.setattr(export, "MAX_DIFFERENCE", -1.0)
     with pytest.raises(IncompatibleCheckpoint, match="differs from torch"):
         export_run(tmp_path / "run", tmp_path / "bad" / "boxes.onnx")
     assert list((tmp_path / "bad").iterdir()) == []
+
+
+def test_bfloat16_rounds_weights_to_the_nearest_of_eight_bits(tmp_path: Path) -> None:
+    weight = np.array([[1.0, 1 + 2**-8, 1 + 3 * 2**-8, -0.1]], np.float32)
+    tensor = numpy_helper.from_array(weight, "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [tensor],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {"antipodal": "{}"})
+    onnx.save(model, tmp_path / "one.onnx")
+    write_bfloat16(tmp_path / "one.onnx", tmp_path / "half.onnx")
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / "half.onnx"), providers=["CPUExecutionProvider"]
+    )
+    (got,) = session.run(None, {"x": np.ones((1, 1), np.float32)})
+    want = torch.from_numpy(weight).to(torch.bfloat16).float().numpy()  # ties go to even there too
+    np.testing.assert_array_equal(np.asarray(got), want)

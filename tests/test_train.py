@@ -5,35 +5,38 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from sklearn import metrics as sklearn_metrics
 
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.nn.calibrate import Calibration, fit_calibration
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
-from antipodal.nn.evaluate import evaluate
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
 from antipodal.nn.networks import build_network, set_normalisation
-from antipodal.nn.plots import PLOTS
 from antipodal.nn.run import open_run
-from antipodal.nn.scores import (
+from antipodal.nn.scores import bootstrap_interval, classification
+from antipodal.nn.start import Start
+from antipodal.nn.stream import Loading
+from antipodal.nn.train import new_trainer, train
+from antipodal.scores import (
     area_under_roc,
     average_precision,
-    bootstrap_interval,
     calibration_bins,
-    classification,
     expected_calibration_error,
 )
-from antipodal.nn.train import train
 from synthetic_grasps import write_boxes
 
-TINY = replace(COMPACT_TRAINING, n_epochs=2, batch_size=32, seed=3)
+TINY = replace(COMPACT_TRAINING, train_fraction=0.8, n_epochs=2, batch_size=32, seed=3)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -168,6 +171,19 @@ def test_bootstrap_by_object_is_wider_than_by_datapoint_where_objects_differ() -
     assert np.diff(by_object) > 2 * np.diff(by_point)
 
 
+def test_scores_of_a_soft_label_ask_whether_q_is_the_probability() -> None:
+    rng = np.random.default_rng(3)
+    probability = rng.random(20_000)
+    exact = classification(probability, probability)
+    assert exact["ece"] == exact["brier"] == 0.0 and exact["accuracy"] == 1.0
+    # the same loss and calibration, up to chance, as of the outcomes that it stands for
+    drawn = classification(probability, rng.random(20_000) < probability)
+    assert exact["loss"] == pytest.approx(drawn["loss"], abs=0.01)
+    assert drawn["ece"] < 0.02
+    got = fit_calibration(2 * np.log(probability / (1 - probability)) + 1, probability)
+    assert got == pytest.approx(Calibration(0.5, -0.5), abs=0.01)
+
+
 # ---- calibration ----------------------------------------------------------------------------------------------
 
 
@@ -258,28 +274,87 @@ def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
     assert run.crop_size == 32
 
 
-def test_evaluation_of_a_run_reports_its_own_validation_split_and_draws_it(
-    boxes: Path, tmp_path: Path
+def test_a_run_that_streams_its_data_ends_as_one_that_keeps_them(
+    tmp_path: Path,
 ) -> None:
+    # one shard: a pool cannot be smaller, so both shuffle alike, and only the reading differs
+    write_boxes(tmp_path / "boxes", 200, np.random.default_rng(11), n_shards=1)
     config = replace(TINY, n_epochs=1)
-    result = train(boxes, tmp_path / "run", config, accelerator="cpu")
-    moved = shutil.copytree(boxes, tmp_path / "moved")
-    report = evaluate(tmp_path / "run", moved, tmp_path / "report")
-    assert report["rows"] == "validation object_wise" and report["n"] == 60
-    for name, value in result["validation"].items():
-        assert report[name] == pytest.approx(value), name
-    assert {p.name for p in (tmp_path / "report").iterdir()} == {
-        "evaluation.json", *(f"{name}.png" for name in PLOTS),
-    }  # fmt: skip
-    assert sum(o["n"] for o in report["by_object"]) == 60
-    # as many datapoints of another draw are another data set
-    write_boxes(tmp_path / "same_size", 300, np.random.default_rng(98), n_objects=10)
-    assert evaluate(tmp_path / "run", tmp_path / "same_size")["rows"] == "all"
-    write_boxes(tmp_path / "other", 50, np.random.default_rng(99), n_objects=5)
-    other = evaluate(tmp_path / "run", tmp_path / "other")
-    assert other["rows"] == "all" and other["n"] == 50
-    with pytest.raises(InvalidConfig, match="no validation split"):
-        evaluate(tmp_path / "run", tmp_path / "other", rows="validation")
+    ends = []
+    for name, memory in (("kept", 4.0), ("streamed", 1e-9)):
+        result = train(
+            tmp_path / "boxes",
+            tmp_path / name,
+            config,
+            accelerator="cpu",
+            loading=Loading(memory=memory),
+        )
+        assert 0 <= result["waited_for_data_share"] <= 1
+        ends.append(open_run(tmp_path / name).network.state_dict())
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_fine_tuning_the_head_leaves_convolutions_and_batch_statistics_alone(
+    boxes: Path, tmp_path: Path, precision: Literal["float32", "bfloat16"]
+) -> None:
+    config = replace(TINY, n_epochs=1, precision=precision)
+    train(boxes, tmp_path / "base", config, accelerator="cpu")
+    start = Start(tmp_path / "base", "head")
+    other = replace(config, seed=4)
+    train(boxes, tmp_path / "tuned", other, accelerator="cpu", start=start)
+    before, after = (open_run(tmp_path / name).network.state_dict() for name in ("base", "tuned"))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(name.startswith("head.") for name in moved)
+    # the settings say where the weights came from, wherever the base run lies
+    with pytest.raises(InvalidConfig, match=r"other settings \(start\)"):
+        train(boxes, tmp_path / "tuned", other, accelerator="cpu")
+    moved_base = shutil.copytree(tmp_path / "base", tmp_path / "elsewhere")
+    again = Start(moved_base, "head")
+    assert train(boxes, tmp_path / "tuned", other, accelerator="cpu", start=again)["n_train"] == 240
+
+
+def test_weights_of_another_network_are_no_start(boxes: Path, tmp_path: Path) -> None:
+    train(boxes, tmp_path / "base", replace(TINY, n_epochs=1), accelerator="cpu")
+    start = Start(tmp_path / "base")
+    with pytest.raises(IncompatibleCheckpoint, match=r"is compact on crops .*: expected gqcnn"):
+        train(boxes, tmp_path / "tuned", PAPER_TRAINING, accelerator="cpu", start=start)
+    assert not (tmp_path / "tuned").exists()
+    with pytest.raises(UnknownAsset, match="no run in"):
+        train(boxes, tmp_path / "t", TINY, accelerator="cpu", start=Start(tmp_path / "nowhere"))
+
+
+def test_settings_reach_the_trainer(tmp_path: Path) -> None:
+    # DDP is Lightning's: what is ours is that it is asked for, and that we divide the batches ourselves
+    two = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", devices=2)
+    assert two.world_size == 2 and isinstance(two.strategy, DDPStrategy)
+    assert two.max_epochs == TINY.n_epochs
+    one = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", devices="auto")
+    assert one.world_size == 1 and isinstance(one.strategy, SingleDeviceStrategy)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(boxes: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+from dataclasses import replace
+from antipodal.nn.config import TrainConfig
+from antipodal.nn.start import Start
+from antipodal.nn.stream import Loading
+from antipodal.nn.train import new_trainer, train
+config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")
+train(sys.argv[1], sys.argv[2], config, accelerator="cpu", devices=int(sys.argv[3]))
+"""
+    script = tmp_path / "train.py"
+    script.write_text(code)
+    for name, devices in (("one", "1"), ("two", "2")):
+        command = [sys.executable, str(script), str(boxes), str(tmp_path / name), devices]
+        subprocess.run(command, check=True, timeout=300)
+    one, two = (open_run(tmp_path / name) for name in ("one", "two"))
+    assert two.result["n_devices"] == 2
+    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+        # the mean of two halves' gradients is the whole's, up to rounding
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_impossible_settings_are_refused() -> None:

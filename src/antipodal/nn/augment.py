@@ -6,11 +6,13 @@ left-right (the jaws swap) or up-down changes neither the label nor the depth; b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import InvalidConfig
 from ..render.noise import NoiseModel, rbf_root, upsampling_matrix
@@ -27,34 +29,53 @@ class Augmentation:
     flip_rate: float = 0.5
     """Probability of each of the two mirror images."""
 
+    flying_share: float = 0.0
+    """At depth edges a crop's pixel moves by this share towards a depth between its neighbours', at every second
+    one: some of the image's pixels that it averages fly there."""
+    edge_step: float = 0.01
+    """A depth range above this among a pixel and its eight neighbours is an edge, m."""
+
     def __post_init__(self) -> None:
-        if not 0 <= self.flip_rate <= 1:
-            raise InvalidConfig(f"flip_rate {self.flip_rate}: expected a probability in [0, 1]")
+        for name in ("flip_rate", "flying_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidConfig(
+                    f"augmentation {name} {getattr(self, name)}: expected a share in [0, 1]"
+                )
 
 
 PAPER = Augmentation()
 """Gamma 1000 on every crop (±22 mm at 0.7 m, while the grasp's depth stays) and a bicubic field on every second one."""
+PAPER_LOW = replace(PAPER, noise=replace(PAPER.noise, gaussian_sigma=0.0))
+PAPER_HIGH = replace(PAPER, noise=replace(PAPER.noise, gaussian_sigma=0.01))
+"""The paper's ablations of the field, GQ-Adv-LowU and -HighU [Mahler17, §VI-C]."""
 SENSOR = Augmentation(
     NoiseModel(
         gamma_shape=1 / 0.003**2,  # a scale error of 0.3 %: 2.1 mm at 0.7 m
         gaussian_sigma=0.0025,
         gaussian_rate=1.0,
         gaussian_field="rbf",
-        length_scale_px=4 / 3,  # 4 px of the image, which the crop shows at a third
+        length_scale_px=2.1,  # 4 px of an image at 0.7 m, 5.3 mm, on a crop of 2.5 mm a pixel
         dropout_rate=0.1,
-    )
+    ),
+    flying_share=0.7,
 )
 """A calibrated camera's noise (:class:`antipodal.render.noise.SensorNoise`), which leaves relative depth readable."""
 NONE = Augmentation(
     NoiseModel(gamma_shape=0.0, gaussian_sigma=0.0, gaussian_rate=0.0), flip_rate=0.0
 )
-AUGMENTATIONS = {"paper": PAPER, "sensor": SENSOR, "none": NONE}
+AUGMENTATIONS = {
+    "paper": PAPER,
+    "paper_low": PAPER_LOW,
+    "paper_high": PAPER_HIGH,
+    "sensor": SENSOR,
+    "none": NONE,
+}
 
 
 def augment(
     crop: Float[Tensor, "N 1 S S"], config: Augmentation, generator: torch.Generator
 ) -> Float[Tensor, "N 1 S S"]:
-    """Return noisy, mirrored crops: Gamma, field, drop-out, flips, in this order. Missing pixels (0) stay missing.
+    """Return noisy, mirrored crops: edges, Gamma, field, drop-out, flips, in this order. Missing pixels stay 0.
 
     Args:
         crop: absolute depth, m.
@@ -62,6 +83,8 @@ def augment(
         generator: random state on the crop's device.
     """
     noise, n = config.noise, len(crop)
+    if config.flying_share > 0:
+        crop = _flying(crop, config, generator)
     if noise.gamma_shape > 0:
         shape = torch.full((n, 1, 1, 1), noise.gamma_shape, device=crop.device)
         # torch.distributions.Gamma takes no generator; this is the function that it calls
@@ -90,6 +113,19 @@ def gaussian_field(
     shape = (len(like), 1, a.shape[1], a.shape[1])
     white = torch.randn(shape, generator=generator, device=like.device)
     return noise.gaussian_sigma * (a @ white @ a.T)
+
+
+def _flying(
+    crop: Float[Tensor, "N 1 S S"], config: Augmentation, generator: torch.Generator
+) -> Float[Tensor, "N 1 S S"]:
+    """Blur depth edges as a camera does: see ``Augmentation.flying_share``."""
+    seen = crop > 0
+    high = functional.max_pool2d(crop, 3, 1, 1)
+    low = -functional.max_pool2d(torch.where(seen, -crop, -math.inf), 3, 1, 1)
+    u = torch.rand((2, *crop.shape), generator=generator, device=crop.device)
+    flies = seen & (high - low > config.edge_step) & (u[0] < 0.5)
+    between = low + u[1] * (high - low)
+    return torch.where(flies, crop + config.flying_share * (between - crop), crop)
 
 
 def _coin(n: int, rate: float, like: Tensor, generator: torch.Generator) -> Tensor:

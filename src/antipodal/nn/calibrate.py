@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 
 class Calibration(NamedTuple):
@@ -22,19 +22,21 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(
-    log_odds: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_iterations: int = 50
+    log_odds: Float[np.ndarray, "N"], success: Float[np.ndarray, "N"], n_iterations: int = 50
 ) -> Calibration:
     """Minimise the cross-entropy over scale and offset by Newton's method with halved steps.
 
-    Targets are Platt's (n₊+1)/(n₊+2) and 1/(n₋+2), so that separable data give a finite scale. One class only, or a
-    fit that would reverse the ranking, gives the identity.
+    ``success`` is 0 or 1, or a probability. Targets are Platt's (n₊+1)/(n₊+2) and 1/(n₋+2), mixed where the label is
+    soft, so that separable data give a finite scale. One class only, or a fit that would reverse the ranking, gives the
+    identity.
     """
-    success = np.asarray(success, bool)
-    n_positive = int(success.sum())
+    success = np.asarray(success, float)
+    n_positive = float(success.sum())
     n_negative = len(success) - n_positive
     if n_positive == 0 or n_negative == 0:
         return Calibration()
-    target = np.where(success, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    high, low = (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2)
+    target = success * high + (1 - success) * low
     features = np.stack([np.asarray(log_odds, float), np.ones(len(success))], -1)
     x = np.array([1.0, 0.0])
     loss = _loss(features @ x, target)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..dataset.schema import SUCCESS_THRESHOLD
-from ..dataset.store import SplitName
+from ..dataset.store import TARGETS, SplitName, TargetName
 from ..errors import InvalidConfig
 from .augment import AUGMENTATIONS
 from .networks import ARCHITECTURES
@@ -40,9 +40,11 @@ class TrainConfig:
     """Factor on the learning rate at each stair; only sgd."""
     decay_epochs: float = 0.66
     """Length of a stair, epochs; only sgd."""
-    augmentation: Literal["paper", "sensor", "none"] = "paper"
+    augmentation: Literal["paper", "paper_low", "paper_high", "sensor", "none"] = "paper"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of convolutions and products in training; the optimiser's weights, noise, normalisation and loss stay float32."""
+    target: TargetName = "robust"
+    """What is learned: the paper's label, or the probability of success as executed (``Dataset.targets``)."""
     success_threshold: float = SUCCESS_THRESHOLD
     """δ: a grasp is a success if its robust ε exceeds it."""
     calibrate: bool = True
@@ -54,6 +56,7 @@ class TrainConfig:
             ("optimizer", ("sgd", "adamw")),
             ("augmentation", AUGMENTATIONS),
             ("precision", PRECISIONS),
+            ("target", TARGETS),
         ):
             if getattr(self, name) not in known:
                 raise InvalidConfig(
@@ -79,13 +82,15 @@ PAPER_TRAINING = TrainConfig()
 COMPACT_TRAINING = TrainConfig(
     architecture="compact",
     split="object_wise",
-    n_epochs=12,
+    train_fraction=0.9,
+    n_epochs=3,
     batch_size=256,
     optimizer="adamw",
     learning_rate=3e-3,
     weight_decay=0.02,
     augmentation="sensor",
     precision="bfloat16",
+    target="success",
 )
 PRESETS = {
     "paper": PAPER_TRAINING,

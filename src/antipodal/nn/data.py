@@ -1,17 +1,15 @@
-"""A data set as tensors in memory, and its batches in an order that depends on the seed and the epoch alone."""
+"""Datapoints as tensors: one batch, a table in memory, and the statistics that a network normalises with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
@@ -26,30 +24,34 @@ class GraspBatch(NamedTuple):
     depth: Float[Tensor, "N 1"]
     """Depth of the grasp, float32 m."""
     success: Float[Tensor, "N"]
-    """0 or 1."""
+    """Probability of success: 0 or 1, or between where the label is soft. Whatever counts asks for > 0.5."""
 
 
 @dataclass(frozen=True, eq=False)
-class GraspTable(TorchDataset):
+class GraspTable:
     """Datapoints in memory: half precision relative to the grasp, as they are stored."""
 
     relative: Float[Tensor, "N S S"]
     """Depth minus the grasp's depth, float16 m; NaN = missing."""
     depth: Float[Tensor, "N"]
     """float32 m."""
-    success: Bool[Tensor, "N"]
+    success: Float[Tensor, "N"]
+    """float32 in [0, 1]."""
 
     def __len__(self) -> int:
         return len(self.depth)
 
     def __getitem__(self, index: Any) -> GraspBatch:
         """Return the batch of these rows; an absolute crop is relative + depth, missing pixels become 0."""
-        depth = self.depth[index]
-        crop = self.relative[index].float() + depth[..., None, None]
+        # numpy, not torch: loaders call this beside a network that trains, and torch would start its threads for it
+        depth = self.depth.numpy()[index]
+        crop = self.relative.numpy()[index].astype(np.float32)
+        crop += depth[..., None, None]
+        np.fmax(crop, 0.0, out=crop)
         return GraspBatch(
-            crop.nan_to_num(0.0).clamp_min(0.0).unsqueeze(-3),
-            depth.unsqueeze(-1),
-            self.success[index].float(),
+            torch.from_numpy(crop[..., None, :, :]),
+            torch.from_numpy(np.array(depth)[..., None]),
+            torch.from_numpy(np.array(self.success.numpy()[index])),
         )
 
     def rows(self, index: Int[np.ndarray, "M"]) -> GraspTable:
@@ -68,7 +70,7 @@ class Normalisation(NamedTuple):
 
 
 def read_table(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> GraspTable:
-    """Read the whole data set; labels are robust ε > ``threshold`` and free of collision."""
+    """Read the whole data set into memory; labels are robust ε > ``threshold`` and free of collision."""
     columns = dataset.read(["crop", "depth"])
     return grasp_table(columns["crop"], columns["depth"], dataset.labels(threshold))
 
@@ -89,65 +91,38 @@ def grasp_table(relative: np.ndarray, depth: np.ndarray, success: np.ndarray) ->
     return GraspTable(
         torch.tensor(relative, dtype=torch.float16),
         torch.tensor(depth, dtype=torch.float32),
-        torch.tensor(success, dtype=torch.bool),
+        torch.tensor(success, dtype=torch.float32),
     )
 
 
-def normalisation(table: GraspTable, chunk: int = 8192) -> Normalisation:
-    """Compute the statistics over every row, in double precision; missing pixels do not count."""
-    n = pixel_sum = pixel_squares = 0.0
-    for start in range(0, len(table), chunk):
-        crop = table[start : start + chunk].crop.double()
-        seen = crop > 0
-        n += float(seen.sum())
-        pixel_sum += float(crop.sum())
-        pixel_squares += float(crop.square().sum())
-    mean = pixel_sum / n
-    depth = table.depth.double()
-    return Normalisation(
-        mean,
-        _scale(pixel_squares / n - mean**2),
-        float(depth.mean()),
-        _scale(float(depth.var(correction=0))),
-    )
+def table_batches(table: GraspTable, batch_size: int = 1024) -> Iterator[GraspBatch]:
+    """All rows of a table, in order."""
+    for start in range(0, len(table), batch_size):
+        yield table[start : start + batch_size]
 
 
-def training_batches(table: GraspTable, batch_size: int, seed: int) -> DataLoader:
-    """Batches in an order drawn anew for each epoch; Lightning tells the sampler which one.
-
-    The last, incomplete batch is left out, so that every step has the same size, unless it is the only one.
-    """
-    return DataLoader(table, batch_size=None, sampler=EpochBatches(len(table), batch_size, seed))
-
-
-def ordered_batches(table: GraspTable, batch_size: int = 1024) -> DataLoader:
-    """All rows, in order."""
-    return DataLoader(table, batch_size=None, sampler=EpochBatches(len(table), batch_size, None))
+def normalisation(batches: Iterable[GraspBatch]) -> Normalisation:
+    """Compute the statistics in one pass, in double precision; missing pixels do not count."""
+    pixels, depths = _Moments(), _Moments()
+    for batch in batches:
+        crop = batch.crop.numpy().ravel()
+        pixels.add(crop, int(np.count_nonzero(crop)))  # a missing pixel adds 0 to both sums
+        depths.add(batch.depth.numpy().ravel(), len(batch.depth))
+    return Normalisation(*pixels.mean_and_scale(), *depths.mean_and_scale())
 
 
-class EpochBatches(Sampler):
-    """Index lists of one epoch. Resuming at epoch k gives the order that an uninterrupted run has there."""
+class _Moments:
+    """Count, sum and sum of squares."""
 
-    def __init__(self, n: int, batch_size: int, seed: int | None) -> None:
-        if batch_size < 1:
-            raise InvalidConfig(f"batch_size {batch_size}: expected at least 1")
-        self.n, self.batch_size, self.seed, self.epoch = n, min(batch_size, n), seed, 0
+    def __init__(self) -> None:
+        self.n, self.sum, self.squares = 0, 0.0, 0.0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
+    def add(self, values: Float[np.ndarray, "N"], n: int) -> None:
+        self.n += n
+        self.sum += float(values.sum(dtype=float))
+        self.squares += float(np.einsum("i,i", values, values, dtype=float))
 
-    def __len__(self) -> int:
-        return self.n // self.batch_size if self.seed is not None else -(-self.n // self.batch_size)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        order = np.arange(self.n)
-        if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
-        for k in range(len(self)):
-            yield torch.from_numpy(order[k * self.batch_size : (k + 1) * self.batch_size])
-
-
-def _scale(variance: float) -> float:
-    """A standard deviation that may divide: at least 0.1 mm, for data of one depth."""
-    return float(np.sqrt(max(variance, 1e-8)))
+    def mean_and_scale(self) -> tuple[float, float]:
+        """The deviation may divide: it is at least 0.1 mm, for data of one depth."""
+        mean = self.sum / self.n
+        return mean, float(np.sqrt(max(self.squares / self.n - mean**2, 1e-8)))

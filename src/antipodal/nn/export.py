@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
-from ..errors import IncompatibleCheckpoint
-from ..quality import METADATA_KEY, METADATA_SCHEMA, load_quality
+from ..errors import IncompatibleCheckpoint, UnknownAsset
+from ..files import write_json
+from ..quality import MAX_BATCH, METADATA_KEY, METADATA_SCHEMA, load_quality
 from .calibrate import Calibration
-from .data import GraspTable, grasp_table, read_table
+from .data import GraspTable, grasp_table, table_batches
 from .networks import Network
-from .run import Run, open_run
+from .precision import (
+    CALIBRATION_BATCH,
+    EXPORT_PRECISIONS,
+    Precision,
+    check_precisions,
+    write_bfloat16,
+    write_int8,
+)
+from .run import Run, describe, open_run
+from .scores import classification
+from .stream import GraspRows
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference in quality between torch and OpenVINO, both in float32."""
 N_CHECKED = 512
+N_CALIBRATION = 512
+"""Training crops that show the range of activations for int8."""
+N_COMPARED = 20_000
+"""Held-out crops that the precisions are compared on."""
+N_TIMED = 15
 
 
 class Exported(nn.Module):
@@ -45,53 +64,142 @@ class Exported(nn.Module):
 
 
 def export_run(
-    run_dir: str | Path, path: str | Path, dataset_dir: str | Path | None = None
+    run_dir: str | Path,
+    path: str | Path,
+    dataset_dir: str | Path | None = None,
+    precisions: Sequence[Precision] = ("float32",),
 ) -> dict[str, Any]:
     """Write the run's best network, calibrated, as ONNX, and compare it with torch.
 
     Args:
         run_dir: a finished run.
-        path: of the file; written only if the check passes.
-        dataset_dir: where to take crops for the check; default: the run's own data set, if it is still there.
+        path: of the first precision's file, written only if the check passes; the others' names say theirs.
+        dataset_dir: where to take crops from; default: the run's own data set, if it is still there.
+        precisions: of :data:`antipodal.nn.precision.EXPORT_PRECISIONS`. More than float32 are compared with it on
+            the validation split, in a table that is written beside the file as JSON.
 
     Returns:
-        ``path``, ``bytes``, ``parameters``, ``max_difference`` and ``n_checked``, of which ``n_real`` are from data.
+        ``path``, ``bytes``, ``parameters``, ``max_difference`` and ``n_checked``, of which ``n_real`` are from data;
+        for more than float32 also ``comparison``.
 
     Raises:
-        UnknownAsset: no finished run.
-        IncompatibleCheckpoint: OpenVINO's answers differ from torch's by more than 1e-4.
+        UnknownAsset: no finished run, or no data to quantise or compare with.
+        IncompatibleCheckpoint: OpenVINO's answers in float32 differ from torch's by more than 1e-4.
     """
+    check_precisions(precisions)
     run, path = open_run(run_dir), Path(path)
+    dataset = _dataset(run, dataset_dir)
+    if tuple(precisions) != ("float32",) and dataset is None:
+        raise UnknownAsset(
+            f"{run.config['dataset']['path']} is gone: {', '.join(precisions)} need crops; name a data set"
+        )
     metadata = {
         "schema": METADATA_SCHEMA,
         "architecture": run.config["train"]["architecture"],
         "crop": run.config["crop"],
         "gripper": run.config["gripper"],
         "training": _provenance(run),
+        "precision": "float32",
     }
-    temporary = path.with_name(f".{path.stem}.tmp.onnx")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_onnx(run.network, run.calibration, run.crop_size, metadata, temporary)
-    real = _real_table(run, dataset_dir)
-    try:
-        tables = [random_table(run.crop_size, N_CHECKED, np.random.default_rng(0))]
-        tables += [] if real is None else [real]
-        difference = max(max_difference(run.network, run.calibration, temporary, t) for t in tables)
-        if not difference <= MAX_DIFFERENCE:
-            raise IncompatibleCheckpoint(
-                f"the exported network differs from torch by {difference:.2g}: expected at most {MAX_DIFFERENCE:g}; "
-                "report this with the versions of torch and openvino"
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as name:
+        folder = Path(name)
+        made: dict[Precision, Path] = {p: folder / f"{p}.onnx" for p in EXPORT_PRECISIONS}
+        write_onnx(run.network, run.calibration, run.crop_size, metadata, made["float32"])
+        checked = _check(run, made["float32"], dataset)
+        if "bfloat16" in precisions:
+            write_bfloat16(made["float32"], made["bfloat16"])
+        if "int8" in precisions and dataset is not None:
+            rows, _ = _rows(run, dataset)
+            table = _some(dataset, rows, N_CALIBRATION)
+            write_int8(made["float32"], made["int8"], [*table_batches(table, CALIBRATION_BATCH)])
+        report: dict[str, Any] = {"path": str(path), **checked}
+        if tuple(precisions) != ("float32",) and dataset is not None:
+            used: dict[Precision, Path] = {
+                p: made[p] for p in EXPORT_PRECISIONS if p in ("float32", *precisions)
+            }
+            report["comparison"] = compare_precisions(run, used, dataset)
+        for k, precision in enumerate(precisions):
+            file = path if k == 0 else path.with_name(f"{path.stem}_{precision}.onnx")
+            os.replace(made[precision], file)
+    report["bytes"] = path.stat().st_size
+    if "comparison" in report:
+        write_json(report, path.with_suffix(".json"))
+    return report
+
+
+def compare_precisions(
+    run: Run, files: dict[Precision, Path], dataset: Dataset
+) -> list[dict[str, Any]]:
+    """One row per precision: size, scores on held-out rows and their change from float32, speed on this machine."""
+    _, held_out = _rows(run, dataset)
+    table = _some(dataset, held_out, N_COMPARED, run.config["train"])
+    crops, depth = table[:].crop[:, 0].numpy(), table.depth.numpy()
+    networks = {p: load_quality(file) for p, file in files.items()}
+    qualities: dict[str, np.ndarray] = {
+        p: network.score(crops, depth) for p, network in networks.items()
+    }
+    seconds: dict[str, list[float]] = {p: [] for p in files}
+    for _ in range(N_TIMED):  # in turn, so that what else the machine does meets all alike
+        for precision, network in networks.items():
+            begin = time.perf_counter()
+            network.score(crops[:MAX_BATCH], depth[:MAX_BATCH])
+            seconds[precision].append(time.perf_counter() - begin)
+    truth = table.success.numpy()
+    scores: dict[str, Any] = {p: classification(q, truth) for p, q in qualities.items()}
+    rows = []
+    for precision, file in files.items():
+        difference = np.abs(qualities[precision] - qualities["float32"])
+        row: dict[str, Any] = {
+            "precision": precision,
+            "bytes": file.stat().st_size,
+            "n": len(table),
+        }
+        for name in ("accuracy", "average_precision", "ece"):
+            row[name] = ours = scores[precision][name]
+            base = scores["float32"][name]
+            row[f"{name}_change"] = None if ours is None or base is None else ours - base
+        row["max_difference"] = float(difference.max())
+        row["mean_difference"] = float(difference.mean())
+        n_timed = min(MAX_BATCH, len(depth))
+        row["grasps_per_second"] = n_timed / float(np.median(seconds[precision]))
+        rows.append(row)
+    return rows
+
+
+def comparison_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The comparison as a table for people."""
+    lines = [
+        f"{'precision':<10}{'kB':>8}{'accuracy':>10}{'change':>9}{'AP':>8}{'change':>9}{'max |Δq|':>10}"
+        f"{'mean |Δq|':>11}{'grasps/s':>10}"
+    ]
+    for r in rows:
+        ap, gain = (
+            float("nan") if r[k] is None else r[k]
+            for k in ("average_precision", "average_precision_change")
+        )
+        lines.append(
+            f"{r['precision']:<10}{r['bytes'] / 1000:8.0f}{r['accuracy']:10.4f}{r['accuracy_change']:+9.4f}{ap:8.4f}"
+            f"{gain:+9.4f}{r['max_difference']:10.4f}{r['mean_difference']:11.5f}{r['grasps_per_second']:10.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _check(run: Run, file: Path, dataset: Dataset | None) -> dict[str, Any]:
+    """Compare a float32 file with torch, on noise and on data."""
+    tables = [random_table(run.crop_size, N_CHECKED, np.random.default_rng(0))]
+    tables += [] if dataset is None else [_some(dataset, np.arange(len(dataset)), N_CHECKED)]
+    difference = max(max_difference(run.network, run.calibration, file, t) for t in tables)
+    if not difference <= MAX_DIFFERENCE:
+        raise IncompatibleCheckpoint(
+            f"the exported network differs from torch by {difference:.2g}: expected at most {MAX_DIFFERENCE:g}; "
+            "report this with the versions of torch and openvino"
+        )
     return {
-        "path": str(path),
-        "bytes": path.stat().st_size,
         "parameters": sum(p.numel() for p in run.network.parameters()),
         "max_difference": difference,
         "n_checked": sum(len(t) for t in tables),
-        "n_real": 0 if real is None else len(real),
+        "n_real": sum(len(t) for t in tables[1:]),
     }
 
 
@@ -167,12 +275,31 @@ def random_table(size: int, n: int, rng: np.random.Generator) -> GraspTable:
     return grasp_table(relative, rng.uniform(0.3, 1.5, n), rng.random(n) < 0.5)
 
 
-def _real_table(run: Run, dataset_dir: str | Path | None) -> GraspTable | None:
+def _dataset(run: Run, dataset_dir: str | Path | None) -> Dataset | None:
     path = Path(run.config["dataset"]["path"] if dataset_dir is None else dataset_dir)
     if dataset_dir is None and not (path / "dataset.json").is_file():
         return None
-    table = read_table(Dataset.open(path))
-    return table.rows(np.linspace(0, len(table) - 1, min(N_CHECKED, len(table))).astype(int))
+    return Dataset.open(path)
+
+
+def _rows(run: Run, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that the network was trained on, and rows held out; of another data set, all are held out."""
+    ours = {k: v for k, v in run.config["dataset"].items() if k != "path"}
+    if ours != describe(dataset):
+        return np.arange(len(dataset)), np.arange(len(dataset))
+    training = run.config["train"]
+    return dataset.split(training["split"], training["seed"], training["train_fraction"])
+
+
+def _some(
+    dataset: Dataset, rows: np.ndarray, n: int, training: dict[str, Any] | None = None
+) -> GraspTable:
+    """At most n of the rows, spread evenly, with the labels of a training."""
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, n).astype(int))]
+    training = training or {}
+    threshold = float(training.get("success_threshold", SUCCESS_THRESHOLD))
+    success = dataset.targets(training.get("target", "robust"), threshold)
+    return GraspRows(dataset, chosen, success).kept()
 
 
 def _provenance(run: Run) -> dict[str, Any]:

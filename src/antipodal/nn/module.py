@@ -76,7 +76,9 @@ class GraspModule(pl.LightningModule):
         with torch.no_grad():
             for ours, theirs in zip(rounded.parameters(), self.network.parameters(), strict=True):
                 ours.copy_(theirs)
-        return rounded.train()
+        for ours, theirs in zip(rounded.modules(), self.network.modules(), strict=True):
+            ours.training = theirs.training  # a frozen normalisation stays as it is
+        return rounded
 
     def on_after_backward(self) -> None:
         """Hand the rounded copy's gradients to the optimiser's weights."""

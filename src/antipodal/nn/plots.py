@@ -1,19 +1,20 @@
-"""Pictures of an evaluation: curves, calibration, errors, and the datapoints behind them. Files only, no windows."""
+"""Pictures of an evaluation, one function each: curves, calibration, errors, the course of training, filters, crops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
-from jaxtyping import Bool, Float
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from .data import GraspTable
-from .scores import (
-    DECISION,
+from ..page import COLORS, FAINT, GRID, STYLE, chart, legend, percent
+from ..scores import (
     area_under_roc,
     average_precision,
     calibration_bins,
@@ -21,107 +22,188 @@ from .scores import (
     threshold_curve,
 )
 
-PLOTS = ("precision_recall", "roc", "calibration", "errors", "examples")
-"""Names of the PNG files."""
-N_EXAMPLES = 8
+ERROR_BINS = 100
+RELATIVE_RANGE = 0.03
+"""A crop is drawn from white, this far above the grasp, to black, as far below it, m."""
 
 
-def write_plots(
-    folder: Path,
-    quality: Float[np.ndarray, "N"],
-    success: Bool[np.ndarray, "N"],
-    table: GraspTable,
-) -> None:
-    """Write the five PNG files into ``folder``."""
-    _write(folder / "precision_recall.png", _precision_recall, quality, success)
-    _write(folder / "roc.png", _roc, quality, success)
-    _write(folder / "calibration.png", _calibration, quality, success)
-    _write(folder / "errors.png", _errors, quality, success)
-    _examples(folder / "examples.png", quality, success, table)
+class Scored(NamedTuple):
+    """Predicted qualities and the truth of some rows."""
+
+    quality: Float[np.ndarray, "N"]
+    success: Float[np.ndarray, "N"]
+    """Label in [0, 1]."""
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Success or failure."""
+        return self.success > 0.5
 
 
-def _write(
-    path: Path,
-    draw: Callable[[Axes, np.ndarray, np.ndarray], None],
-    quality: np.ndarray,
-    success: np.ndarray,
-) -> None:
-    figure = Figure((4.5, 4.0), layout="constrained")
-    draw(figure.add_subplot(), quality, success)
-    FigureCanvasAgg(figure).print_png(str(path))
-
-
-def _precision_recall(axes: Axes, quality: np.ndarray, success: np.ndarray) -> None:
-    _, hits, misses = threshold_curve(quality, success)
-    if success.any():
-        axes.step(hits / success.sum(), hits / (hits + misses), where="post")
-    axes.axhline(success.mean(), color="gray", linestyle=":", label="chance")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"average precision {average_precision(quality, success):.3f}")
-    axes.legend(loc="lower left")
-
-
-def _roc(axes: Axes, quality: np.ndarray, success: np.ndarray) -> None:
-    _, hits, misses = threshold_curve(quality, success)
-    if success.any() and not success.all():
-        axes.plot(np.append(0, misses / (~success).sum()), np.append(0, hits / success.sum()))
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="chance")
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"area under the curve {area_under_roc(quality, success):.3f}")
-    axes.legend(loc="lower right")
-
-
-def _calibration(axes: Axes, quality: np.ndarray, success: np.ndarray) -> None:
-    mean, share, count = calibration_bins(quality, success).T
-    used = count > 0
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect")
-    error = np.sqrt(share[used] * (1 - share[used]) / count[used])
-    axes.errorbar(mean[used], share[used], 1.96 * error, marker="o", capsize=2, label="measured")
-    axes.set(xlabel="predicted quality", ylabel="share of successes", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(f"expected calibration error {expected_calibration_error(quality, success):.3f}")
-    axes.legend(loc="upper left")
-    beside = axes.twinx()
-    edges = np.linspace(0, 1, len(count) + 1)
-    beside.bar(edges[:-1], count, np.diff(edges), align="edge", alpha=0.15, color="tab:blue")
-    beside.set_ylabel("datapoints per bin")
-
-
-def _errors(axes: Axes, quality: np.ndarray, success: np.ndarray) -> None:
-    bins = np.linspace(0, 1, 51).tolist()
-    for label, part in (("successes", success), ("failures", ~success)):
-        if part.any():
-            error = np.abs(quality[part] - success[part])
-            weights = np.full(len(error), 1 / len(error))
-            axes.hist(
-                error, bins, weights=weights, histtype="step", label=f"{label} ({len(error)})"
+def precision_recall(splits: Mapping[str, Scored]) -> Figure:
+    """Precision against recall over all thresholds."""
+    figure, axes = chart(5.6, 4.2)
+    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
+        quality, truth = scored.quality, scored.truth
+        if truth.any():
+            _, hits, misses = threshold_curve(quality, truth)
+            label = f"{name}: AP {average_precision(quality, truth):.3f}"
+            axes.step(
+                hits / truth.sum(), hits / (hits + misses), where="post", color=color, label=label
             )
-    axes.axvline(DECISION, color="gray", linestyle=":")
-    axes.set(xlabel="|quality − truth|", ylabel="share of its class", xlim=(0, 1))
-    axes.set_title("errors by class")
-    axes.legend()
+        axes.axhline(truth.mean(), color=color, linestyle=":", linewidth=1)
+    return _unit_square(figure, axes, "recall", "precision; dotted: chance")
 
 
-def _examples(path: Path, quality: np.ndarray, success: np.ndarray, table: GraspTable) -> None:
-    """Draw the most confident datapoints of each cell of the confusion matrix; white is 3 cm above the grasp."""
-    predicted = quality >= DECISION
-    cells = (
-        ("true +", predicted & success),
-        ("false +", predicted & ~success),
-        ("false −", ~predicted & success),
-        ("true −", ~predicted & ~success),
+def roc(splits: Mapping[str, Scored]) -> Figure:
+    """True against false positive rate over all thresholds."""
+    figure, axes = chart(5.6, 4.2)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
+        quality, truth = scored.quality, scored.truth
+        if truth.any() and not truth.all():
+            _, hits, misses = threshold_curve(quality, truth)
+            x, y = np.append(0, misses / (~truth).sum()), np.append(0, hits / truth.sum())
+            label = f"{name}: AUC {area_under_roc(quality, truth):.3f}"
+            axes.plot(x, y, color=color, label=label)
+    return _unit_square(figure, axes, "false positive rate", "true positive rate")
+
+
+def calibration(splits: Mapping[str, Scored]) -> Figure:
+    """Share of successes among grasps of like quality; on the diagonal q means what it says."""
+    figure, axes = chart(5.6, 4.2)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
+    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
+        mean, share, count = calibration_bins(scored.quality, scored.success).T
+        used = count > 0
+        error = 1.96 * np.sqrt(share[used] * (1 - share[used]) / count[used])
+        label = f"{name}: ECE {expected_calibration_error(scored.quality, scored.success):.3f}"
+        axes.errorbar(mean[used], share[used], error, color=color, capsize=2, lw=1.2, label=label)
+        size = 8 + 90 * count[used] / count.max()
+        axes.scatter(mean[used], share[used], size, color=color, zorder=3)
+    return _unit_square(figure, axes, "predicted quality", "share of successes")
+
+
+def error_histogram(scored: Scored, positive: bool) -> Figure:
+    """|quality − truth| of the successes, or of the failures: right of ½ are the errors."""
+    figure, axes = chart(5.6, 3.0)
+    part = scored.truth == positive
+    error = np.abs(scored.quality[part] - scored.success[part])
+    axes.hist(error, np.linspace(0, 1, ERROR_BINS + 1).tolist(), color=COLORS[0])
+    axes.axvline(0.5, color=FAINT, linestyle=":")
+    axes.set(
+        xlabel=f"|quality − truth| of {int(part.sum())} {'successes' if positive else 'failures'}",
+        ylabel="datapoints",
+        xlim=(0, 1),
     )
-    figure = Figure((1.3 * N_EXAMPLES, 6.2), layout="constrained")
-    grid = figure.subplots(4, N_EXAMPLES)
-    confidence = np.abs(quality - DECISION)
-    for row, (name, members) in zip(grid, cells, strict=True):
-        index = np.flatnonzero(members)
-        index = index[np.argsort(-confidence[index], kind="stable")][:N_EXAMPLES]
-        for axes in row:
-            axes.set_axis_off()
-        for axes, i in zip(row, index, strict=False):
-            crop = table.relative[i].float().numpy()
-            axes.imshow(crop, "gray_r", vmin=-0.03, vmax=0.03)
-            middle = (crop.shape[0] - 1) / 2
-            axes.plot([0, crop.shape[1] - 1], [middle, middle], color="tab:red", linewidth=0.5)
-            axes.set_title(f"{name}  {quality[i]:.2f}", fontsize=8)
-    FigureCanvasAgg(figure).print_png(str(path))
+    axes.grid(axis="y", color=GRID)
+    return figure
+
+
+def error_rates(groups: Sequence[Mapping[str, Any]], label: str) -> Figure:
+    """One bar per group, as wide as the group is large."""
+    figure, axes = chart(5.6, 3.0)
+    n = np.array([g["n"] for g in groups], float)
+    right = np.cumsum(n / max(n.sum(), 1))
+    axes.bar(
+        right - n / n.sum(),
+        [g["error_rate"] or 0 for g in groups],
+        n / n.sum(),
+        align="edge",
+        color=COLORS[0],
+        edgecolor="white",
+        linewidth=0.5 if len(groups) < 100 else 0.0,
+    )
+    if len(groups) <= 12:
+        axes.set_xticks(
+            right - n / n.sum() / 2,
+            [str(g["name"] or g.get("object_id")) for g in groups],
+            rotation=25,
+        )
+    else:
+        percent(axes, "x")
+    axes.set(xlabel=label, ylabel="error rate", xlim=(0, 1))
+    axes.grid(axis="y", color=GRID)
+    return figure
+
+
+def read_history(run_dir: Path) -> dict[str, Float[np.ndarray, "E 2"]]:
+    """Epochs and values of everything that training logged per epoch; of a resumed run all parts."""
+    values: dict[str, dict[int, float]] = {}
+    logs = sorted((run_dir / "logs").glob("version_*"), key=lambda p: int(p.name.split("_")[1]))
+    for log in logs:
+        if not (log / "metrics.csv").is_file():
+            continue  # it was cut off before the first line
+        with (log / "metrics.csv").open() as file:
+            for line in csv.DictReader(file):
+                for name, text in line.items():
+                    if text and name.removesuffix("_epoch") != "step":
+                        values.setdefault(name.removesuffix("_epoch"), {})[int(line["epoch"])] = (
+                            float(text)
+                        )
+    return {name: np.array(sorted(v.items())) for name, v in values.items()}
+
+
+def training_losses(history: Mapping[str, np.ndarray]) -> Figure:
+    """Mean loss of each epoch; the training batches are noisy, the validation crops are not."""
+    lines = {"training": "training_loss", "validation": "validation_loss"}
+    return _history(history, lines, "cross-entropy", lambda x: x)
+
+
+def training_errors(history: Mapping[str, np.ndarray], chance: float | None = None) -> Figure:
+    """Error rate of each epoch; with ``chance``, as a share of a constant answer's."""
+    lines = {"training": "training_accuracy", "validation": "validation_accuracy"}
+    label = "error rate" if chance is None else "error rate ÷ that of a constant answer"
+    return _history(history, lines, label, lambda x: (1 - x) / (chance or 1.0))
+
+
+def filters(weight: Float[np.ndarray, "F C k k"]) -> Figure:
+    """The first convolution's filters: one row of pictures per input channel, each filter scaled by itself."""
+    n, channels = weight.shape[:2]
+    columns = min(n, 16)
+    rows = -(-n // columns) * channels
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((0.5 * columns, 0.5 * rows), layout="tight")
+        grid: Any = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for i in range(n):
+        for c in range(channels):
+            image = weight[i, c]
+            reach = float(np.abs(image).max()) or 1.0
+            axes = grid[(i // columns) * channels + c, i % columns]
+            axes.imshow(image, "RdBu_r", vmin=-reach, vmax=reach)
+    return figure
+
+
+def crop_picture(relative: Float[np.ndarray, "S S"]) -> np.ndarray:
+    """A crop as grey values (7·S, 7·S) uint8: white is near; the red line's place, the closing axis, is its middle."""
+    depth = np.nan_to_num(np.asarray(relative, float), nan=RELATIVE_RANGE)
+    grey = np.clip(0.5 - 0.5 * depth / RELATIVE_RANGE, 0, 1)
+    return np.kron((255 * grey).astype(np.uint8), np.ones((7, 7), np.uint8))
+
+
+def _history(
+    history: Mapping[str, np.ndarray], lines: Mapping[str, str], label: str, f: Any
+) -> Figure:
+    figure, axes = chart(5.6, 3.4)
+    for color, (name, column) in zip(COLORS, lines.items(), strict=False):
+        if column in history:
+            epoch, value = history[column].T
+            axes.plot(epoch + 1, f(value), "o-", ms=4, color=color, label=name)
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.grid(color=GRID)
+    legend(axes)
+    return figure
+
+
+def _unit_square(figure: Figure, axes: Any, x: str, y: str) -> Figure:
+    axes.set(xlabel=x, ylabel=y, xlim=(0, 1.01), ylim=(0, 1.02))
+    percent(axes, "x")
+    percent(axes, "y")
+    axes.grid(color=GRID)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best", frameon=False, fontsize=9)
+    return figure

@@ -15,10 +15,10 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -32,11 +32,16 @@ from ..errors import InvalidConfig
 from ..files import write_json
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
-from .data import GraspTable, normalisation, ordered_batches, read_table, training_batches
+from .data import GraspBatch, normalisation
 from .module import GraspModule
-from .networks import build_network, set_normalisation
+from .networks import Network, build_network, set_normalisation
 from .run import SCHEMA, describe, read_config
 from .scores import classification
+from .start import Start, load_start
+from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
+
+ORDERED_BATCH = 1024
+"""Rows of a batch where nothing is learned."""
 
 
 def train(
@@ -46,6 +51,10 @@ def train(
     resume: bool = True,
     progress: bool = False,
     accelerator: str = "auto",
+    *,
+    devices: int | Literal["auto"] = "auto",
+    loading: Loading | None = None,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, in ``run_dir``; a finished run returns at once.
 
@@ -56,6 +65,9 @@ def train(
         resume: continue after the last whole epoch if ``run_dir`` holds an unfinished run of the same settings.
         progress: draw a progress bar on stderr.
         accelerator: Lightning's word: "auto", "cpu", "gpu".
+        devices: how many share each batch (DDP); "auto" is every GPU, or one CPU.
+        loading: memory and threads of the loader, resampling by class.
+        start: trained weights to start from; None: random ones.
 
     Returns:
         The content of ``result.json``.
@@ -63,49 +75,77 @@ def train(
     Raises:
         InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off.
     """
+    loading = loading or Loading()
     dataset, run_dir = Dataset.open(dataset_dir), Path(run_dir)
-    # before the folder is claimed: a split that cannot be leaves no trace
-    train_rows, validation_rows = dataset.split(config.split, config.seed, config.train_fraction)
-    description = run_config(dataset, config)
+    # before the folder is claimed: a split that cannot be, or weights that do not fit, leave no trace
+    training, validation = split_rows(dataset, config, loading)
+    network = build_network(config.architecture, dataset.crop_size)
+    description = run_config(dataset, config, loading)
+    if start is not None:
+        digest = load_start(start, network, config.architecture, dataset.config["crop"])
+        description["start"] = {"sha256": digest, "trained": start.trained, "path": str(start.run)}
     _open_run(run_dir, description, resume)
     if (run_dir / "result.json").is_file():
         return json.loads((run_dir / "result.json").read_text())
-    table = read_table(dataset, config.success_threshold)
-    training, validation = table.rows(train_rows), table.rows(validation_rows)
-    module = _new_module(config, training, dataset.crop_size)
-    start = time.monotonic()
-    _fit(module, training, validation, run_dir, config, progress, accelerator)
-    seconds = time.monotonic() - start
-    best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
-    log_odds = predict_log_odds(module.network, validation)
-    success = validation.success.numpy()
-    calibration = fit_calibration(log_odds, success) if config.calibrate else Calibration()
-    result = {
-        "n_train": len(training),
-        "n_validation": len(validation),
-        "train_positive_share": float(training.success.float().mean()),
-        "validation": classification(calibration(log_odds), success),
-        "validation_uncalibrated": classification(Calibration()(log_odds), success),
-        "calibration": calibration._asdict(),
-        "best_epoch": int(best["epoch"]),
-        "seconds": seconds,
-        "datapoints_per_second": module.n_seen / seconds,
-        "hardware": module.hardware,
-    }
-    temporary = run_dir / "model.pt.tmp"
-    torch.save(module.network.state_dict(), temporary)
-    os.replace(temporary, run_dir / "model.pt")
-    write_json(result, run_dir / "result.json")
-    return result
+    if start is None:
+        network.initialise(torch.Generator().manual_seed(config.seed))
+        if not _last_checkpoint(run_dir).is_file():  # it holds them
+            everything = GraspStream(training, ORDERED_BATCH)
+            set_normalisation(network, normalisation(everything))
+    # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = new_trainer(run_dir, config, progress, accelerator, devices)
+    part = Part(trainer.global_rank, trainer.world_size)
+    stream = GraspStream(training, config.batch_size, config.seed, loading.positive_weight, part)
+    module = GraspModule(network, config, stream.n_per_epoch)
+    held_out = GraspStream(validation, ORDERED_BATCH)
+    begin = time.monotonic()
+    _fit(trainer, module, stream, held_out, run_dir)
+    seconds = time.monotonic() - begin
+    if trainer.is_global_zero:
+        best = _restore_best(module, run_dir, trainer.strategy.root_device)
+        result = {
+            "n_train": len(training),
+            "n_validation": len(validation),
+            "train_positive_share": float((training.success[training.rows] > 0.5).mean()),
+            **_validate(module, held_out),
+            "best_epoch": best,
+            "seconds": seconds,
+            "datapoints_per_second": module.n_seen * trainer.world_size / seconds,
+            "waited_for_data_share": (stream.seconds_waited + held_out.seconds_waited) / seconds,
+            "hardware": module.hardware,
+            "n_devices": trainer.world_size,
+        }
+        _write_result(network, result, run_dir)
+    trainer.strategy.barrier()
+    return json.loads((run_dir / "result.json").read_text())
 
 
-def run_config(dataset: Dataset, config: TrainConfig) -> dict[str, Any]:
+def split_rows(
+    dataset: Dataset, config: TrainConfig, loading: Loading
+) -> tuple[GraspRows, GraspRows]:
+    """Training and validation rows; the memory allowed is shared out by their number."""
+    sides = dataset.split(config.split, config.seed, config.train_fraction)
+    success = dataset.targets(config.target, config.success_threshold)
+    n = sum(map(len, sides))
+    training, validation = (
+        GraspRows(
+            dataset, rows, success, loading.memory * GIBIBYTE * len(rows) / n, loading.n_threads
+        )
+        for rows in sides
+    )
+    return training, validation
+
+
+def run_config(dataset: Dataset, config: TrainConfig, loading: Loading) -> dict[str, Any]:
     """What ``config.json`` of a run holds."""
+    decides = {k: v for k, v in dataclasses.asdict(loading).items() if k != "n_threads"}
     return {
         "schema": SCHEMA,
         "version": __version__,
         "train": dataclasses.asdict(config),
+        "loading": decides,
+        "start": None,
         "crop": dataset.config["crop"],
         "gripper": dataset.manifest["gripper"]["name"],
         "dataset": {"path": str(dataset.path), **describe(dataset)},
@@ -113,35 +153,25 @@ def run_config(dataset: Dataset, config: TrainConfig) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def predict_log_odds(network: torch.nn.Module, table: GraspTable) -> np.ndarray:
+def predict_log_odds(network: torch.nn.Module, batches: Iterable[GraspBatch]) -> np.ndarray:
     """Return the network's log-odds of every row, float64, without noise."""
     network.eval()
     device = next(network.parameters()).device
     parts = [
         network(batch.crop.to(device), batch.depth.to(device)).double().cpu().numpy()
-        for batch in ordered_batches(table)
+        for batch in batches
     ]
     return np.concatenate(parts)
 
 
-def _new_module(config: TrainConfig, training: GraspTable, crop_size: int) -> GraspModule:
-    network = build_network(config.architecture, crop_size)
-    network.initialise(torch.Generator().manual_seed(config.seed))
-    set_normalisation(network, normalisation(training))
-    # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return GraspModule(network, config, len(training))
-
-
-def _fit(
-    module: GraspModule,
-    training: GraspTable,
-    validation: GraspTable,
+def new_trainer(
     run_dir: Path,
     config: TrainConfig,
     progress: bool,
     accelerator: str,
-) -> None:
+    devices: int | Literal["auto"],
+) -> pl.Trainer:
+    """Lightning's trainer; several devices are DDP, and each takes its rows of every batch."""
     folder = run_dir / "checkpoints"
     # two callbacks: with save_last, Lightning writes no last.ckpt after an epoch that is not the best.
     # best comes first, so that last.ckpt remembers which epoch that is
@@ -156,16 +186,16 @@ def _fit(
         for name, monitor in (("best", "validation_loss"), ("last", None))
     )
     bar = [RichProgressBar(console_kwargs={"stderr": True})] if progress else []
-    resume_from = folder / "last.ckpt"
     # on a CPU the module rounds by itself, faster
     gpu = accelerator not in ("auto", "cpu") or (
         accelerator == "auto" and torch.cuda.is_available()
     )
     autocast = gpu and config.precision == "bfloat16"
     with _quiet():
-        trainer = pl.Trainer(
+        return pl.Trainer(
             accelerator=accelerator,
-            devices=1,
+            devices=devices if gpu or devices != "auto" else 1,
+            use_distributed_sampler=False,
             precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
             logger=[CSVLogger(run_dir, "logs"), TensorBoardLogger(run_dir, "tensorboard")],
@@ -175,13 +205,55 @@ def _fit(
             num_sanity_val_steps=0,
             log_every_n_steps=10,
         )
+
+
+def _fit(
+    trainer: pl.Trainer,
+    module: GraspModule,
+    training: GraspStream,
+    validation: GraspStream,
+    run_dir: Path,
+) -> None:
+    last = _last_checkpoint(run_dir)
+    with _quiet():
         trainer.fit(
             module,
-            training_batches(training, config.batch_size, config.seed),
-            ordered_batches(validation),
-            ckpt_path=resume_from if resume_from.is_file() else None,
+            training,
+            validation,
+            ckpt_path=last if last.is_file() else None,
             weights_only=True,
         )
+
+
+def _restore_best(module: GraspModule, run_dir: Path, device: torch.device) -> int:
+    """Load the epoch with the smallest validation loss; return its number."""
+    best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    module.network.to(device)  # Lightning has taken it back to the CPU
+    return int(best["epoch"])
+
+
+def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
+    """Scores before and after the calibration that they fit."""
+    log_odds = predict_log_odds(module.network, validation)
+    success = validation.source.success[validation.source.rows]
+    calibration = fit_calibration(log_odds, success) if module.config.calibrate else Calibration()
+    return {
+        "validation": classification(calibration(log_odds), success),
+        "validation_uncalibrated": classification(Calibration()(log_odds), success),
+        "calibration": calibration._asdict(),
+    }
+
+
+def _write_result(network: Network, result: dict[str, Any], run_dir: Path) -> None:
+    temporary = run_dir / "model.pt.tmp"
+    torch.save(network.cpu().state_dict(), temporary)
+    os.replace(temporary, run_dir / "model.pt")
+    write_json(result, run_dir / "result.json")
+
+
+def _last_checkpoint(run_dir: Path) -> Path:
+    return run_dir / "checkpoints" / "last.ckpt"
 
 
 def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
@@ -198,13 +270,15 @@ def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
     # through JSON, so that tuples and lists compare equal
     old, new = read_config(file), json.loads(json.dumps(description))
     for description in (old, new):
-        description["dataset"].pop("path", None)
+        for place in ("dataset", "start"):
+            (description.get(place) or {}).pop("path", None)
     differing = [
         f"{name} {old['train'].get(name)!r} → {value!r}"
         for name, value in new["train"].items()
         if old["train"].get(name) != value
     ]
-    differing += [name for name in ("dataset", "crop", "gripper") if old.get(name) != new[name]]
+    others = ("dataset", "crop", "gripper", "start", "loading")
+    differing += [name for name in others if old.get(name) != new[name]]
     if differing:
         raise InvalidConfig(
             f"{run_dir} holds a run with other settings ({'; '.join(differing)}): "
@@ -214,13 +288,20 @@ def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what Lightning says about a loader without workers (the data are in memory) and other good practice."""
+    """Silence what Lightning says about good practice that we know of."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # several devices each validate on everything, and so agree
+            warnings.filterwarnings(
+                "ignore", message="It is recommended to use .self.log.*sync_dist"
+            )
+            # a frozen normalisation is meant
+            warnings.filterwarnings(
+                "ignore", message="Found .* in eval mode at the start of training"
+            )
             # resuming is meant to find checkpoints, and a small data set may have fewer batches than a log line
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             warnings.filterwarnings("ignore", message="The number of training batches")

@@ -1,0 +1,153 @@
+"""Evaluation: the numbers of a run's own split, the files, and one page that needs nothing from outside."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from antipodal.dataset.store import Dataset
+from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
+from antipodal.nn.config import COMPACT_TRAINING
+from antipodal.nn.evaluate import evaluate
+from antipodal.nn.plots import crop_picture, read_history
+from antipodal.nn.scores import classification
+from antipodal.nn.train import train
+from synthetic_grasps import write_boxes
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+ORIGINAL = {
+    "precision_recall", "roc", "training_losses", "training_error_rates", "training_normalised_error_rates",
+    "first_filters", "positive_training_errors", "positive_validation_errors", "negative_training_errors",
+    "negative_validation_errors",
+}  # fmt: skip
+"""Pictures that the original's analysis draws (reference §11.4)."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, a run of one epoch on it, and its evaluation."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    write_boxes(folder / "boxes", 300, np.random.default_rng(11))
+    config = replace(COMPACT_TRAINING, n_epochs=1, batch_size=32, seed=3, target="robust")
+    train(folder / "boxes", folder / "run", config, accelerator="cpu")
+    evaluate(folder / "run", folder / "boxes", folder / "report")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(place: Path) -> dict[str, Any]:
+    return json.loads((place / "report" / "evaluation.json").read_text())
+
+
+def test_a_run_is_scored_on_its_own_validation_split(place: Path, report: dict[str, Any]) -> None:
+    result = json.loads((place / "run" / "result.json").read_text())
+    assert report["rows"] == "validation object_wise" and report["n"] == 60
+    for name, value in result["validation"].items():
+        assert report[name] == pytest.approx(value), name
+    assert report["training"]["n"] == 240
+    assert sum(o["n"] for o in report["by_object"]) == sum(o["n"] for o in report["by_pose"]) == 60
+    rates = [o["error_rate"] for o in report["by_object"]]
+    assert rates == sorted(rates, reverse=True)
+    by_depth = report["by_depth"]
+    assert sum(o["n"] * o["error_rate"] for o in by_depth) == pytest.approx(
+        60 * report["error_rate"]
+    )
+    assert all(a["depth"][1] <= b["depth"][0] for a, b in itertools.pairwise(by_depth))
+    low, high = report["intervals"]["balanced_accuracy"]
+    assert low <= report["balanced_accuracy"] <= high
+
+
+def test_predictions_on_disk_give_the_scores_again(place: Path, report: dict[str, Any]) -> None:
+    table = pq.read_table(place / "report" / "predictions.parquet")
+    held_out = np.array(table["split"].to_pylist()) == "validation"
+    quality, success = (table[c].to_numpy()[held_out].astype(float) for c in ("quality", "success"))
+    again = classification(quality, success)
+    for name in ("accuracy", "average_precision", "auc", "loss"):
+        assert again[name] == pytest.approx(report[name], abs=1e-6)
+    assert sorted(table["row"].to_pylist()) == list(range(300))
+
+
+def test_everything_that_the_original_draws_is_there_and_on_one_page(place: Path) -> None:
+    folder = place / "report"
+    assert {p.stem for p in folder.glob("*.png")} == ORIGINAL | {
+        "calibration", "error_by_depth", "error_by_object",
+    }  # fmt: skip
+    page = (folder / "evaluation.html").read_text()
+    assert page.count("<svg") == len(ORIGINAL) + 2  # all but the filters, which are a picture
+    outside = [
+        u for u in re.findall(r"(?:src|href)=\"([^\"]*)", page) if not u.startswith(("data:", "#"))
+    ]
+    assert outside == [] and "$" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S)
+    for split in ("training", "validation"):
+        names = {p.name.rsplit("_", 1)[0] for p in (folder / "examples" / split).iterdir()}
+        assert names <= {f"{a}_{b}" for a in ("true", "false") for b in ("positive", "negative")}
+        assert len(names) >= 2
+        assert cv2.imread(str(next((folder / "examples" / split).iterdir()))).shape == (224, 224, 3)
+
+
+def test_another_data_set_is_scored_whole(place: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(place / "boxes", tmp_path / "moved")
+    assert evaluate(place / "run", moved)["rows"] == "validation object_wise"
+    assert evaluate(place / "run", moved, rows="training")["n"] == 240
+    # as many datapoints of another draw are another data set
+    write_boxes(tmp_path / "other", 300, np.random.default_rng(98))
+    other = evaluate(place / "run", tmp_path / "other", tmp_path / "report")
+    assert other["rows"] == "all" and other["n"] == 300 and "training" not in other
+    assert (tmp_path / "report" / "evaluation.html").is_file()
+    with pytest.raises(InvalidConfig, match="no validation split"):
+        evaluate(place / "run", tmp_path / "other", rows="validation")
+    with pytest.raises(IncompatibleCheckpoint, match="trained on crops"):
+        evaluate("builtin", place / "boxes")
+
+
+def test_force_closure_is_a_label_of_the_table_of_grasps(place: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(place / "boxes", tmp_path / "boxes"))
+    with pytest.raises(InvalidConfig, match="no table of grasps"):
+        Dataset.open(folder).targets("force_closure")
+    closed = np.arange(300) % 3 == 0
+    grasps = pa.table(
+        {"grasp_id": np.arange(300, dtype=np.int32)[::-1], "force_closure": closed[::-1]}
+    )
+    pq.write_table(grasps, folder / "grasps.parquet")
+    # every box's grasp is free, and grasp i is row i
+    np.testing.assert_array_equal(Dataset.open(folder).targets("force_closure"), closed)
+    report = evaluate(place / "run", folder, target="force_closure")
+    assert report["target"] == "force_closure"
+    assert report["positive_share"] == pytest.approx(closed[_held_out(folder)].mean())
+
+
+def _held_out(folder: Path) -> np.ndarray:
+    return Dataset.open(folder).split("object_wise", 3)[1]
+
+
+def test_a_crop_s_near_pixels_are_light_and_what_is_missing_is_far() -> None:
+    crop = np.array([[-0.03, 0.0], [0.03, np.nan]])
+    grey = crop_picture(crop)
+    assert grey.shape == (14, 14)
+    assert [int(grey[v, u]) for v, u in ((0, 0), (0, 7), (7, 0), (7, 7))] == [255, 127, 0, 0]
+
+
+def test_history_of_a_resumed_run_is_one(tmp_path: Path) -> None:
+    for version, rows in ((0, [(0, 0.5), (1, 0.4)]), (1, [(1, 0.3), (2, 0.2)]), (10, [(3, 0.1)])):
+        folder = tmp_path / "logs" / f"version_{version}"
+        folder.mkdir(parents=True)
+        with (folder / "metrics.csv").open("w") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", "step", "training_loss_epoch"])
+            writer.writerows([[e, 10 * e, v] for e, v in rows])
+            writer.writerow([3, 40, ""])
+    (tmp_path / "logs" / "version_11").mkdir()
+    want = [[0, 0.5], [1, 0.3], [2, 0.2], [3, 0.1]]
+    np.testing.assert_array_equal(read_history(tmp_path)["training_loss"], want)

@@ -27,8 +27,10 @@ test-all: $(VENV)/all.done
 bench: $(VENV)/all.done
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-docs: $(VENV)/all.done
+# The manual as a site, out/site/index.html; a warning is an error.
+docs: $(VENV)/docs.done
 	$(BIN)/python docs/figures/draw_conventions.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The wheel alone, in an empty environment: the demo must work there, without torch.
 build: $(VENV)/all.done
@@ -53,3 +55,7 @@ $(VENV)/core.done: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/all.done: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e ".[all]" --group dev
 	@touch $@ $(VENV)/core.done
+
+$(VENV)/docs.done: $(VENV)/all.done
+	$(PIP) install --quiet -c constraints.txt --group docs
+	@touch $@

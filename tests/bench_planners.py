@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 import numpy as np
@@ -36,6 +37,11 @@ def elsewhere(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> 
 def raises(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
     """Fail with words."""
     raise KeyError("no such thing")
+
+
+def exits(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Leave, as a script would."""
+    sys.exit(4)
 
 
 def not_a_number(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:

@@ -70,6 +70,8 @@ def test_the_first_grasp_is_taken(observation: Observation) -> None:
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([0.5, np.nan])), "a quality is nan"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([1.5, 0.1])), "a quality is 1.5"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array(["a", "b"])), "quality of shape"),
+        (Ranked(Grasp(POSES, np.full(2, 0.05)), [[0.5], [0.1, 0.2]]), "raised ValueError"),  # type: ignore[arg-type]
+        (no_grasp(404), "404"),  # type: ignore[arg-type]
         (
             Ranked(Grasp(POSES[0], np.array(0.05)), np.array([0.5])),
             "expected a Grasp of batch shape",
@@ -88,6 +90,7 @@ def test_nonsense_is_no_grasp_with_its_reason(
     ("function", "said"),
     [
         (bench_planners.raises, "raised KeyError: 'no such thing'"),
+        (bench_planners.exits, "raised SystemExit: 4"),
         (bench_planners.not_a_number, "a quality is nan"),
         (bench_planners.sleeps, "took longer than 0.3 s"),
     ],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import webbrowser
 from collections import Counter
 from pathlib import Path
 
@@ -16,13 +17,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from antipodal.bench import trials as trials_module
 from antipodal.bench.config import BenchConfig
+from antipodal.bench.objects import list_objects
 from antipodal.bench.page import write_page
+from antipodal.bench.planner import FunctionPlanner, Observation, Ranked, no_grasp
 from antipodal.bench.replay import replay
 from antipodal.bench.report import make_report, open_trials
+from antipodal.bench.rows import make_planner
 from antipodal.bench.runner import BenchRun, run_bench
+from antipodal.bench.timing import time_object
+from antipodal.bench.trials import ObjectJob, run_object
 from antipodal.cli import run as command
 from antipodal.errors import InvalidConfig, UnknownAsset
+from antipodal.gripper import load_gripper
 from antipodal.mesh import save_mesh
 from antipodal.sim.trial import TrialConfig
 from conftest import box
@@ -162,6 +170,57 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0
 
 
+def test_calibration_is_blank_with_its_reason_where_q_is_no_probability(
+    objects: Path, tmp_path: Path
+) -> None:
+    run_bench(settings(objects / "boxes", tmp_path, ("igq", GOOD), config={"n_trials": 1}))
+    trials = open_trials(tmp_path)
+    report = make_report(trials)
+    igq, good = report["planners"]["igq"], report["planners"][GOOD]
+    assert igq["ece"] is igq["brier"] is None and not igq["calibration"]["quality"]
+    assert igq["average_precision"] is not None or igq["success_rate"] == 0
+    assert good["ece"] == pytest.approx(0.2) and good["calibration"]["quality"] == [0.8]
+    page = write_page(trials, report).read_text()
+    assert "nearness to the mask&#x27;s centroid" in page
+    assert good["quality_is_no_probability"] is None
+
+
+def test_a_scene_that_cannot_be_drawn_or_seen_is_a_row_and_the_next_one_runs(
+    objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = trials_module.draw_trial
+
+    def fails_first(mesh, poses, seed, k, camera):
+        if k == 0:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return drawn(mesh, poses, seed, k, camera)
+
+    monkeypatch.setattr(trials_module, "draw_trial", fails_first)
+    config = BenchConfig(2, trial=QUICK)
+    item = list_objects(objects / "boxes")[0]
+    job = ObjectJob(0, item, objects / "boxes", config, tmp_path, tmp_path, {})
+    planners = {name: make_planner(name, load_gripper("yumi")) for name in (GOOD, BESIDE)}
+    rows = run_object(job, load_gripper("yumi"), planners, lambda *at: None)
+    assert [r["outcome"] for r in rows[:3]] == ["UNSTABLE", "UNSTABLE", "SUCCESS"]
+    assert rows[0]["reason"] == "SVD did not converge" and not rows[0]["graspable"]
+    assert rows[0]["mesh_hash"] == rows[2]["mesh_hash"]  # the object itself is fine
+
+
+def test_a_timed_plan_has_not_seen_its_image_before(objects: Path, tmp_path: Path) -> None:
+    seen: list[np.ndarray] = []
+
+    def look(observation: Observation, rng: np.random.Generator) -> Ranked:
+        seen.append(np.array(observation.image.depth))
+        return no_grasp("only looking")
+
+    item = list_objects(objects / "boxes")[0]
+    job = ObjectJob(0, item, objects / "boxes", BenchConfig(1), tmp_path, tmp_path, {})
+    planners = {"looks": FunctionPlanner(look)}
+    rows = time_object(job, load_gripper("yumi"), planners, lambda *at: None)
+    assert len(seen) == 2 and not np.array_equal(*seen)
+    assert [r["planner"] for r in rows] == ["looks"]
+
+
 def test_the_page_needs_nothing_from_outside(finished: Path) -> None:
     trials = open_trials(finished)
     page = write_page(trials, make_report(trials)).read_text()
@@ -185,6 +244,42 @@ def test_a_recorded_trial_replays_to_the_same_end(finished: Path, tmp_path: Path
     with Image.open(tmp_path / "trial.gif") as film:
         assert film.n_frames == result["n_frames"] > 8  # type: ignore[attr-defined]
         assert film.format == "GIF"
+
+
+def test_a_replay_is_shown_by_the_systems_viewer_or_says_that_it_is_not(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import cv2
+
+    opened: list[str] = []
+
+    class Recorder(webbrowser.BaseBrowser):
+        def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+            opened.append(url)
+            return True
+
+    webbrowser.register("recorder", None, Recorder(), preferred=True)
+    monkeypatch.setenv("BROWSER", "recorder")
+    number = next(i for i, r in enumerate(rows_of(finished)) if r["planner"] == GOOD)
+    film = tmp_path / "trial.mp4"
+    again = ["bench", "replay", str(finished), "--trial", str(number), "--fps", "2"]
+    assert command([*again, "-o", str(film), "--view"]) == 0
+    assert opened == [film.resolve().as_uri()]
+    assert "open the file yourself" not in capsys.readouterr().out
+    pictures = cv2.VideoCapture(str(film))
+    n_frames = int(pictures.get(cv2.CAP_PROP_FRAME_COUNT))
+    assert n_frames > 8 and pictures.read()[1].shape == (380, 400, 3)
+    assert list(tmp_path.iterdir()) == [film]  # nothing unfinished
+
+    monkeypatch.setattr("antipodal.bench.replay.show", lambda path: False)
+    default = finished / f"trial-{number}.gif"
+    assert command([*again, "--view"]) == 0
+    said = capsys.readouterr().out
+    assert f"{n_frames} frames in {default}" in said and "open the file yourself" in said
+    default.unlink()
 
 
 def test_a_replay_of_nothing_says_what_is_missing(finished: Path, tmp_path: Path) -> None:

@@ -8,10 +8,8 @@ import pytest
 from antipodal.bench.scores import (
     LEVEL_Z,
     Outcomes,
-    average_precision,
     beats,
     calibration,
-    expected_calibration_error,
     success_coverage,
     summarise,
     wilson,
@@ -53,31 +51,17 @@ def test_no_success_and_only_successes_have_one_sided_intervals() -> None:
     assert all(np.isnan(wilson(0, 0)))
 
 
-def test_average_precision_agrees_with_the_networks_scores(rng: np.random.Generator) -> None:
-    scores = pytest.importorskip("antipodal.nn.scores")
-    for _ in range(20):
-        quality = rng.integers(0, 12, 60) / 11  # with ties
-        success = rng.random(60) < quality
-        assert average_precision(quality, success) == pytest.approx(
-            scores.average_precision(quality, success), abs=1e-12
-        )
-        assert expected_calibration_error(quality, success) == pytest.approx(
-            scores.expected_calibration_error(quality, success, 10), abs=1e-12
-        )
+def test_a_planners_calibration_error_is_that_of_ten_bins(rng: np.random.Generator) -> None:
+    quality = rng.random(300)
+    success = rng.random(300) < quality
+    values = summarise(trials(success.tolist(), quality.tolist()))
+    bins = calibration(quality, success)
+    gap = (bins.n * np.abs(bins.quality - bins.success_rate)).sum() / 300
+    assert len(bins.n) == 10 and values["ece"] == pytest.approx(gap, abs=1e-12)
 
 
-def test_average_precision_of_a_perfect_ranking_is_one_and_of_none_undefined() -> None:
-    success = np.array([True, True, False, False])
-    assert average_precision(np.array([0.9, 0.8, 0.2, 0.1]), success) == 1.0
-    # the reverse: precisions 1/3 and 2/4 at the two hits
-    reverse = average_precision(np.array([0.1, 0.2, 0.8, 0.9]), success)
-    assert reverse == pytest.approx((1 / 3 + 2 / 4) / 2)
-    assert np.isnan(average_precision(np.array([0.5]), np.array([False])))
-
-
-def test_the_calibration_error_of_a_constant_quality_is_its_distance_from_the_rate() -> None:
+def test_grasps_of_one_quality_fall_into_one_bin() -> None:
     quality, success = np.full(10, 0.75), np.arange(10) < 4
-    assert expected_calibration_error(quality, success) == pytest.approx(0.35)
     bins = calibration(quality, success)
     assert (bins.quality, bins.success_rate, bins.n) == ([0.75], [0.4], [10])
     assert calibration(np.array([1.0]), np.array([True])).quality == [1.0]
@@ -105,6 +89,15 @@ def test_rates_count_what_the_paper_defines() -> None:
     assert values["robust_grasp_rate"] == pytest.approx(3 / 5)
     assert values["planned_share"] == pytest.approx(4 / 5)
     assert values["brier"] == pytest.approx((0.1**2 + 0.4**2 + 0.7**2 + 0.6**2) / 4)
+
+
+def test_a_quality_that_is_no_probability_has_no_calibration_but_an_order() -> None:
+    outcomes = trials([1, 1, 0, 0], [0.9, 0.6, 0.7, 0.4])
+    ranked, judged = summarise(outcomes, is_probability=False), summarise(outcomes)
+    assert np.isnan(ranked["ece"]) and np.isnan(ranked["brier"])
+    assert {k: v for k, v in ranked.items() if k not in ("ece", "brier")} == {
+        k: v for k, v in judged.items() if k not in ("ece", "brier")
+    }
 
 
 def test_without_a_graspable_trial_the_rates_are_undefined_and_nothing_fails() -> None:

@@ -303,13 +303,13 @@ def test_what_the_original_does_not_say_is_listed_and_splits_do_not_pretend(
 
 
 def test_a_network_sees_the_originals_images(shared: Path, tmp_path: Path) -> None:
-    from antipodal.nn.data import normalisation, read_table
+    from antipodal.nn.data import normalisation, read_table, table_batches
 
     source = shared / "parity/network/tiny_dataset"
     table = read_table(import_tensors(source, tmp_path / "tiny"))
     images = tensor(source, "depth_ims_tf_table")
     assert int(table.success.sum()) == 504
-    statistics = normalisation(table)
+    statistics = normalisation(table_batches(table))
     assert abs(statistics.image_mean - images.mean(dtype=float)) < CROP_TOLERANCE
     assert abs(statistics.depth_mean - tensor(source, "hand_poses")[:, 2].mean(dtype=float)) < 1e-6
 

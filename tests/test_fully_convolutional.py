@@ -117,4 +117,4 @@ def test_with_constraints_every_planned_grasp_satisfies_them(rng: np.random.Gene
     # nothing is left where nothing may be: the reason names the stage
     impossible = FullyConvolutionalConfig(constraints=ConstraintConfig(table_clearance=1.0))
     none = fully_convolutional_policy(Nearest(), YUMI, impossible)(image, mask, rng)
-    assert none.reason is not None and "into table" in none.reason
+    assert none.reason is not None and "into the table" in none.reason

@@ -12,14 +12,31 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "antipodal"
 
 LAYERS: dict[int, set[str]] = {
-    0: {"errors", "files", "values", "transforms", "raycast", "camera", "camera_files"}
-    | {"mesh", "stable_pose", "gripper", "grasp"},
-    1: {"contact", "sampling", "metrics", "robust", "alignment", "collision", "crop", "objects"},
-    2: {"render", "policy", "quality", "dense_quality", "rivals", "planning", "doctor"},
+    0: {"errors", "files", "values", "transforms", "raycast", "camera", "camera_files", "png"}
+    | {"mesh", "stable_pose", "gripper", "grasp", "camera_formats", "urdf"}
+    | {"gripper_files", "gripper_questions", "gripper_boxes", "gripper_urdf", "gripper_mesh"},
+    1: {"contact", "sampling", "metrics", "robust", "alignment", "collision", "crop", "objects"}
+    | {"scores", "pads", "success", "waypoints"},
+    2: {"render", "policy", "quality", "dense_quality", "rivals", "planning", "doctor", "page"},
     3: {"dataset", "nn"},
     4: {"sim"},
-    5: {"draw", "draw_dataset", "bench"},
-    6: {"cli", "cli_bench", "cli_dataset", "demo", "terminal", "service", "viewer"},
+    5: {"draw", "draw_dataset", "draw_gripper", "bench"},
+    6: {
+        "cli",
+        "cli_bench",
+        "cli_dataset",
+        "cli_gripper",
+        "cli_view",
+        "cli_plan",
+        "cli_learn",
+        "cli_serve",
+        "cli_retarget",
+        "retarget",
+        "demo",
+        "terminal",
+        "service",
+        "viewer",
+    },
 }
 """A module's own row and the rows below it are what it may import. A new module is entered here."""
 
@@ -27,6 +44,7 @@ CORNERS: dict[str, set[str]] = {
     "torch": {"nn"},
     "lightning": {"nn"},
     "onnx": {"nn"},
+    "onnxruntime": {"nn"},
     "sklearn": {"nn", "bench"},
     "mujoco": {"sim"},
     "coacd": {"sim"},
@@ -38,13 +56,29 @@ CORNERS: dict[str, set[str]] = {
     "fcl": {"collision"},
     "manifold3d": {"objects", "sim"},
     "embreex": {"raycast"},
-    "tyro": {"cli", "cli_bench", "cli_dataset"},
+    "tyro": {
+        "cli",
+        "cli_bench",
+        "cli_dataset",
+        "cli_gripper",
+        "cli_view",
+        "cli_plan",
+        "cli_learn",
+        "cli_retarget",
+    }
+    | {"cli_serve"},
     "rich": {"cli", "demo", "terminal"},
     "small_gicp": {"bench"},
     "PIL": {"bench"},
     "fastapi": {"service"},
+    "starlette": {"service"},
+    "pydantic": {"service"},
+    "uvicorn": {"service"},
+    "prometheus_client": {"service"},
+    "httpx": {"service"},
     "viser": {"viewer"},
-    "matplotlib": {"draw", "draw_dataset", "nn", "bench"},
+    "yaml": {"camera_formats"},
+    "matplotlib": {"draw", "draw_gripper", "page", "draw_dataset", "nn", "bench"},
 }
 """Where a heavy library may be imported."""
 

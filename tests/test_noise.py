@@ -15,6 +15,7 @@ from antipodal.render.noise import (
     STRUCTURED_LIGHT,
     NoiseModel,
     SensorNoise,
+    _steep,
     add_noise,
     gaussian_field,
     observe,
@@ -199,6 +200,31 @@ def test_grazing_surfaces_give_no_return_and_gentle_ones_do(rng):
         seen = observe(DepthImage(depth, camera), rng, replace(QUIET, edge_step=9.0)).depth
         assert (seen[7:, 18:23] > 0).all() == (seen[7:, 18:23] > 0).any() == returns
         assert (seen[:4] > 0).all()
+
+
+def test_steep_pixels_are_those_of_the_plain_formula_on_vectors(rng):
+    """The angle between ray and n = ∂p/∂u × ∂p/∂v, each the smaller one-sided difference, on whole images."""
+    v, u = np.mgrid[:53, :70]
+    depth = 0.7 + 0.002 * rng.standard_normal(u.shape) + 0.05 * (np.hypot(u - 30, v - 25) < 14)
+    depth[5:9, 40:60] = 0.0  # a hole
+    depth += np.where(u > 45, 0.004 * (u - 45), 0.0)  # a slope
+    seen = image(depth)
+    points = seen.points_camera()
+
+    def one_sided(axis):
+        step = np.diff(points, axis=axis)
+        before = np.concatenate([np.take(step, [0], axis), step], axis)
+        after = np.concatenate([step, np.take(step, [-1], axis)], axis)
+        smaller = np.abs(before[..., 2:]) < np.abs(after[..., 2:])
+        return np.where(smaller, before, after)
+
+    normal = np.cross(one_sided(1), one_sided(0))
+    length = np.linalg.norm(normal, axis=-1) * np.linalg.norm(points, axis=-1)
+    cosine = np.abs((normal * points).sum(-1)) / np.where(length > 0, length, 1)
+    angle = np.where(length > 0, np.arccos(np.clip(cosine, 0, 1)), 0.0)
+    for limit in (0.3, 0.8, 1.2, 1.396):
+        assert np.array_equal(_steep(seen, limit), angle > limit)
+        assert 0 < (angle > limit).mean() < 1
 
 
 def test_holes_stay_holes_and_do_not_eat_their_surroundings(rng):

@@ -46,6 +46,7 @@ from .policy import make_policy as make_policy
 from .policy.base import Plan as Plan
 from .policy.base import Policy as Policy
 from .policy.base import QualityFn as QualityFn
+from .policy.request import Request as Request
 from .quality import load_quality as load_quality
 from .render.depth import render_depth as render_depth
 from .render.scene import Scene as Scene
@@ -56,5 +57,8 @@ from .sampling import SamplingConfig as SamplingConfig
 from .sampling import sample_antipodal as sample_antipodal
 from .stable_pose import StablePose as StablePose
 from .stable_pose import stable_poses as stable_poses
+from .success import success_probability as success_probability
+from .waypoints import Waypoints as Waypoints
+from .waypoints import waypoints as waypoints
 
 __version__ = "0.1.0"

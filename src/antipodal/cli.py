@@ -6,11 +6,10 @@ is no; 2: misuse, in one line. Flags and help come from the signatures below.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
@@ -18,9 +17,14 @@ from tyro.conf import Positional
 from . import __version__
 from .cli_bench import BENCH_VERBS
 from .cli_dataset import DATASET_VERBS, summary_text
-from .errors import AntipodalError, InvalidConfig, NoGraspFound
-from .files import write_json
-from .terminal import emit, generation_report, progress_bar, stderr, stdout, table
+from .cli_gripper import GRIPPER_VERBS
+from .cli_learn import LEARN_VERBS
+from .cli_plan import doctor, plan
+from .cli_retarget import retarget
+from .cli_serve import serve
+from .cli_view import view
+from .errors import AntipodalError, NoGraspFound
+from .terminal import emit, generation_report, progress_bar, stderr, stdout
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
@@ -49,96 +53,6 @@ def demo(output: Output = Path("out/demo"), seed: int = 0, json: bool = False) -
     )
     emit(result, text, json)
     return 0 if trial["success"] else 1
-
-
-def plan(
-    depth: Positional[Path],
-    camera: str,
-    mask: Path | None = None,
-    gripper: str = "yumi",
-    model: str = "builtin",
-    policy: Literal["auto", "cem", "antipodal"] = "auto",
-    depth_unit: float | None = None,
-    seed: int = 0,
-    repeat: int = 1,
-    output: MaybeOutput = None,
-    plot: Path | None = None,
-    json: bool = False,
-) -> int:
-    """Plan grasps from one depth image. Exit 1, with the reason, if there is none.
-
-    Example: antipodal plan depth.npy --camera primesense --mask mask.png --plot plan.png -o grasp.json
-
-    Args:
-        depth: .npy (metres), or 16-bit PNG/TIFF.
-        camera: preset, or a .intr, .json or .toml file; FILE#NAME where it holds several.
-        mask: image whose non-zero pixels are the object; without it, whatever stands on the table.
-        gripper: name, or a gripper.toml.
-        model: "builtin", or an ONNX file.
-        policy: cem refines by the cross-entropy method; antipodal ranks a fixed set; auto is cem.
-        depth_unit: metres per count, for 16-bit images: 0.001 or 0.0001.
-        seed: of the planner.
-        repeat: plan this often and report the median time.
-        output: write the plan as JSON.
-        plot: draw the plan.
-        json: print the plan as JSON.
-    """
-    from .planning import plan_image, read_inputs
-
-    if plot is not None:  # matplotlib is loaded for those who ask for a picture
-        from .draw import check_picture_path
-
-        check_picture_path(plot)
-    inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit)
-    result = plan_image(inputs, seed, repeat)
-    if output is not None:
-        write_json(result.json, output)
-    if plot is not None:
-        from .draw import save_plan
-
-        save_plan(plot, inputs.image, result.plan, inputs.gripper, inputs.mask)
-    emit(result.json, result.text, json)
-    return 0 if len(result.plan.grasps) else 1
-
-
-def doctor(
-    inputs: Positional[tuple[str, ...]],
-    camera: str | None = None,
-    gripper: str = "yumi",
-    depth_unit: float | None = None,
-    mesh_unit: float = 1.0,
-    json: bool = False,
-) -> int:
-    """Say in words what is wrong with depth images, meshes, grippers or cameras. Exit 1 if one is unusable.
-
-    Example: antipodal doctor depth.png --camera d435.json --depth-unit 0.001
-
-    Args:
-        inputs: depth images, meshes, gripper or camera files or names.
-        camera: of the depth images.
-        gripper: that meshes must fit.
-        depth_unit: metres per count of 16-bit images.
-        mesh_unit: metres per unit of the meshes.
-        json: print the findings as JSON.
-    """
-    from .doctor import examine
-
-    if not inputs:
-        raise InvalidConfig(
-            "doctor: nothing to examine: give depth images, meshes, grippers or cameras"
-        )
-    reports = {
-        name: examine(
-            name, camera=camera, gripper=gripper, depth_unit=depth_unit, mesh_unit=mesh_unit
-        )
-        for name in inputs
-    }
-    lines = [f"{name}: {f.severity}: {f.message}" for name, found in reports.items() for f in found]
-    findings = {
-        n: [{"severity": f.severity, "message": f.message} for f in fs] for n, fs in reports.items()
-    }
-    emit({"findings": findings}, "\n".join(lines), json)
-    return int(any(f.severity == "error" for found in reports.values() for f in found))
 
 
 def objects_make(
@@ -283,113 +197,19 @@ def generate(
     return 0
 
 
-def train(
-    dataset: Positional[Path],
-    output: Output,
-    model: Literal["paper", "two_pools", "compact"] = "compact",
-    split: Literal["image_wise", "pose_wise", "object_wise"] | None = None,
-    epochs: int | None = None,
-    precision: Literal["float32", "bfloat16"] | None = None,
-    seed: int | None = None,
-    json: bool = False,
-) -> int:
-    """Train a Grasp Quality CNN. The same command resumes an interrupted run.
-
-    Example: antipodal train data/pilot -o runs/compact --model compact
-
-    Args:
-        dataset: folder of the data set.
-        output: folder for checkpoints, logs and the result.
-        model: paper is GQ-CNN 2.0 (18,025,826 parameters), two_pools its smaller variant, compact our own.
-        split: what validation keeps apart; the preset's if not given.
-        epochs: passes over the training split; the preset's if not given.
-        precision: bfloat16 is several times faster where the processor has it; the preset's if not given.
-        seed: of split, weights, batches and noise.
-        json: print the result as JSON.
-    """
-    from .nn.config import PRESETS
-    from .nn.train import train as run_training
-
-    chosen = {"split": split, "n_epochs": epochs, "precision": precision, "seed": seed}
-    changes = {name: value for name, value in chosen.items() if value is not None}
-    result = run_training(
-        dataset, output, dataclasses.replace(PRESETS[model], **changes), progress=True
-    )
-    emit(result, table(result), json)
-    return 0
-
-
-def evaluate(
-    model: Positional[Path],
-    dataset: Positional[Path],
-    plots: Path | None = None,
-    json: bool = False,
-) -> int:
-    """Score a run or an ONNX file on a data set: accuracy, AP, ROC, calibration, with intervals over objects.
-
-    Example: antipodal evaluate runs/compact data/pilot --plots out/evaluation
-
-    Args:
-        model: run folder, ONNX file, or builtin.
-        dataset: folder of the data set; a run is scored on its own validation split.
-        plots: folder for the pictures and evaluation.json.
-        json: print the result as JSON.
-    """
-    from .nn.evaluate import evaluate as score
-
-    result = score(model, dataset, plots)
-    emit(result, table(result), json)
-    return 0
-
-
-def export(run: Positional[Path], output: Output, json: bool = False) -> int:
-    """Write a run's network as ONNX, after checking that OpenVINO gives the same answers.
-
-    Example: antipodal export runs/compact -o model.onnx
-
-    Args:
-        run: run folder.
-        output: the .onnx file.
-        json: print the result as JSON.
-    """
-    from .nn.export import export_run
-
-    result = export_run(run, output)
-    emit(result, table(result), json)
-    return 0
-
-
-def import_berkeley(model_dir: Positional[Path], output: Output, json: bool = False) -> int:
-    """Write one of Berkeley's trained networks as ONNX: GQ-CNN 2.0, 2.1, 4.0 or FC-GQ-CNN, parallel jaws.
-
-    Their licence allows educational, research and not-for-profit use only.
-
-    Example: antipodal import-berkeley GQCNN-4.0-PJ -o gqcnn4.onnx
-
-    Args:
-        model_dir: gqcnn model folder: model.ckpt.*, config.json, architecture.json, the normalisation.
-        output: the .onnx file.
-        json: print the result as JSON.
-    """
-    from .nn.berkeley import import_berkeley as write
-
-    result = write(model_dir, output)
-    emit(result, table(result), json)
-    return 0
-
-
 GROUPS: dict[str, Verb | dict[str, Verb]] = {
     "demo": demo,
     "plan": plan,
     "doctor": doctor,
     "objects": {"make": objects_make, "import": objects_import, "info": objects_info},
     "generate": generate,
-    "train": train,
-    "evaluate": evaluate,
-    "export": export,
-    "import-berkeley": import_berkeley,
+    **LEARN_VERBS,
     "dataset": DATASET_VERBS,
     "bench": BENCH_VERBS,
+    "retarget": retarget,
+    "gripper": GRIPPER_VERBS,
+    "serve": serve,
+    "view": view,
 }
 """Every verb; a dictionary holds the verbs of one group."""
 

@@ -126,6 +126,8 @@ def bench_agreement(
     seed: int = 0,
     cache: Path | None = None,
     pictures: Path | None = None,
+    max_objects: int = 250,
+    near_misses: bool = False,
     json: bool = False,
 ) -> int:
     """Say how often the label, robust ε > 0.002, and the simulated outcome agree. The same command resumes.
@@ -141,11 +143,13 @@ def bench_agreement(
         seed: the only source of randomness.
         cache: folder for convex pieces, shared by runs; default OUTPUT/pieces.
         pictures: draw the worst disagreements into this PNG.
+        max_objects: draw so many of the objects.
+        near_misses: move every second grasp a little: data for runs/hold_model.py.
         json: print the result as JSON.
     """
     from .bench.agreement import AgreementConfig, run_agreement
 
-    config = AgreementConfig(n, seed, gripper)
+    config = AgreementConfig(n, seed, gripper, max_objects, near_misses)
     with progress_bar("objects") as progress:
         result = run_agreement(objects, output, config, workers, progress, cache)
     if pictures is not None:
@@ -176,30 +180,37 @@ def bench_report(run: Positional[Path], json: bool = False) -> int:
 def bench_replay(
     trials: Positional[Path],
     trial: int,
-    output: Output,
+    output: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None,
+    view: bool = False,
     objects: Path | None = None,
     fps: float = 10.0,
     json: bool = False,
 ) -> int:
     """Execute one recorded trial again and film it, as GIF or MP4. Exit 1 if it ends otherwise than recorded.
 
-    Example: antipodal bench replay out/bench/trials.parquet --trial 17 -o trial.gif
+    Example: antipodal bench replay out/bench/trials.parquet --trial 17 --view
 
     Args:
         trials: trials.parquet, or its folder.
         trial: row of the table, from 0.
-        output: the .gif or .mp4 file.
+        output: the .gif or .mp4 file; default trial-N.gif beside the table.
+        view: open the film with the system's viewer, the browser say; no OpenGL is needed.
         objects: folder of the meshes, where it has moved since the run.
         fps: frames per second of simulated time.
         json: print the result as JSON.
     """
-    from .bench.replay import replay
+    from .bench.replay import replay, show
 
+    folder = trials.parent if trials.suffix == ".parquet" else trials
+    output = output or folder / f"trial-{trial}.gif"
     result = replay(trials, trial, output, objects, fps)
     said = f"{result['planner']} on {result['object']}: {result['outcome']}"
     if not result["same"]:
         said += f", recorded as {result['recorded_outcome']}"
-    emit(result, f"{said}\n{result['n_frames']} frames in {output}", json)
+    said += f"\n{result['n_frames']} frames in {output}"
+    if view and not show(output):
+        said += "; nothing here can show it: open the file yourself"
+    emit(result, said, json)
     return int(not result["same"])
 
 
@@ -216,7 +227,10 @@ def _report(run: Path, json: bool) -> dict[str, Any]:
 
 def report_table(report: dict[str, Any]) -> str:
     """The headline as lines of text, best planner first."""
-    planners = report["planners"]
+    from .bench.report import short_names
+
+    names = short_names(list(report["planners"]))
+    planners = {names[spec]: numbers for spec, numbers in report["planners"].items()}
     order = sorted(planners, key=lambda name: -(planners[name]["success_rate"] or 0.0))
     width = max(len("planner"), *(len(name) for name in order))
     lines = [f"{'planner':<{width}}  success [95 %]      all  precision  robust    AP   ms/plan"]

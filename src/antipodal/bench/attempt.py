@@ -54,13 +54,13 @@ def attempt(
         with _alarm(time_limit):
             ranked = planner(shown, rng)
             plan_time = time.perf_counter() - start
+            grasp, quality, reason = _first(ranked)
     except OutOfTime:
         reason = f"took longer than {time_limit:g} s"
         return Attempt(None, None, time.perf_counter() - start, reason)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a planner that ends its process ends its trial
         reason = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
         return Attempt(None, None, time.perf_counter() - start, reason[:MAX_REASON])
-    grasp, quality, reason = _first(ranked)
     return Attempt(grasp, quality, plan_time, reason[:MAX_REASON])
 
 
@@ -79,7 +79,7 @@ def _first(ranked: Ranked) -> tuple[Grasp | None, float | None, str]:
     if not isinstance(grasps, Grasp) or len(grasps.batch_shape) != 1:
         return None, None, "grasps_world: expected a Grasp of batch shape (N,)"
     if len(grasps) == 0:
-        return None, None, ranked.reason or "the plan is empty"
+        return None, None, str(ranked.reason or "the plan is empty")
     if quality.shape != (len(grasps),) or quality.dtype.kind not in "fiu":
         return (
             None,

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-INK, FAINT, GRID = "#1f2933", "#7b8794", "#e4e7eb"
-COLORS = (
-    "#0b6e99", "#d9480f", "#2b8a3e", "#9c36b5", "#c79100", "#1098ad", "#c2255c", "#5c677d",
-    "#364fc7", "#74b816", "#a0522d", "#343a40",
-)  # fmt: skip
-"""One for each planner, in the order of the run; they start again after twelve, with dashes."""
+from ..page import COLORS, FAINT, GRID, INK, chart, legend, percent, svg
+
 OUTCOME_COLORS = {
     "SUCCESS": "#2b8a3e",
     "NO_GRASP": "#adb5bd",
@@ -29,28 +21,17 @@ OUTCOME_COLORS = {
     "UNSTABLE": "#343a40",
 }
 """Green held; greys never tried; warm: on the way in; blue: lost on the way out."""
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "antipodal",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": INK,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-}
 
 
 def color_of(planners: Sequence[str], name: str) -> tuple[str, str]:
-    """Colour and line style of a planner."""
+    """Colour and line style of a planner, in the order of the run: after twelve they start again, with dashes."""
     i = list(planners).index(name)
     return COLORS[i % len(COLORS)], "-" if i < len(COLORS) else "--"
 
 
 def success_chart(planners: dict[str, dict[str, Any]], order: Sequence[str]) -> str:
     """Success over graspable trials with its interval, best first; hollow: over all trials."""
-    figure, axes = _figure(8.2, 0.9 + 0.34 * len(order))
+    figure, axes = chart(8.2, 0.9 + 0.34 * len(order))
     for y, name in enumerate(order):
         p = planners[name]
         if p["success_rate"] is not None:
@@ -64,16 +45,16 @@ def success_chart(planners: dict[str, dict[str, Any]], order: Sequence[str]) -> 
         axes.plot(p["success_rate_all"], y, "o", ms=6, mfc="white", mec=FAINT)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.set_xlim(0, 1.08)
-    _percent(axes, "x")
+    axes.set_xlim(-0.015, 1.08)  # a dot at 0 is whole
+    percent(axes, "x")
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10.5)
     axes.grid(axis="x", color=GRID)
-    return _svg(figure)
+    return svg(figure)
 
 
 def coverage_chart(planners: dict[str, dict[str, Any]]) -> str:
     """Success among the trials taken on, against their share."""
-    figure, axes = _figure(5.6, 4.2)
+    figure, axes = chart(5.6, 4.2)
     for name, p in planners.items():
         color, dash = color_of(list(planners), name)
         x, y = p["success_coverage"]["coverage"], p["success_coverage"]["success_rate"]
@@ -82,18 +63,18 @@ def coverage_chart(planners: dict[str, dict[str, Any]]) -> str:
             axes.plot(x[-1], y[-1], "o", color=color, ms=5)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
-    _percent(axes, "x")
-    _percent(axes, "y")
+    percent(axes, "x")
+    percent(axes, "y")
     axes.set_xlabel("share of graspable trials taken on")
     axes.set_ylabel("success among them")
     axes.grid(color=GRID)
-    _legend(axes)
-    return _svg(figure)
+    legend(axes)
+    return svg(figure)
 
 
 def calibration_chart(planners: dict[str, dict[str, Any]]) -> str:
     """Success rate of grasps of like quality; on the diagonal q means what it says."""
-    figure, axes = _figure(5.6, 4.2)
+    figure, axes = chart(5.6, 4.2)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=":")
     for name, p in planners.items():
         color, dash = color_of(list(planners), name)
@@ -104,17 +85,17 @@ def calibration_chart(planners: dict[str, dict[str, Any]]) -> str:
             axes.scatter(bins["quality"], bins["success_rate"], size, color=color, zorder=3)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.02, 1.04)
-    _percent(axes, "y")
+    percent(axes, "y")
     axes.set_xlabel("predicted quality q")
     axes.set_ylabel("success rate")
     axes.grid(color=GRID)
-    _legend(axes)
-    return _svg(figure)
+    legend(axes)
+    return svg(figure)
 
 
 def outcome_chart(planners: dict[str, dict[str, Any]], order: Sequence[str]) -> str:
     """How the graspable trials ended, one bar of 100 % per planner."""
-    figure, axes = _figure(8.2, 1.3 + 0.34 * len(order))
+    figure, axes = chart(8.2, 1.3 + 0.34 * len(order))
     left = np.zeros(len(order))
     used = [o for o in OUTCOME_COLORS if any(planners[n]["outcomes"][o] for n in order)]
     for outcome in used:
@@ -135,42 +116,10 @@ def outcome_chart(planners: dict[str, dict[str, Any]], order: Sequence[str]) -> 
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    _percent(axes, "x")
+    percent(axes, "x")
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10.5)
     axes.legend(
         loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, frameon=False, fontsize=9,
         handlelength=1, columnspacing=1.2,
     )  # fmt: skip
-    return _svg(figure)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _percent(axes: Axes, which: str) -> None:
-    ticks = np.linspace(0, 1, 6)
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_ticks(ticks, [f"{100 * t:.0f} %" for t in ticks])
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9, handlelength=1.4
-        )  # fmt: skip
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an <svg> element, without the XML head."""
-    out = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+    return svg(figure)

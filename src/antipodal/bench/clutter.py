@@ -19,7 +19,7 @@ import pyarrow as pa
 from .. import __version__
 from ..dataset.generate import gripper_json
 from ..dataset.store import write_table
-from ..errors import AntipodalError, InvalidConfig, SimulationDiverged
+from ..errors import InvalidConfig, SimulationDiverged
 from ..files import write_json
 from ..gripper import GripperModel, load_gripper
 from ..mesh import TriMesh
@@ -39,7 +39,7 @@ from .rows import make_planner
 from .runner import claim_folder, merge_parts, planner_hash, read_rows
 from .scenes import CAMERAS, FRICTION
 from .scores import wilson
-from .trials import At, ObjectJob
+from .trials import UNDIGESTED, At, ObjectJob
 
 N_OBJECTS = 5
 """Objects dropped in a round."""
@@ -157,7 +157,7 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
     rows = read_rows(run.output / "picks.parquet")
     report: dict[str, Any] = {
         "planners": {
-            name: _numbers([r for r in rows if r["planner"] == name], run.config.seed)
+            name: clutter_numbers([r for r in rows if r["planner"] == name], run.config.seed)
             for name in run.planners
         },
         "n_rounds": run.n_rounds,
@@ -172,8 +172,11 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
     return report
 
 
-def _numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Rounds, not grasps, are the independent unit of the declutter rate's interval."""
+def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Rates of one planner's rows of picks.parquet, with intervals.
+
+    Rounds, not grasps, are the independent unit of the declutter rate's interval.
+    """
     unusable = len({r["round"] for r in rows if r["n_before"] == 0})
     rows = [r for r in rows if r["n_before"] > 0]
     executed = [r for r in rows if r["outcome"] != Outcome.NO_GRASP.name]
@@ -217,7 +220,9 @@ def _make_part(
     if not reason:
         try:
             heap, friction = make_heap(job, gripper, at)
-        except SimulationDiverged as error:
+        except InvalidConfig:
+            raise  # no object fits: the user can mend it
+        except UNDIGESTED as error:
             reason = str(error)
         else:
             reason = "" if heap.meshes else "nothing came to rest inside the square"
@@ -244,7 +249,7 @@ def make_heap(job: ObjectJob, gripper: GripperModel, at: At) -> tuple[Heap, floa
             at("decompose", "", -1)
             pieces.append(convex_pieces(mesh, cache=job.cache))
             meshes.append(mesh)
-        except (AntipodalError, ValueError):
+        except UNDIGESTED:
             continue
         if len(meshes) == N_OBJECTS:
             break
@@ -284,7 +289,14 @@ def _clear(
         entropy = [job.config.seed, job.index, 1 + len(rows)]
         known = job.failures.get((name, len(rows)))
         if known is None:
-            observation = look_at_heap(heap, gripper, job.config.camera, entropy)
+            try:
+                observation = look_at_heap(heap, gripper, job.config.camera, entropy)
+            except (
+                UNDIGESTED
+            ) as error:  # nothing to plan on: the round ends, and not by the planner's failure
+                ended = {"outcome": Outcome.UNSTABLE.name, "reason": str(error)}
+                rows.append(common | ended | {"n_taken": 0, "taken": []})
+                break
             at("plan", name, len(rows))
             rng = np.random.default_rng([*entropy, 3])
             tried = attempt(planner, observation, rng, job.config.time_limit)
@@ -321,7 +333,7 @@ def _execute(
         done = pick(pile, heap.T_world_obj, grasp, friction, seed, config)
     except SimulationDiverged as error:
         return row | {"outcome": Outcome.UNSTABLE.name, "reason": str(error)}, heap
-    except AntipodalError as error:  # wider than the hand opens
+    except UNDIGESTED as error:  # wider than the hand opens
         return row | {"outcome": Outcome.NO_GRASP.name, "reason": str(error)}, heap
     names = [heap.meshes[i].name for i in np.flatnonzero(done.taken)]
     centers = centers_of_mass(heap.meshes, done.T_world_obj)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..dataset.store import file_hash
 from ..errors import UnknownAsset
+from ..files import file_hash
 from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair
 from ..objects.object_set import INDEX, load_object_set
 

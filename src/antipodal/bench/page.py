@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from ..files import write_bytes
+from ..page import cards, escape, fill, picture
 from .charts import (
     OUTCOME_COLORS,
     calibration_chart,
@@ -20,17 +17,23 @@ from .charts import (
     success_chart,
 )
 from .gallery import Failure, failures
-from .report import THIRDS, Trials
+from .report import THIRDS, Trials, short_names
 
 Planners = dict[str, dict[str, Any]]
 
 
 def write_page(trials: Trials, report: dict[str, Any], objects: Path | None = None) -> Path:
     """Write report.html beside the trials; return its path."""
-    template = resources.files("antipodal") / "assets" / "report" / "page.html"
+    names = short_names(list(report["planners"]))
+    report = _renamed(report, names)
+    found = [
+        f._replace(row=f.row | {"planner": names[f.row["planner"]]})
+        for f in failures(trials, objects)
+    ]
     planners: Planners = report["planners"]
     order = sorted(planners, key=lambda name: -(planners[name]["success_rate"] or 0.0))
-    page = Template(template.read_text(encoding="utf-8")).substitute(
+    page = fill(
+        "page.html",
         title="Grasp benchmark",
         subtitle=_subtitle(report),
         cards=_cards(planners, order),
@@ -41,7 +44,7 @@ def write_page(trials: Trials, report: dict[str, Any], objects: Path | None = No
         calibration=calibration_chart(planners),
         outcomes=outcome_chart(planners, order),
         groups=_groups(planners, order),
-        gallery=_gallery(failures(trials, objects), order),
+        gallery=_gallery(found, order),
         notes=_notes(report, order),
     )
     path = trials.folder / "report.html"
@@ -49,29 +52,41 @@ def write_page(trials: Trials, report: dict[str, Any], objects: Path | None = No
     return path
 
 
+def _renamed(report: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """The report with its planners by other names."""
+    return report | {
+        "planners": {names[n]: p for n, p in report["planners"].items()},
+        "comparisons": [
+            c | {"better": names[c["better"]], "worse": names[c["worse"]]}
+            for c in report["comparisons"]
+        ],
+    }
+
+
 def _subtitle(report: dict[str, Any]) -> str:
     return (
-        f"{report['n_objects']} objects × {report['n_trials_per_object']} trials · gripper {_esc(report['gripper'])} · "
-        f"camera set {_esc(report['camera'])} · execution error {1e3 * report['execution_error']:g} mm · "
-        f"seed {report['seed']} · antipodal {_esc(report['version'])}"
+        f"{report['n_objects']} objects × {report['n_trials_per_object']} trials · "
+        f"gripper {escape(report['gripper'])} · camera set {escape(report['camera'])} · "
+        f"execution error {1e3 * report['execution_error']:g} mm · "
+        f"seed {report['seed']} · antipodal {escape(report['version'])}"
     )
 
 
 def _cards(planners: Planners, order: Sequence[str]) -> str:
     best = planners[order[0]]
     low, high = best["success_interval"]
-    cards = [
-        (_pct(best["success_rate"]), f"success of {_esc(order[0])} [{_pct(low)}–{_pct(high)}]"),
+    said = [
+        (_pct(best["success_rate"]), f"success of {escape(order[0])} [{_pct(low)}–{_pct(high)}]"),
         (_pct(best["graspable_share"]), f"of {best['n_trials']} trials are graspable"),
         (str(len(order)), "planners on the same trials"),
     ]
     timed = [n for n in order if planners[n]["plan_time_median"] is not None]
     if timed:
         fastest = min(timed, key=lambda n: planners[n]["plan_time_median"])
-        cards.append((_ms(planners[fastest]["plan_time_median"]), f"fastest plan: {_esc(fastest)}"))
-    return "".join(
-        f'<div class="card"><b>{big}</b><span>{said}</span></div>' for big, said in cards
-    )
+        said.append(
+            (_ms(planners[fastest]["plan_time_median"]), f"fastest plan: {escape(fastest)}")
+        )
+    return cards(said)
 
 
 def _table(planners: Planners, order: Sequence[str]) -> str:
@@ -83,14 +98,14 @@ def _table(planners: Planners, order: Sequence[str]) -> str:
     for i, name in enumerate(order):
         p = planners[name]
         cells = [
-            _dot(planners, name) + _esc(name),
+            _dot(planners, name) + escape(name),
             f"<b>{_pct(p['success_rate'])}</b>{_between(p['success_interval'])}",
             _pct(p["success_rate_all"]),
             f"{_pct(p['precision'])}{_between(p['precision_interval'])}",
             _pct(p["robust_grasp_rate"]),
             _num(p["average_precision"]),
-            _num(p["ece"]),
-            _num(p["brier"]),
+            _if_probability(p, "ece"),
+            _if_probability(p, "brier"),
             _pct(p["planned_share"]),
             _ms(p["plan_time_median"]),
             _ms(p["plan_time_p90"]),
@@ -114,14 +129,14 @@ def _matrix(report: dict[str, Any], order: Sequence[str]) -> str:
         cells = []
         for b in order:
             d, sure = gain.get((a, b), (None, False))
-            text = "–" if d is None else f"{100 * d:+.0f}"
+            text = "–" if d is None else f"{points:+d}" if (points := round(100 * d)) else "0"
             color = "transparent" if d is None else _gain_color(d)
             weight = "700" if sure else "400"
             cells.append(
                 f'<td class="heat" style="background:{color};font-weight:{weight}">{text}</td>'
             )
-        lines.append(f"<tr><td>{_dot(report['planners'], a)}{_esc(a)}</td>{''.join(cells)}</tr>")
-    head = "".join(f"<th>{_esc(n)}</th>" for n in order)
+        lines.append(f"<tr><td>{_dot(report['planners'], a)}{escape(a)}</td>{''.join(cells)}</tr>")
+    head = "".join(f"<th>{escape(n)}</th>" for n in order)
     return f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
@@ -131,7 +146,7 @@ def _groups(planners: Planners, order: Sequence[str]) -> str:
     sources = [s for s in first["by_source"] if first["by_source"][s]["n_graspable"]]
     thirds = [t for t in THIRDS if t in first["by_difficulty"]]
     errors = range(len(first["by_execution_error"]))
-    head = "".join(f"<th>{_esc(s)}</th>" for s in sources) + "".join(
+    head = "".join(f"<th>{escape(s)}</th>" for s in sources) + "".join(
         f"<th>{t}</th>" for t in thirds
     )
     for i in errors:
@@ -142,7 +157,7 @@ def _groups(planners: Planners, order: Sequence[str]) -> str:
         shares = [p["by_source"][s] for s in sources] + [p["by_difficulty"][t] for t in thirds]
         shares += [p["by_execution_error"][i] for i in errors]
         cells = "".join(_heat(s) for s in shares)
-        lines.append(f"<tr><td>{_dot(planners, name)}{_esc(name)}</td>{cells}</tr>")
+        lines.append(f"<tr><td>{_dot(planners, name)}{escape(name)}</td>{cells}</tr>")
     return f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
@@ -152,26 +167,22 @@ def _gallery(found: Sequence[Failure], order: Sequence[str]) -> str:
         return "<p>No failed grasp on a graspable trial, or the meshes are not at hand.</p>"
     parts = []
     for name in order:
-        cards = [_card(f) for f in found if f.row["planner"] == name]
-        if cards:
+        shown = [_card(f) for f in found if f.row["planner"] == name]
+        if shown:
             opened = " open" if not parts else ""
-            parts.append(
-                f'<details{opened}><summary>{_esc(name)}</summary><div class="gallery">{"".join(cards)}</div></details>'
-            )
+            head = f"<details{opened}><summary>{escape(name)}</summary>"
+            parts.append(f'{head}<div class="gallery">{"".join(shown)}</div></details>')
     return "".join(parts)
 
 
 def _card(failure: Failure) -> str:
     row = failure.row
-    images = "".join(
-        f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        for alt, png in (("depth image", failure.seen), ("end of the attempt", failure.ended))
-    )
+    images = picture(failure.seen, "depth image") + picture(failure.ended, "end of the attempt")
     color = OUTCOME_COLORS.get(row["outcome"], "#343a40")
     said = row["outcome"].replace("_", " ").lower()
     epsilon = "" if row["epsilon"] is None else f" · robust ε {row['epsilon']:.4f}"
     return (
-        f"<figure><div>{images}</div><figcaption><b>{_esc(row['object'])}</b>"
+        f"<figure><div>{images}</div><figcaption><b>{escape(row['object'])}</b>"
         f'<span class="tag" style="background:{color}">{said}</span><br>'
         f"q = {row['quality']:.2f}{epsilon} · trial {failure.number}</figcaption></figure>"
     )
@@ -179,24 +190,41 @@ def _card(failure: Failure) -> str:
 
 def _notes(report: dict[str, Any], order: Sequence[str]) -> str:
     planners = report["planners"]
-    measured = sorted({planners[n]["plan_time_measured"] for n in order})
+    measured: dict[str, list[str]] = {}
+    for name in order:
+        measured.setdefault(planners[name]["plan_time_measured"], []).append(name)
+    times = "; ".join(
+        how if len(measured) == 1 else f"{how}: {', '.join(names)}"
+        for how, names in measured.items()
+    )
     lines = [
         "<p><b>Graspable</b>: the oracle, who knows mesh and pose, finds a collision-free grasp whose robust ε is "
         "above 0.002. <b>Precision</b>: success among grasps with q &gt; ½. <b>Robust grasp rate</b>: share of trials "
-        "planned with q &gt; ½. <b>AP</b>: average precision of q. <b>ECE</b>: expected calibration error in ten bins. "
+        "planned with q &gt; ½. <b>AP</b>: average precision of q. <b>ECE</b>: expected calibration error of q "
+        "against the lift, in ten bins, and <b>Brier</b>: mean square of their difference, both over the graspable "
+        "trials in which something was planned; a network's q is trained on the label, not on the lift. "
         "All planners met the same poses, friction, sensor noise and execution errors.</p>",
-        f"<p>Plan times: {_esc('; '.join(measured))}.</p>",
+        f"<p>Plan times: {escape(times)}.</p>",
     ]
+    blank = {n: planners[n]["quality_is_no_probability"] for n in order}
+    items = "".join(
+        f"<li><b>{escape(n)}</b>: {escape(why)}</li>" for n, why in blank.items() if why
+    )
+    if items:
+        lines.append(
+            "<p>ECE, Brier score and calibration ask whether q is the share of grasps that hold. They are blank where "
+            f"q is no probability:</p><ul>{items}</ul>"
+        )
     for name in order:
         reasons = planners[name]["reasons"]
         if reasons:
-            items = "".join(f"<li>{r['count']} × {_esc(r['reason'])}</li>" for r in reasons)
+            items = "".join(f"<li>{r['count']} × {escape(r['reason'])}</li>" for r in reasons)
             lines.append(
-                f"<details><summary>{_esc(name)}: why nothing was executed</summary><ul>{items}</ul></details>"
+                f"<details><summary>{escape(name)}: why nothing was executed</summary><ul>{items}</ul></details>"
             )
     unusable = report["unusable_objects"]
     if unusable:
-        items = "".join(f"<li><b>{_esc(n)}</b>: {_esc(r)}</li>" for n, r in unusable.items())
+        items = "".join(f"<li><b>{escape(n)}</b>: {escape(r)}</li>" for n, r in unusable.items())
         lines.append(f"<p>{len(unusable)} objects could not be simulated:</p><ul>{items}</ul>")
     return "".join(lines)
 
@@ -232,11 +260,13 @@ def _num(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def _if_probability(planner: dict[str, Any], score: str) -> str:
+    """A score of q as a probability; blank, with the reason when one points at it, where q is none."""
+    why = planner["quality_is_no_probability"]
+    return _num(planner[score]) if why is None else f'<span title="{escape(why)}">&nbsp;</span>'
+
+
 def _ms(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.0f} ms"
-
-
-def _esc(text: str) -> str:
-    return html.escape(text, quote=True)

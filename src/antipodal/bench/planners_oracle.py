@@ -15,9 +15,9 @@ def oracle_planner(gripper: GripperModel) -> Planner:
 
     def plan(observation: Observation, rng: np.random.Generator) -> Ranked:
         assert observation.mesh is not None and observation.T_world_obj is not None
-        grasps, epsilon = oracle_grasps(observation.mesh, observation.T_world_obj, gripper, rng)
-        if len(grasps) == 0:
+        found = oracle_grasps(observation.mesh, observation.T_world_obj, gripper, rng)
+        if len(found.grasps_world) == 0:
             return no_grasp("the oracle knows no collision-free grasp in this pose")
-        return Ranked(grasps, quality_of(epsilon))
+        return Ranked(found.grasps_world, quality_of(found.robust_epsilon))
 
     return FunctionPlanner(plan, "pose")

@@ -41,14 +41,12 @@ def registration_planner(
         found = register(mesh, observation.image, observation.mask, poses_of(mesh), config)
         if found is None:
             return no_grasp("no stable pose of the mesh, or no depth in the mask")
-        grasps, epsilon = oracle_grasps(
-            mesh, found.T_world_obj, gripper, rng, oracle or OracleConfig()
-        )
-        if len(grasps) == 0:
+        best = oracle_grasps(mesh, found.T_world_obj, gripper, rng, oracle or OracleConfig())
+        if len(best.grasps_world) == 0:
             return no_grasp(
                 f"no collision-free grasp on the registered pose (residual {found.residual * 1e3:.1f} mm)"
             )
-        return Ranked(grasps, quality_of(epsilon))
+        return Ranked(best.grasps_world, quality_of(best.robust_epsilon))
 
     return FunctionPlanner(plan, "mesh")
 

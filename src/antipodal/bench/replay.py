@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from jaxtyping import UInt8
 
 from ..camera import CameraIntrinsics
 from ..errors import InvalidConfig
+from ..files import write_bytes
 from ..gripper import GripperModel
 from ..render.shade import look_from
 from ..values import config_from_dict
@@ -75,6 +79,14 @@ def replay(
     }
 
 
+def show(path: str | Path) -> bool:
+    """Open a film with what the system shows such files with, a browser say; False where there is nothing to ask.
+
+    The frames come from our own ray tracer: nothing here needs OpenGL.
+    """
+    return webbrowser.open(Path(path).resolve().as_uri())
+
+
 def film(record: Recorded, fps: float = FPS) -> tuple[list[UInt8[np.ndarray, "H W 3"]], str]:
     """Execute a recorded trial and shade it; also returns how it ended."""
     result, snapshots = execute_again(record, fps)
@@ -99,25 +111,30 @@ def _write_gif(frames: list[np.ndarray], path: Path, fps: float) -> None:
     pictures = [
         Image.fromarray(f).quantize(palette=palette, dither=Image.Dither.NONE) for f in frames
     ]
+    out = io.BytesIO()
     pictures[0].save(
-        path,
+        out,
+        format="gif",
         save_all=True,
         append_images=pictures[1:],
         duration=round(1000 / fps),
         loop=0,
     )
+    write_bytes(out.getvalue(), path)
 
 
 def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
     import cv2
 
     code = cv2.VideoWriter.fourcc(*"mp4v")
-    film = cv2.VideoWriter(str(path), code, fps, SIZE)
+    unfinished = path.with_name(f".{path.stem}.unfinished.mp4")
+    film = cv2.VideoWriter(str(unfinished), code, fps, SIZE)
     if not film.isOpened():
         raise InvalidConfig(f"{path}: this OpenCV cannot write MP4: expected a .gif")
     for frame in frames:
         film.write(frame[..., ::-1])  # RGB → BGR
     film.release()
+    os.replace(unfinished, path)
 
 
 WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..files import write_json
 from ..sim.trial import Outcome
+from .rows import not_a_probability
 from .runner import open_run
 from .scores import (
     Outcomes,
@@ -69,6 +71,17 @@ def open_trials(path: str | Path) -> Trials:
     return Trials(folder, config, pq.read_table(folder / "trials.parquet"), times)
 
 
+def short_names(specs: Sequence[str]) -> dict[str, str]:
+    """Names for people: a planner's file without its folder and suffix, as long as no two become the same."""
+    short = {}
+    for spec in specs:
+        row, colon, path = spec.rpartition(":")
+        is_file = Path(path).suffix in (".onnx", ".npz")
+        short[spec] = f"{row}{colon}{Path(path).stem}" if is_file else spec
+    taken = list(short.values())
+    return {spec: name if taken.count(name) == 1 else spec for spec, name in short.items()}
+
+
 def outcomes_of(rows: pa.Table) -> Outcomes:
     """The columns that scores need."""
     objects = rows.column("object").to_numpy(zero_copy_only=False).astype(str)
@@ -106,11 +119,14 @@ def _planner(trials: Trials, name: str, outcomes: Outcomes) -> dict[str, Any]:
     curve = success_coverage(outcomes[outcomes.graspable])
     reachable = outcomes[outcomes.graspable]
     planned = ~np.isnan(reachable.quality)
-    bins = calibration(reachable.quality[planned], reachable.success[planned])
+    rank_only = not_a_probability(name)
+    asked = planned & (rank_only is None)
+    bins = calibration(reachable.quality[asked], reachable.success[asked])
     ended = rows.column("outcome").to_numpy(zero_copy_only=False)
     reach = outcomes.graspable
     return {
-        **summarise(outcomes),
+        **summarise(outcomes, rank_only is None),
+        "quality_is_no_probability": rank_only,
         **_times(trials, name, rows),
         "outcomes": {o: int((ended[reach] == o).sum()) for o in OUTCOMES},
         "outcomes_all": {o: int((ended == o).sum()) for o in OUTCOMES},

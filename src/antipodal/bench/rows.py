@@ -52,6 +52,14 @@ def make_planner(spec: str, gripper: GripperModel) -> Planner:
     )
 
 
+def not_a_probability(spec: str) -> str | None:
+    """Say why a planner's q is no probability of success, so that no calibration can be asked of it; None if it is one.
+
+    ``Ranked.quality`` is a probability by contract: an outsider's is taken at its word.
+    """
+    return RANKS_ONLY.get(spec)
+
+
 def _outsider(module: str, function: str) -> Callable[..., Plan]:
     """Import anybody's function(image, mask, rng) → Plan, also from a module in the folder where one stands."""
     here = str(Path.cwd())
@@ -88,14 +96,24 @@ ROWS: dict[str, Build] = {
     "reg": registration_planner,
     "builtin-fixed": lambda gripper: network_planner("builtin", "antipodal", gripper),
     "builtin-cem": lambda gripper: network_planner("builtin", "cem", gripper),
+    "builtin-dense": lambda gripper: network_planner("builtin", "dense", gripper),
 }
 """Planners that need nothing but a name."""
+
+RANKS_ONLY: dict[str, str] = {
+    "oracle": "q = 1 − 2^(−ε/δ) is the label's robust ε, squeezed into [0, 1)",
+    "reg": "q = 1 − 2^(−ε/δ) is robust ε on the registered pose, squeezed into [0, 1)",
+    "igq": "q = exp(−d / 100 px) is nearness to the mask's centroid",
+    "random": "q = ½ throughout: chance knows nothing",
+}
+"""Rows whose q orders grasps, or not even that, and is no probability; what it is instead."""
 
 FILE_ROWS: dict[str, Callable[[str, GripperModel], Planner]] = {
     "rf": learned_planner,
     "svm": learned_planner,
     "gqcnn-fixed": lambda path, gripper: faithful_planner(path, "antipodal", gripper),
     "gqcnn-cem": lambda path, gripper: faithful_planner(path, "cem", gripper),
+    "dense": lambda path, gripper: network_planner(path, "dense", gripper),
     "rival": lambda path, gripper: image_planner(load_rival(path, gripper)),
     "rival-clear": lambda path, gripper: image_planner(load_rival(path, gripper, clearance=True)),
 }

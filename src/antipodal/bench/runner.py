@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..dataset.generate import gripper_json
-from ..dataset.store import file_hash, write_table
+from ..dataset.store import write_table
 from ..errors import InvalidConfig, UnknownAsset
-from ..files import plain, write_json
+from ..files import file_hash, plain, write_json
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
 from .objects import BenchObject, list_objects

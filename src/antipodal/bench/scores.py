@@ -13,10 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ..scores import average_precision, brier_score, calibration_bins, expected_calibration_error
+
 CONFIDENT = 0.5
 """A grasp counts as planned to succeed above this quality."""
 LEVEL_Z = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
+N_BINS = 10
+"""Of quality in [0, 1], for the calibration."""
 N_RESAMPLES = 2000
 """Bootstrap draws of a comparison."""
 
@@ -118,16 +122,6 @@ def beats(
     }
 
 
-def average_precision(quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"]) -> float:
-    """AP = Σ (R_k − R_{k−1}) P_k over falling thresholds; equal qualities enter together."""
-    if not success.any():
-        return float("nan")
-    levels, inverse = np.unique(-quality, return_inverse=True)
-    n = np.cumsum(np.bincount(inverse, minlength=len(levels)))
-    hits = np.cumsum(np.bincount(inverse, success.astype(float), len(levels)))
-    return float((np.diff(hits, prepend=0.0) * hits / n).sum() / hits[-1])
-
-
 class Calibration(NamedTuple):
     """Grasps of like quality: one row per bin of quality that holds any."""
 
@@ -138,32 +132,25 @@ class Calibration(NamedTuple):
 
 
 def calibration(
-    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = 10
+    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = N_BINS
 ) -> Calibration:
     """Group planned grasps by quality in equal bins of [0, 1]."""
-    index = np.minimum((quality * n_bins).astype(int), n_bins - 1)
-    count = np.bincount(index, minlength=n_bins)
+    mean, share, count = calibration_bins(quality, success, n_bins).T
     used = count > 0
-    mean = np.bincount(index, quality, n_bins)[used] / count[used]
-    share = np.bincount(index, success.astype(float), n_bins)[used] / count[used]
-    return Calibration(mean, share, count[used])
+    return Calibration(mean[used], share[used], count[used].astype(int))
 
 
-def expected_calibration_error(
-    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = 10
-) -> float:
-    """ECE = Σ_b n_b/N · |mean quality − success rate| [Guo17, §2]."""
-    if len(quality) == 0:
-        return float("nan")
-    bins = calibration(quality, success, n_bins)
-    return float((bins.n * np.abs(bins.quality - bins.success_rate)).sum() / len(quality))
+def summarise(
+    outcomes: Outcomes, is_probability: bool = True
+) -> dict[str, float | list[float] | int]:
+    """Every number of one planner but its times: over the graspable trials, with ``_all`` over all of them.
 
-
-def summarise(outcomes: Outcomes) -> dict[str, float | list[float] | int]:
-    """Every number of one planner but its times: over the graspable trials, with ``_all`` over all of them."""
+    A q that is no probability of success has neither calibration error nor Brier score: NaN.
+    """
     reachable = outcomes[outcomes.graspable]
     planned = ~np.isnan(reachable.quality)
     quality, success = reachable.quality[planned], reachable.success[planned]
+    judged = (quality, success) if is_probability else (quality[:0], success[:0])
     values: dict[str, float | list[float] | int] = {
         "n_trials": len(outcomes.success),
         "n_graspable": len(reachable.success),
@@ -172,8 +159,8 @@ def summarise(outcomes: Outcomes) -> dict[str, float | list[float] | int]:
         **_rates(outcomes, "_all"),
         "planned_share": rate(planned),
         "average_precision": average_precision(quality, success),
-        "ece": expected_calibration_error(quality, success),
-        "brier": float(np.mean((quality - success) ** 2)) if len(quality) else float("nan"),
+        "ece": expected_calibration_error(*judged, N_BINS),
+        "brier": brier_score(*judged),
     }
     return values
 

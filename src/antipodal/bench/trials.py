@@ -66,6 +66,9 @@ TRIALS = pa.schema(
 )
 """A row of trials.parquet. Poses are 4×4, row by row; lengths in m, times in s; null where there is nothing."""
 
+UNDIGESTED = (AntipodalError, ValueError, ArithmeticError, RuntimeError)
+"""What geometry and physics libraries raise on a mesh that they cannot digest, or what we say of it ourselves."""
+
 Failures = Mapping[tuple[str, int], str]
 """(planner, k) → reason: plans that ended a worker before, not to be tried again."""
 At = Callable[[str, str, int], None]
@@ -102,21 +105,25 @@ def run_object(
         at("decompose", "", -1)
         world = World(mesh, convex_pieces(mesh, cache=job.cache), gripper)
         facts = {"mesh_hash": mesh.content_hash, "difficulty": hardness(mesh, gripper)}
-    except (AntipodalError, ValueError) as error:
-        return _unusable(job, planners, str(error))
+    except UNDIGESTED as error:
+        ks = range(job.config.n_trials)
+        return [row for k in ks for row in _without_scene(job, planners, k, {}, str(error))]
     rows = []
     for k in range(job.config.n_trials):
         at("simulate", "", k)
-        drawn = draw_trial(mesh, poses, job.config.seed, k, CAMERAS[job.config.camera])
+        try:
+            drawn = draw_trial(mesh, poses, job.config.seed, k, CAMERAS[job.config.camera])
+        except UNDIGESTED as error:
+            rows += _without_scene(job, planners, k, facts, str(error))
+            continue
         try:
             trial = settled(drawn, world, job.config.trial)
-        except SimulationDiverged as error:
+            if trial is None:
+                rows += _lost(job, planners, drawn, facts, "the object does not come to rest")
+            else:
+                rows += _run_trial(job, gripper, planners, world, trial, facts, at)
+        except UNDIGESTED as error:
             rows += _lost(job, planners, drawn, facts, str(error))
-            continue
-        if trial is None:
-            rows += _lost(job, planners, drawn, facts, "the object does not come to rest")
-            continue
-        rows += _run_trial(job, gripper, planners, world, trial, facts, at)
     return rows
 
 
@@ -185,7 +192,7 @@ def _executed(
         )
     except SimulationDiverged as diverged:
         return {"outcome": Outcome.UNSTABLE.name, "success": False, "reason": str(diverged)}
-    except AntipodalError as refused:  # wider than the hand opens
+    except UNDIGESTED as refused:  # wider than the hand opens
         return {
             "outcome": Outcome.NO_GRASP.name,
             "success": False,
@@ -199,12 +206,15 @@ def _executed(
     }
 
 
-def _epsilon(trial: TrialScene, grasp_world: Grasp, gripper: GripperModel) -> float:
-    """Robust ε of the planned grasp on the true mesh and pose: what the label thinks of it."""
+def _epsilon(trial: TrialScene, grasp_world: Grasp, gripper: GripperModel) -> float | None:
+    """Robust ε of the planned grasp on the true mesh and pose: what the label thinks of it; None if it cannot say."""
     scene = trial.scene
     single = Grasp(grasp_world.pose[None], grasp_world.width[None])
     rng = trial.rng("oracle")
-    return float(label_epsilon(scene.mesh, scene.T_world_obj, single, gripper, rng)[0])
+    try:
+        return float(label_epsilon(scene.mesh, scene.T_world_obj, single, gripper, rng)[0])
+    except UNDIGESTED:  # a planner's grasp may be anywhere
+        return None
 
 
 def _planned(tried: Attempt, graspable: Graspable) -> dict[str, Any]:
@@ -260,18 +270,23 @@ def _lost(
     ]
 
 
-def _unusable(job: ObjectJob, planners: Mapping[str, Planner], reason: str) -> list[dict[str, Any]]:
-    """Rows of an object that cannot be simulated."""
+def _without_scene(
+    job: ObjectJob,
+    planners: Mapping[str, Planner],
+    k: int,
+    facts: Mapping[str, Any],
+    reason: str,
+) -> list[dict[str, Any]]:
+    """Rows of a trial that could not even be drawn; without ``facts`` the whole object is unusable."""
     ended = {
         "outcome": Outcome.UNSTABLE.name,
         "success": False,
         "reason": reason,
         "graspable": False,
     }
-    item = {"object": job.item.name, "file": job.item.file, "source": job.item.source}
+    item = {"object": job.item.name, "file": job.item.file, "source": job.item.source, **facts}
     return [
         {"planner": name, **item, "k": k, "execution_error": error, **ended}
-        for k in range(job.config.n_trials)
         for name in planners
         for error in job.config.execution_errors
     ]

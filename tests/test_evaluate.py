@@ -40,7 +40,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a data set, a run of one epoch on it, and its evaluation."""
     folder = tmp_path_factory.mktemp("evaluation")
     write_boxes(folder / "boxes", 300, np.random.default_rng(11))
-    config = replace(COMPACT_TRAINING, n_epochs=1, batch_size=32, seed=3, target="robust")
+    config = replace(
+        COMPACT_TRAINING, train_fraction=0.8, n_epochs=1, batch_size=32, seed=3, target="robust"
+    )
     train(folder / "boxes", folder / "run", config, accelerator="cpu")
     evaluate(folder / "run", folder / "boxes", folder / "report")
     return folder

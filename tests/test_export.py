@@ -74,7 +74,7 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_boxes(tmp_path / "boxes", 300, np.random.default_rng(11))
-    config = replace(COMPACT_TRAINING, n_epochs=1, batch_size=32)
+    config = replace(COMPACT_TRAINING, train_fraction=0.8, n_epochs=1, batch_size=32)
     train(tmp_path / "boxes", tmp_path / "run", config, accelerator="cpu")
     report = export_run(tmp_path / "run", tmp_path / "out" / "boxes.onnx")
     assert report["max_difference"] <= 1e-4 and report["n_real"] == 300

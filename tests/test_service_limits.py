@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -189,6 +190,9 @@ def test_a_full_queue_answers_503_with_retry_after_and_loses_nothing(single, sce
 def test_a_worker_that_dies_idle_costs_nobody_an_answer(single, scene) -> None:
     (pid,) = single.workers()
     os.kill(pid, signal.SIGKILL)
+    stat = Path(f"/proc/{pid}/stat")
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)  # a signal takes a moment
     assert plan_with(single, scene) == 3
     assert single.workers() != [pid]
 

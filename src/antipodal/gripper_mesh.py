@@ -116,8 +116,8 @@ def _cut(mesh: TriMesh, z: float, side: float) -> Float[np.ndarray, "n 3"]:
     """Vertices of what lies before (+1) or behind (−1) a plane across the approach."""
     import trimesh  # heavy: loaded with the first use
 
-    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     plane = z + side * 1e-6  # the palm's face itself is palm
-    part = trimesh.intersections.slice_mesh_plane(whole, [0, 0, side], [0, 0, plane])
-    assert part is not None
-    return np.asarray(part.vertices)[np.unique(part.faces)]
+    vertices, faces, _ = trimesh.intersections.slice_faces_plane(
+        mesh.vertices, mesh.faces, [0, 0, side], [0, 0, plane]
+    )
+    return vertices[np.unique(faces)]

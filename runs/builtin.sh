@@ -3,7 +3,7 @@
 # Usage: runs/builtin.sh [OUT]   (about an hour and a quarter on two cores; resumable)
 set -euo pipefail
 out=${1:-out/builtin}
-[ -f "$out/objects/objects.json" ] || { rm -rf "$out/objects"; antipodal objects make -n 1600 --seed 1 -o "$out/objects"; }
+[ -f "$out/objects/objects.json" ] || { rm -rf "$out/objects"; antipodal objects make -n 1750 --seed 1 -o "$out/objects"; }
 antipodal generate "$out/objects" -o "$out/data" --preset builtin --n-datapoints 1200000 --workers 2 --seed 1
 antipodal train "$out/data" -o "$out/run" --model compact --split object_wise --epochs 3
 antipodal evaluate "$out/run" "$out/data" --plots "$out/evaluation"

@@ -12,6 +12,7 @@ from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh
 from antipodal.pads import NEVER, close_pads
+from antipodal.robust import Perturbation, robust_epsilon
 from antipodal.success import (
     FEATURES,
     ExecutionNoise,
@@ -132,6 +133,20 @@ def test_the_share_that_holds_is_the_distribution_of_friction(rng: np.random.Gen
         assert share == pytest.approx((high - x) / (high - low), abs=1e-4)
 
 
+def test_a_slope_that_only_the_papers_friction_holds_has_no_epsilon_at_a_trials(
+    rng: np.random.Generator,
+) -> None:
+    # tan 42° = 0.9 lies between the largest μ of a trial, 0.8, and the paper's, 1
+    mesh = wedge(bottom=0.04, slope=0.9, height=0.02)
+    at_trial = FEATURES.index("log_epsilon_at_trial_friction")
+    often = Perturbation(n_samples=500)
+    assert robust_epsilon(mesh, above(0.01), YUMI, rng, often).mean[0] > 0
+    steep = hold_features(mesh, above(0.01), YUMI, np.zeros(1), rng)[0, at_trial]
+    flat = hold_features(box(0.02, 0.03, 0.03), above(0.0), YUMI, np.zeros(1), rng)[0, at_trial]
+    assert steep == pytest.approx(-4.0)  # log10 of 0 + 1e-4
+    assert flat > np.log10(0.001)
+
+
 def test_a_model_of_one_feature_is_a_logistic_curve() -> None:
     n = len(polynomial(np.zeros((1, len(FEATURES))))[0])
     coefficients = np.zeros(n)
@@ -168,11 +183,30 @@ def test_success_needs_both_a_free_approach_and_a_hold(rng: np.random.Generator)
     assert 0 < p[0] < 1
 
 
+def test_a_heavy_bar_held_off_its_centre_is_lost_more_often(rng: np.random.Generator) -> None:
+    mesh = box(0.02, 0.16, 0.02)
+
+    def hold(y: float, mass: float) -> float:
+        known = ExecutionNoise(mass_bounds=(mass, mass))
+        return hold_probability(mesh, above(0.005, y=y), YUMI, np.array([0.001]), rng, known)[0]
+
+    assert hold(0.07, 0.3) < hold(0.07, 0.03) - 0.02
+    assert hold(0.0, 0.3) > 0.8
+
+
+def test_an_unknown_mass_stands_for_equal_shares_of_its_logarithm() -> None:
+    masses = ExecutionNoise(mass_bounds=(0.01, 1.0)).masses()
+    assert np.log10(masses) == pytest.approx([-1.8, -1.4, -1.0, -0.6, -0.2])
+    assert ExecutionNoise(mass_bounds=(0.2, 0.2)).masses() == pytest.approx(0.2)
+
+
 def test_impossible_executions_and_models_of_another_length_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="sigmas"):
         ExecutionNoise(position_sigma=-1.0)
     with pytest.raises(InvalidConfig, match="n_free"):
         ExecutionNoise(n_free=0)
+    with pytest.raises(InvalidConfig, match="mass_bounds"):
+        ExecutionNoise(mass_bounds=(0.3, 0.1))
     with pytest.raises(InvalidConfig, match="expected"):
         read_hold_model([0.0], [1.0], [0.0])
 

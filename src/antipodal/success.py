@@ -4,35 +4,49 @@
 
 The paper's label asks whether the hand comes in free *as planned* and whether robust ε exceeds δ [Mahler17 §IV-B2].
 Executed with 2 mm of error, the first is not enough (a tenth of a millimetre beside a finger counts as free), and the
-second is too strict (it averages over 5 mm of object motion and μ from 0 to 1). P(free) is a Monte-Carlo mean over the
-execution error. P(hold) is a logistic function of robust ε and of what finite pads do under the same error
-(:mod:`antipodal.pads`), fitted to simulated lifts of training objects by ``runs/hold_model.py``.
+second is both too strict (it averages over 5 mm of object motion) and too lax (μ up to 1 holds an inclined face that
+slips at 0.5). P(free) is a Monte-Carlo mean over the execution error. P(hold) is a logistic function of robust ε with
+the paper's μ and with a trial's, and of what finite pads do under the execution error (:mod:`antipodal.pads`), fitted
+to simulated lifts of training objects by ``runs/hold_model.py``.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from . import transforms
 from .collision import CollisionConfig, approach_is_free
+from .contact import PAPER_CONTACT_MODEL
 from .errors import InvalidConfig
 from .grasp import Grasp
 from .gripper import GripperModel
 from .mesh import TriMesh
+from .metrics import Metric, ferrari_canny
 from .pads import NEVER, close_pads
+from .robust import PAPER_PERTURBATION, robust
 
+GRAVITY = 9.81
+"""m/s²."""
+TORQUE_FLOOR = 0.05
+"""Added to a torque before its logarithm, N·m: what two soft pads hold at low friction."""
 EXECUTED_APPROACH = CollisionConfig(rule="zero", table_offset=0.0)
 """What is executed: the approach as given, and not a hair into the table."""
-FEATURES = ("log_epsilon", "holds_share", "log_required_friction", "lever", "separation")
+FEATURES = (
+    "log_epsilon",
+    "log_epsilon_at_trial_friction",
+    "holds_share",
+    "log_required_friction",
+    "separation",
+    "log_torque",
+)
 """What P(hold) is a function of; see :func:`hold_features`."""
 
 
@@ -48,6 +62,8 @@ class ExecutionNoise:
     """Mean of μ."""
     friction_sigma: float = 0.1
     friction_bounds: tuple[float, float] = (0.3, 0.8)
+    mass_bounds: tuple[float, float] = (0.03, 0.3)
+    """What the object may weigh, kg: log-uniform between. Equal where it is known."""
     n_free: int = 16
     """Displaced approaches per grasp."""
     n_hold: int = 6
@@ -62,10 +78,32 @@ class ExecutionNoise:
             raise InvalidConfig(
                 f"execution n_free {self.n_free}, n_hold {self.n_hold}: expected at least 1"
             )
+        if not 0 < self.mass_bounds[0] <= self.mass_bounds[1]:
+            raise InvalidConfig(
+                f"execution mass_bounds {self.mass_bounds}: expected 0 < least ≤ largest, kg"
+            )
+
+    def masses(self) -> Float[np.ndarray, "M"]:
+        """Masses that stand for the bounds: middles of five equal shares, kg."""
+        return np.exp(np.interp(np.linspace(0.1, 0.9, 5), [0, 1], np.log(self.mass_bounds)))
 
 
 EXECUTION_NOISE = ExecutionNoise()
 """The benchmark's: 2 mm, 0.5°, μ ~ N(0.5, 0.1)."""
+
+
+class ExecutionSigmas(Protocol):
+    """How large the execution error is: an :class:`ExecutionNoise`, or a trial's config."""
+
+    @property
+    def position_sigma(self) -> float:
+        """Of each coordinate of the hand's position, m."""
+        ...
+
+    @property
+    def rotation_sigma(self) -> float:
+        """About each axis of the hand, rad."""
+        ...
 
 
 class HoldModel(NamedTuple):
@@ -76,7 +114,7 @@ class HoldModel(NamedTuple):
     coefficients: Float[np.ndarray, "C"]
     """Of 1, x_i, and x_i x_j for i ≤ j, in this order."""
 
-    def __call__(self, features: Float[np.ndarray, "N F"]) -> Float[np.ndarray, "N"]:
+    def __call__(self, features: Float[np.ndarray, "*batch F"]) -> Float[np.ndarray, "*batch"]:
         """P(hold)."""
         terms = polynomial((features - self.mean) / self.scale)
         return 1 / (1 + np.exp(-np.clip(terms @ self.coefficients, -30, 30)))
@@ -90,11 +128,14 @@ def success_probability(
     robust_epsilon: Float[np.ndarray, "N"],
     rng: np.random.Generator,
     execution: ExecutionNoise = EXECUTION_NOISE,
+    metric: Metric = ferrari_canny,
 ) -> Float[np.ndarray, "N"]:
     """P(free) · P(hold) of N grasps whose robust ε is known."""
     free = free_share(mesh, T_world_obj, grasps_world, gripper, rng, execution)
     grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
-    return free * hold_probability(mesh, grasps_obj, gripper, robust_epsilon, rng, execution)
+    return free * hold_probability(
+        mesh, grasps_obj, gripper, robust_epsilon, rng, execution, metric
+    )
 
 
 def free_share(
@@ -120,9 +161,18 @@ def hold_probability(
     robust_epsilon: Float[np.ndarray, "N"],
     rng: np.random.Generator,
     execution: ExecutionNoise = EXECUTION_NOISE,
+    metric: Metric = ferrari_canny,
 ) -> Float[np.ndarray, "N"]:
-    """P(hold): the object is still in the hand after lift, carry and shake, given that the hand came in free."""
-    return hold_model()(hold_features(mesh, grasps_obj, gripper, robust_epsilon, rng, execution))
+    """P(hold): the object is still in the hand after lift, carry and shake, given that the hand came in free.
+
+    The mean over what the object may weigh.
+    """
+    features = hold_features(mesh, grasps_obj, gripper, robust_epsilon, rng, execution, metric)
+    torque = np.exp(features[:, -1]) - TORQUE_FLOOR
+    share = execution.masses() / np.clip(mesh.mass, *execution.mass_bounds)
+    features = features[:, None].repeat(len(share), 1)
+    features[..., -1] = np.log(torque[:, None] * share + TORQUE_FLOOR)
+    return hold_model()(features).mean(-1)
 
 
 def hold_features(
@@ -132,24 +182,46 @@ def hold_features(
     robust_epsilon: Float[np.ndarray, "N"],
     rng: np.random.Generator,
     execution: ExecutionNoise = EXECUTION_NOISE,
+    metric: Metric = ferrari_canny,
 ) -> Float[np.ndarray, "N F"]:
     """What P(hold) depends on, in the order of :data:`FEATURES`.
 
-    log10 of robust ε; share of displaced closings and frictions that hold; log of the median friction that a displaced
-    closing requires; lever of the weight and distance of the pads as planned, m.
+    log10 of robust ε, with the paper's μ and with a trial's; share of displaced closings and frictions that hold; log
+    of the median friction that a displaced closing requires; distance of the pads as planned, m; log of the torque of
+    the mesh's own weight about the pads.
+
+    Args:
+        mesh: the object.
+        grasps_obj: N of them.
+        gripper: the hand.
+        robust_epsilon: E_Q of each, with the paper's friction.
+        rng: random state.
+        execution: error and friction of a trial.
+        metric: ε of single grasps; ``dataset.epsilon`` has a faster one.
     """
     n, s = len(grasps_obj), execution.n_hold
     planned = close_pads(mesh, grasps_obj, gripper)
     moved = close_pads(mesh, displaced(grasps_obj, s, rng, execution), gripper)
     required = moved.required_friction.reshape(n, s)
     holds = _friction_above(required, execution).mean(-1)
+    contacts = replace(
+        PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius, friction=execution.friction
+    )
+    noise = replace(
+        PAPER_PERTURBATION,
+        friction=execution.friction_sigma,
+        friction_bounds=execution.friction_bounds,
+    )
+    mass = np.clip(mesh.mass, *execution.mass_bounds)
+    trial = robust(metric, mesh, grasps_obj, rng, noise, contacts).mean
     return np.column_stack(
         [
-            np.log10(np.asarray(robust_epsilon, float) + 1e-4),
+            _log_epsilon(np.asarray(robust_epsilon, float)),
+            _log_epsilon(trial),
             holds,
             np.log(np.clip(np.median(required, -1), 0.02, NEVER)),
-            planned.lever,
             planned.separation,
+            np.log(GRAVITY * mass * planned.lever + TORQUE_FLOOR),
         ]
     )
 
@@ -157,20 +229,30 @@ def hold_features(
 def displaced(
     grasps: Grasp, n: int, rng: np.random.Generator, execution: ExecutionNoise = EXECUTION_NOISE
 ) -> Grasp:
-    """Each grasp n times, in turn, with an execution error: position in the parent's axes, rotation in its own."""
-    shape = (len(grasps), n, 3)
-    t = rng.normal(size=shape) * execution.position_sigma
-    turn = transforms.exp_so3(rng.normal(size=shape) * execution.rotation_sigma)
-    R = grasps.pose[:, None, :3, :3] @ turn
-    pose = transforms.from_rt(R, grasps.center[:, None] + t)
+    """Each grasp n times, in turn, with an execution error."""
+    poses = np.broadcast_to(grasps.pose[:, None], (len(grasps), n, 4, 4))
+    pose = execution_error(poses, execution, rng)
     return Grasp(pose.reshape(-1, 4, 4), np.repeat(grasps.width, n))
 
 
-def polynomial(x: Float[np.ndarray, "N F"]) -> Float[np.ndarray, "N C"]:
-    """Columns 1, x_i, x_i x_j (i ≤ j)."""
-    pairs = itertools.combinations_with_replacement(range(x.shape[1]), 2)
-    products = [x[:, i] * x[:, j] for i, j in pairs]
-    return np.column_stack([np.ones(len(x)), x, *products])
+def execution_error(
+    T_parent_grasp: transforms.Transform, sigmas: ExecutionSigmas, rng: np.random.Generator
+) -> transforms.Transform:
+    """Displace the hand by normal errors: position in the parent's axes, rotation vector in the grasp's own.
+
+    What a trial executes and what P(success) expects. Leading axes of the poses are batch axes.
+    """
+    shape = (*T_parent_grasp.shape[:-2], 3)
+    t = rng.normal(size=shape) * sigmas.position_sigma
+    r = rng.normal(size=shape) * sigmas.rotation_sigma
+    R = T_parent_grasp[..., :3, :3] @ transforms.exp_so3(r)
+    return transforms.from_rt(R, T_parent_grasp[..., :3, 3] + t)
+
+
+def polynomial(x: Float[np.ndarray, "*batch F"]) -> Float[np.ndarray, "*batch C"]:
+    """1, x_i, x_i x_j (i ≤ j)."""
+    i, j = np.triu_indices(x.shape[-1])
+    return np.concatenate([np.ones_like(x[..., :1]), x, x[..., i] * x[..., j]], -1)
 
 
 @lru_cache(maxsize=1)
@@ -196,6 +278,10 @@ def read_hold_model(
             f"hold model with {len(mean)}, {len(scale)}, {len(coefficients)} numbers: expected {wanted}"
         )
     return HoldModel(np.array(mean), np.array(scale), np.array(coefficients))
+
+
+def _log_epsilon(epsilon: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    return np.log10(epsilon + 1e-4)
 
 
 def _friction_above(required: np.ndarray, execution: ExecutionNoise) -> np.ndarray:

@@ -21,22 +21,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool
 
 from .. import transforms
 from ..collision import approach_is_free
+from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import AntipodalError, InvalidConfig, SimulationDiverged
-from ..files import write_json
+from ..files import claim, write_json
 from ..grasp import Grasp
 from ..gripper import GripperModel, load_gripper
+from ..mesh import TriMesh
 from ..scores import area_under_roc
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
-from ..sim.world import World
+from ..sim.world import MASS_LIMITS, World
 from ..success import EXECUTED_APPROACH, free_share, hold_features
 from .objects import BenchObject, list_objects, load_object
-from .oracle import candidates_from_above, label_epsilon
+from .oracle import candidates_from_above, label_epsilon, nudged
 from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
 from .scores import wilson
 
@@ -58,6 +59,7 @@ GRASPS = pa.schema(
         ("source", pa.string()),
         ("k", pa.int32()),
         ("friction", pa.float64()),
+        ("mass", pa.float64()),
         ("execution_seed", pa.int64()),
         ("T_world_obj", pa.list_(pa.float64())),
         ("T_world_grasp", pa.list_(pa.float64())),
@@ -85,7 +87,8 @@ class AgreementConfig:
     max_objects: int = 250
     """At most so many objects are drawn out of the folder."""
     near_misses: bool = False
-    """Whether every second grasp is an antipodal pair moved and turned a little: what a model of P(hold) needs."""
+    """What a model of P(hold) needs: every second grasp is an antipodal pair moved and turned a little, and the object
+    of each scene weighs something else, log-uniform between the simulation's limits."""
 
     def __post_init__(self) -> None:
         if min(self.n, self.max_objects) < 1 or self.seed < 0:
@@ -132,7 +135,7 @@ def run_agreement(
     output = Path(output)
     items = _chosen(list_objects(objects_dir), config)
     record = {**asdict(config), "objects": [item.sha256 for item in items]}
-    _open_folder(output, record)
+    claim(output / "config.json", record, "run")
     n_scenes = -(-config.n // (len(items) * GRASPS_PER_SCENE))
     folder = str(cache or output / "pieces")
     jobs = [
@@ -183,9 +186,13 @@ def object_rows(job: _Job) -> list[dict[str, Any]]:
     gripper = load_gripper(job.config.gripper)
     mesh = load_object(job.directory, job.item.file, job.item.name)
     poses = resting_poses(mesh)
-    world = World(mesh, convex_pieces(mesh, cache=Path(job.cache)), gripper)
+    pieces = convex_pieces(mesh, cache=Path(job.cache))
+    world, draw = World(mesh, pieces, gripper), int(job.item.sha256[:8], 16)
     rows = []
     for k in range(job.n_scenes):
+        if job.config.near_misses:
+            mesh = _weighing(mesh, np.random.default_rng([job.config.seed, k, draw]))
+            world = World(mesh, pieces, gripper)
         trial = settled(draw_trial(mesh, poses, job.config.seed, k, CAMERA), world, TrialConfig())
         if trial is not None:
             item = {"object": job.item.name, "file": job.item.file, "source": job.item.source}
@@ -204,14 +211,18 @@ def _scene_rows(
     moved = np.zeros(len(candidates), bool)
     if near_misses:
         moved = np.arange(len(candidates)) % 2 == 1
-        candidates = _moved(candidates, moved, gripper, rng)
+        near = nudged(candidates, 1, NEAR_MISS_SHIFT, NEAR_MISS_TURN, gripper, rng)
+        poses = np.where(moved[:, None, None], near.pose, candidates.pose)
+        candidates = Grasp(poses, candidates.width)
     free = approach_is_free(scene.mesh, scene.T_world_obj, candidates, gripper, EXECUTED_APPROACH)
     chosen = rng.permutation(np.flatnonzero(free))[:GRASPS_PER_SCENE]
     grasps = candidates[chosen]
     epsilon = label_epsilon(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
     shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
     grasps_obj = grasps.in_frame(transforms.inverse(scene.T_world_obj))
-    features = hold_features(scene.mesh, grasps_obj, gripper, epsilon, rng)
+    features = hold_features(
+        scene.mesh, grasps_obj, gripper, epsilon, rng, metric=fast_ferrari_canny
+    )
     config = TrialConfig(settle_window=0.1)  # it rests already
     for i in range(len(grasps)):
         seed = trial.execution_seed + i
@@ -224,6 +235,7 @@ def _scene_rows(
         yield {
             "k": trial.k,
             "friction": scene.friction,
+            "mass": float(np.clip(scene.mesh.mass, *MASS_LIMITS)),
             "execution_seed": seed,
             "T_world_obj": scene.T_world_obj.ravel().tolist(),
             "T_world_grasp": grasps.pose[i].ravel().tolist(),
@@ -236,15 +248,10 @@ def _scene_rows(
         }
 
 
-def _moved(
-    grasps: Grasp, where: Bool[np.ndarray, "N"], gripper: GripperModel, rng: np.random.Generator
-) -> Grasp:
-    """Displace and turn some of the grasps about the vertical, never below the table."""
-    n = len(grasps)
-    shift = transforms.translation(rng.normal(size=(n, 3)) * NEAR_MISS_SHIFT)
-    poses = grasps.pose @ shift @ transforms.rot_z(rng.normal(size=n) * NEAR_MISS_TURN)
-    poses[..., 2, 3] = np.maximum(poses[..., 2, 3], gripper.tip_overhang)
-    return Grasp(np.where(where[:, None, None], poses, grasps.pose), grasps.width)
+def _weighing(mesh: TriMesh, rng: np.random.Generator) -> TriMesh:
+    """The same shape with another mass."""
+    mass = np.exp(rng.uniform(*np.log(MASS_LIMITS)))
+    return TriMesh(mesh.vertices, mesh.faces, mesh.name, mass / mesh.volume)
 
 
 def _write_part(job: _Job) -> None:
@@ -269,15 +276,6 @@ def _finished(jobs: Sequence[_Job], workers: int) -> Iterator[None]:
 def _chosen(items: Sequence[BenchObject], config: AgreementConfig) -> list[BenchObject]:
     order = np.random.default_rng([config.seed, 0]).permutation(len(items))
     return [items[i] for i in order[: config.max_objects]]
-
-
-def _open_folder(output: Path, record: dict[str, Any]) -> None:
-    path = output / "config.json"
-    if path.is_file() and json.loads(path.read_text()) != record:
-        raise InvalidConfig(
-            f"{output} holds another run: expected the same objects and config; choose another folder"
-        )
-    write_json(record, path)
 
 
 def _part(output: Path, item: BenchObject) -> Path:

@@ -100,7 +100,8 @@ def oracle_grasps(
     scene = _Known(mesh, T_world_obj, gripper, rng, config)
     first = _ranked(scene, candidates_from_above(mesh, T_world_obj, gripper, rng, config))
     parents = first.grasps[: config.n_parents][first.chance[: config.n_parents] > 0]
-    second = _ranked(scene, _variants(scene, parents))
+    variants = nudged(parents, config.n_variants, VARIANT_SHIFT, VARIANT_TURN, gripper, rng)
+    second = _ranked(scene, variants)
     grasps = Grasp(
         np.concatenate([first.grasps.pose, second.grasps.pose]),
         np.concatenate([first.grasps.width, second.grasps.width]),
@@ -134,6 +135,31 @@ def candidates_from_above(
         raised[:, 2, 3] = np.where(is_low, lowest, raised[:, 2, 3] + height)
         poses.append(raised)
     return Grasp(np.concatenate(poses), np.full(len(poses) * len(above), gripper.max_width))
+
+
+def nudged(
+    grasps_world: Grasp,
+    n: int,
+    shift: Float[np.ndarray, "3"],
+    turn: float,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+) -> Grasp:
+    """Each grasp n times, in turn, moved along its own axes and turned about its approach; never below the table.
+
+    Args:
+        grasps_world: what is moved.
+        n: how often.
+        shift: standard deviation along each axis of the grasp, m.
+        turn: of the angle about the approach, rad.
+        gripper: whose tips stay above the table.
+        rng: random state.
+    """
+    shape = (len(grasps_world), n)
+    moved = transforms.translation(rng.normal(size=(*shape, 3)) * shift)
+    poses = grasps_world.pose[:, None] @ moved @ transforms.rot_z(rng.normal(size=shape) * turn)
+    poses[..., 2, 3] = np.maximum(poses[..., 2, 3], gripper.tip_overhang)
+    return Grasp(poses.reshape(-1, 4, 4), np.repeat(grasps_world.width, n))
 
 
 def label_epsilon(
@@ -186,18 +212,15 @@ def _ranked(scene: _Known, candidates: Grasp) -> _Ranked:
         gripper,
         epsilon[robust_enough],
         rng,
-        config.execution,
+        _weighed(config.execution, mesh),
+        fast_ferrari_canny,
     )
     chance[robust_enough] = share[robust_enough] * hold
     order = np.lexsort([-epsilon, -chance])
     return _Ranked(grasps[order], epsilon[order], share[order], chance[order])
 
 
-def _variants(scene: _Known, parents: Grasp) -> Grasp:
-    """Move parents along their jaws' faces, up and down, and turn them about the approach; never below the table."""
-    n, s = len(parents), scene.config.n_variants
-    shift = scene.rng.normal(size=(n, s, 3)) * VARIANT_SHIFT
-    turn = transforms.rot_z(scene.rng.normal(size=(n, s)) * VARIANT_TURN)
-    poses = parents.pose[:, None] @ transforms.translation(shift) @ turn
-    poses[..., 2, 3] = np.maximum(poses[..., 2, 3], scene.gripper.tip_overhang)
-    return Grasp(poses.reshape(-1, 4, 4), np.repeat(parents.width, s))
+def _weighed(execution: ExecutionNoise, mesh: TriMesh) -> ExecutionNoise:
+    """The oracle knows what the object weighs."""
+    mass = float(np.clip(mesh.mass, *execution.mass_bounds))
+    return replace(execution, mass_bounds=(mass, mass))

@@ -196,7 +196,7 @@ def pose_grasps(
         hold[:] = 0.0  # no matter where the hand never comes in
         comes = share > 0
         hold[comes] = hold_probability(
-            mesh, grasps[comes], gripper, epsilon[comes], rng, model.execution
+            mesh, grasps[comes], gripper, epsilon[comes], rng, model.execution, fast_ferrari_canny
         )
     return PosedGrasps(pose_id, pose, grasps, epsilon, free, share, hold, labelled.grasp_id[keep])
 

@@ -16,6 +16,7 @@ from ..mesh import TriMesh
 from . import families_flat as flat
 from . import families_free as free
 from . import families_rods as rods
+from . import families_sloped as sloped
 from . import families_turned as turned
 
 Family = Callable[[np.random.Generator], TriMesh]
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, Family] = {
     "convex_hull": free.convex_hull,
     "extrusion": flat.extrusion,
     "folded_sheet": flat.folded_sheet,
+    "frustum": sloped.frustum,
     "gear": flat.gear,
     "hammer": rods.hammer,
     "handle": rods.handle,
@@ -52,6 +54,7 @@ FAMILIES: Mapping[str, Family] = {
     "turned_piece": turned.turned_piece,
     "vase": turned.vase,
     "wavy_sheet": flat.wavy_sheet,
+    "wedge": sloped.wedge,
     "welded_boxes": free.welded_boxes,
     "wrench": rods.wrench,
 }

@@ -46,8 +46,10 @@ class GraspModule(pl.LightningModule):
         self.hardware = f"{name}, {torch.get_num_threads()} CPU threads"
 
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
-        # a function of seed and step: a resumed run draws what an uninterrupted one does
-        state = np.random.SeedSequence([self.config.seed, self.global_step]).generate_state(2)
+        # a function of seed, step and device: a resumed run draws what an uninterrupted one does, two devices differ
+        key = (self.global_rank,) if self.global_rank else ()
+        sequence = np.random.SeedSequence([self.config.seed, self.global_step], spawn_key=key)
+        state = sequence.generate_state(2)
         seed = int(state[0]) << 31 | int(state[1]) >> 1
         generator = torch.Generator(self.device).manual_seed(seed)
         crop = augment(batch.crop, self._augmentation, generator)

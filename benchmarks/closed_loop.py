@@ -1,9 +1,10 @@
-"""Open loop against closed loop: objects that move at 10 cm/s, and a camera calibrated 20 mm and 5° wrong.
+"""Open loop against closed loop: objects that move at 2 to 10 cm/s, and a camera calibrated 20 mm and 5° wrong.
 
 Convex procedural objects, so that the simulated shape is exact, with a smallest side of 25 mm. A scene counts if the
-planner finds a grasp in its first picture through the true calibration. All controllers meet the same scenes.
+planner finds a grasp of some quality in its first picture through the true calibration. All controllers meet the same
+scenes: objects, poses, friction, paths and calibration errors.
 
-    python benchmarks/closed_loop.py [N_SCENES] [SEED] [ROWS.jsonl]    (default 40 scenes, seed 7; half an hour)
+    python benchmarks/closed_loop.py [N_SCENES] [SEED] [ROWS.jsonl]    (default: 40 scenes, seed 7; ten minutes)
 
 With a file, each trial is appended to it, and what it already holds is not run again.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 
 from antipodal import transforms
 from antipodal.bench.scores import wilson
-from antipodal.bench.tracking import HOME, Loop, LoopController, draw_scene, run_scene
+from antipodal.bench.tracking import ACROSS, HOME, Loop, LoopController, draw_scene, run_scene
 from antipodal.camera import DepthImage
 from antipodal.gripper import load_gripper
 from antipodal.mesh import rescale
@@ -37,22 +39,29 @@ from antipodal.sim.world import World
 FAMILIES = ("carton", "convex_hull", "superquadric")
 SMALLEST_SIDE = 0.025
 """m."""
-SPEED, SHIFT, TURN = 0.1, 0.02, float(np.deg2rad(5.0))
-"""Of the support, m/s; of the calibration error, m and rad."""
+SHIFT, TURN = 0.02, float(np.deg2rad(5.0))
+"""Of the calibration error, m and rad."""
 CASES: dict[str, tuple[float, float, float, Loop, bool, bool]] = {
-    "moving, open loop": (SPEED, 0.0, 0.0, Loop.OPEN, False, False),
-    "moving, closed loop": (SPEED, 0.0, 0.0, Loop.CLOSED, False, False),
-    "miscalibrated, open loop": (0.0, SHIFT, TURN, Loop.OPEN, True, False),
-    "miscalibrated, closed loop that sees its hand": (0.0, SHIFT, TURN, Loop.CLOSED, True, True),
-    "static, open loop": (0.0, 0.0, 0.0, Loop.OPEN, False, False),
-    "miscalibrated, open loop, one look at the hand": (0.0, SHIFT, TURN, Loop.OPEN, True, True),
-    "moving, open loop aimed ahead": (SPEED, 0.0, 0.0, Loop.AHEAD, False, False),
-    "static, closed loop": (0.0, 0.0, 0.0, Loop.CLOSED, False, False),
+    "standing, open loop": (0.0, 0.0, 0.0, Loop.OPEN, False, False),
+    "standing, closed loop": (0.0, 0.0, 0.0, Loop.CLOSED, False, False),
+    "2 cm/s, open loop": (0.02, 0.0, 0.0, Loop.OPEN, False, False),
+    "2 cm/s, closed loop": (0.02, 0.0, 0.0, Loop.CLOSED, False, False),
+    "5 cm/s, open loop": (0.05, 0.0, 0.0, Loop.OPEN, False, False),
+    "5 cm/s, closed loop": (0.05, 0.0, 0.0, Loop.CLOSED, False, False),
+    "10 cm/s, open loop": (0.1, 0.0, 0.0, Loop.OPEN, False, False),
+    "10 cm/s, open loop aimed ahead": (0.1, 0.0, 0.0, Loop.AHEAD, False, False),
+    "10 cm/s, closed loop": (0.1, 0.0, 0.0, Loop.CLOSED, False, False),
+    "20 mm and 5° off, open loop": (0.0, SHIFT, TURN, Loop.OPEN, True, False),
+    "20 mm and 5° off, open loop, one look at the hand": (0.0, SHIFT, TURN, Loop.OPEN, True, True),
+    "20 mm and 5° off, closed loop that sees its hand": (0.0, SHIFT, TURN, Loop.CLOSED, True, True),
 }
 """Speed; shift and turn of the calibration; when it looks; whether it finds its hand, and believes what it finds."""
+MIN_QUALITY = 0.5
+"""Below it a robot would not try: a large object that lies flat, of which the hand can only pinch a corner."""
 CONFIG = TrackingConfig(noise=SensorNoise(edge_dropout=0.0, flying_rate=0.0))
 """The benchmark's sensor without its flying pixels: at 45° they hang in the air behind objects, and block fingers."""
-GRIPPER = load_gripper("yumi")
+GRIPPER = replace(load_gripper("robotiq_2f85"), max_width=0.07)
+"""Opened to 70 mm. Its fingers are long: from the side its object stays in sight between them."""
 QUALITY = geometric_quality(GRIPPER)
 PLANNER = geometric_policy(GRIPPER)
 
@@ -96,10 +105,20 @@ def counts(mesh: Any, world: World, index: int) -> bool:
     if scene is None:
         return False
     rng = np.random.default_rng([index, 2])
-    image = photograph(mesh, GRIPPER, scene.T_world_obj, HOME, scene.camera, rng, CONFIG.noise)
+    image = photograph(
+        mesh,
+        GRIPPER,
+        scene.T_world_obj,
+        HOME,
+        GRIPPER.max_width,
+        scene.camera,
+        rng,
+        CONFIG.noise,
+    )
     T_camera_grasp = transforms.inverse(scene.camera.T_world_camera) @ HOME
     image = without_hand(image, GRIPPER, T_camera_grasp, GRIPPER.max_width)
-    return len(PLANNER(DepthImage(image.depth, image.intrinsics), None, rng).grasps) > 0
+    plan = PLANNER(DepthImage(image.depth, image.intrinsics), ACROSS, rng)
+    return len(plan.grasps) > 0 and plan.quality[0] >= MIN_QUALITY
 
 
 def run(mesh: Any, world: World, index: int, case: str) -> dict[str, Any]:

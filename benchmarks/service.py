@@ -19,6 +19,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,54 +48,84 @@ def main() -> None:
     if options.bare:
         bare(options.bare)
         return
-    seconds = 60 * options.minutes / N_SLICES
-    processes = [start_bare(1) for _ in range(options.workers)]
-    threads = start_bare(options.workers)
-    service, url, log = start_service(options.workers, options.callers)
+    measured = measure(options.minutes, options.callers, options.workers)
+    report(measured, options.minutes, options.callers, options.workers)
+
+
+class Measured(NamedTuple):
+    """What was seen slice by slice."""
+
+    rates: dict[str, list[float]]
+    """Plans per second: of the bare policy one slice more, so that each slice of the service lies between two."""
+    times: list[float]
+    """Of every answer, s."""
+    plan_times: list[float]
+    errors: list[str]
+    memory: list[float]
+    """Warm, and after every slice, MB."""
+    code: int
+
+
+def measure(minutes: float, n_callers: int, n_workers: int) -> Measured:
+    """Load the service, in turns with the bare policy."""
+    seconds = 60 * minutes / N_SLICES
+    processes, threads = [start_bare(1) for _ in range(n_workers)], start_bare(n_workers)
+    service, url, log = start_service(n_workers, n_callers)
     image = scene()
     rates: dict[str, list[float]] = {"processes": [], "threads": [], "service": []}
     times: list[float] = []
     errors: list[str] = []
     memory = []
+
+    def run_bare() -> None:
+        rates["processes"].append(rate_of(processes, seconds / 10))
+        rates["threads"].append(rate_of([threads], seconds / 10))
+
     try:
         for child in [*processes, threads]:
             child.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
         with PlanClient(url) as client:
             client.wait_until_ready(300)
-        load(url, image, options.callers, 3.0)  # warm
+        load(url, image, n_callers, 3.0)  # warm
+        memory.append(rss(service.pid))
+        run_bare()
         for _ in range(N_SLICES):
-            rates["processes"].append(rate_of(processes, seconds / 4))
-            rates["threads"].append(rate_of([threads], seconds / 4))
-            took, wrong = load(url, image, options.callers, seconds)
+            took, wrong = load(url, image, n_callers, seconds)
             rates["service"].append(len(took) / seconds)
             times += took
             errors += wrong
             memory.append(rss(service.pid))
+            run_bare()
     finally:
         service.send_signal(signal.SIGTERM)
         for child in [*processes, threads]:
             child.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
     code = service.wait(120)
-    mean = {name: float(np.mean(rate)) for name, rate in rates.items()}
-    p50, p99 = np.percentile(times, [50, 99])
+    return Measured(rates, times, plan_times(log), errors, memory, code)
+
+
+def report(measured: Measured, minutes: float, n_callers: int, n_workers: int) -> None:
+    """Print it."""
+    rates, memory = measured.rates, measured.memory
+    print(f"{n_callers} callers, {n_workers} workers, {minutes:g} min, {len(measured.times)} plans")
+    print(f"errors               {len(measured.errors)} {sorted(set(measured.errors))[:3]}")
+    for name, rate in rates.items():
+        print(f"{name:<20} {' '.join(f'{r:5.2f}' for r in rate)} plans/s")
+    for name in ("processes", "threads"):
+        around = (np.array(rates[name][1:]) + rates[name][:-1]) / 2
+        shares = np.array(rates["service"]) / around
+        low, share, high = np.percentile(shares, [25, 50, 75])
+        print(f"service / {name:<10} {share:.0%}, median; quartiles {low:.0%} and {high:.0%}")
+    for name, values in (("answer", measured.times), ("planning alone", measured.plan_times)):
+        p50, p99 = np.percentile(values, [50, 99])
+        print(f"{name:<20} p50 {p50:.2f} s, p99 {p99:.2f} s, worst {max(values):.2f} s")
+    later = memory[N_SLICES // 2 :]
+    per_minute = np.polyfit(np.arange(len(later)) * minutes / N_SLICES, later, 1)[0]
     print(
-        f"{options.callers} callers, {options.workers} workers, {options.minutes:g} min, {len(times)} plans"
+        f"memory               {' '.join(f'{m:.0f}' for m in memory)} MB, "
+        f"{per_minute:+.2f} MB/min in the second half"
     )
-    print(f"errors               {len(errors)} {sorted(set(errors))[:3]}")
-    print(f"bare, processes      {mean['processes']:.2f} plans/s")
-    print(f"bare, threads        {mean['threads']:.2f} plans/s")
-    print(
-        f"service              {mean['service']:.2f} plans/s, "
-        f"{mean['service'] / mean['processes']:.0%} of bare processes"
-    )
-    print(f"latency              p50 {p50:.2f} s, p99 {p99:.2f} s, worst {max(times):.2f} s")
-    print(f"planning alone       p50 {np.median(plan_times(log)):.2f} s, by the service's log")
-    per_minute = np.polyfit(np.arange(N_SLICES) * options.minutes / N_SLICES, memory, 1)[0]
-    print(
-        f"memory               {memory[0]:.0f} MB after a tenth, {memory[-1]:.0f} MB at the end, "
-        f"{per_minute:+.2f} MB/min"
-    )
-    print(f"exit code            {code}")
+    print(f"exit code            {measured.code}")
 
 
 def scene() -> DepthImage:

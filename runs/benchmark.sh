@@ -22,7 +22,7 @@ rival="$out/GQCNN-4.0-PJ.onnx" rival_fc="$out/FC-GQCNN-4.0-PJ.onnx"
 planners="oracle builtin-cem builtin-fixed builtin-dense heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
 gqcnn-fixed:$out/gqcnn20.onnx gqcnn-cem:$out/gqcnn20.onnx rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc"
 antipodal bench run --policy $planners --objects "$meshes" --trials 5 --cache "$out/pieces" -o "$out/dexnet" --seed 0
-for how in "franka --gripper franka" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
+for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
   antipodal bench run --policy oracle builtin-cem heuristic reg rival-clear:$rival_fc --objects "$meshes" --trials 2 \
     --cache "$out/pieces" -o "$out/${how%% *}" --seed 0 ${how#* }
 done

@@ -119,7 +119,10 @@ def test_a_planner_that_kills_its_process_or_hangs_does_not_end_the_run(
     planners = ("bench_planners:dies", "bench_planners:sleeps", GOOD)
     run_bench(settings(small, tmp_path / "o", planners, config={"n_trials": 1, "time_limit": 4.0}))
     died, slept, good = rows_of(tmp_path / "o")
-    assert (died["outcome"], died["reason"]) == ("NO_GRASP", "died (exit code 3)")
+    assert (died["outcome"], died["reason"]) == (
+        "NO_GRASP",
+        "ended its worker 2 times (exit code 3)",
+    )
     assert (slept["outcome"], slept["reason"]) == ("NO_GRASP", "took longer than 4 s")
     assert good["outcome"] == "SUCCESS"
 

@@ -270,6 +270,30 @@ def test_the_same_seed_plans_the_same_grasp(scene_files, capsys) -> None:
     assert answers[0] != answers[2]
 
 
+def test_a_cut_away_background_is_free_only_if_that_is_said(scene_files, tmp_path, capsys) -> None:
+    mask = cv2.imread(str(scene_files / "mask.png"), 0) > 0
+    depth = np.where(mask, np.load(scene_files / "depth.npy"), 0)
+    arguments = ["plan", depth_file(tmp_path, depth), "--json"]
+    arguments += ["--camera", str(scene_files / "camera.json")]
+    arguments += ["--mask", str(scene_files / "mask.png")]
+    assert run(arguments) == 1
+    assert json.loads(capsys.readouterr().out)["counts"]["finger_unseen"] > 0
+    assert run([*arguments, "--cut-away"]) == 0
+    assert json.loads(capsys.readouterr().out)["grasps"]
+
+
+def test_bfloat16_plans_what_float32_does_or_is_refused_where_the_processor_has_none(
+    scene_files, capsys
+) -> None:
+    arguments = ["plan", str(scene_files / "depth.npy"), "--json"]
+    arguments += ["--camera", str(scene_files / "camera.json"), "--precision"]
+    quality = []
+    for precision in ("float32", "auto"):
+        assert run([*arguments, precision]) == 0
+        quality.append(json.loads(capsys.readouterr().out)["grasps"][0]["quality"])
+    assert quality[1] == pytest.approx(quality[0], abs=0.02)
+
+
 def test_an_empty_table_gives_no_grasp_and_a_reason(tmp_path, capsys) -> None:
     path = depth_file(tmp_path, np.full((480, 640), 0.7, np.float32))
     assert run(["plan", path, "--camera", CAMERA, "--json"]) == 1

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from antipodal import transforms
-from antipodal.bench.tracking import HOME, WIDE, Loop, LoopController, camera_beside
+from antipodal.bench.tracking import (
+    HOME,
+    WIDE,
+    Loop,
+    LoopController,
+    TrackingScene,
+    camera_beside,
+    run_scene,
+)
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
+from antipodal.gripper import load_gripper
 from antipodal.policy.base import Plan, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
+from antipodal.policy.heuristics import geometric_policy, geometric_quality
 from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
 from antipodal.render.depth import render
+from antipodal.render.noise import SensorNoise
 from antipodal.render.scene import Scene
 from antipodal.sim.decompose import convex_pieces
+from antipodal.sim.support import SupportPath, drift
 from antipodal.sim.tracking import (
     Command,
     Frame,
-    SupportPath,
     TrackingConfig,
-    drift,
     photograph,
     stepped,
     track_and_lift,
@@ -90,6 +102,55 @@ def test_a_grasp_follows_its_object_and_learns_the_velocity() -> None:
     ahead = steps[-1].ahead(0.5)
     assert ahead is not None
     assert np.allclose(ahead.center - last.center, 0.5 * steps[-1].velocity)
+
+
+def test_turning_rises_where_the_object_turns_and_falls_again() -> None:
+    """An exponential mean of time constant τ lags a step in velocity by the whole step, then by e^(−t/τ) of it."""
+    there = [(0.006 * k, 0.0) for k in range(8)]
+    back = [(0.042, 0.006 * k) for k in range(1, 9)]
+    config = ClosedLoopConfig(position_gain=1.0, velocity_gain=1.0)
+    steps = follow(there + back, ClosedLoopPolicy(constant, YUMI, config, planner_at(0.0, 0.0)))
+    turning = np.array([s.turning for s in steps])
+    assert steps[7].turning < 0.005
+    step = 0.06 * np.sqrt(2.0)  # from (0.06, 0) to (0, 0.06) m/s; frames come every 0.1 s
+    expected = step * np.exp(-np.arange(1, 9) * 0.1 / config.turning_time)
+    assert np.abs(turning[8:] - expected).max() < 0.006
+
+
+def hide(image: DepthImage, half: str) -> DepthImage:
+    """Drop the depth of half of the box where it stands at x = 0.03, and of everything beyond."""
+    u = int(np.floor(image.intrinsics.cx + 0.03 / 0.68 * image.intrinsics.fx))
+    depth = np.array(image.depth)
+    depth[:, slice(u, None) if half == "right" else slice(None, u)] = 0.0
+    return image.with_depth(depth)
+
+
+@pytest.mark.parametrize("half", ["left", "right"])
+def test_a_half_hidden_object_is_followed_as_if_it_were_whole(half: str) -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    whole = [tracker(frame_of(0.01 * k), None, rng, 0.1 * k) for k in range(4)][-1]
+    assert whole.grasp is not None
+    grasp_obj = whole.grasp.center - [0.03, 0.0, 0.0]
+    for k, x in enumerate([0.032, 0.034, 0.032, 0.030]):
+        partly = tracker(hide(frame_of(x), half), None, rng, 0.4 + 0.1 * k)
+        assert partly.phase is Phase.TRACKED and partly.reason == "partly hidden"
+        assert partly.grasp is not None
+        assert np.linalg.norm(partly.grasp.center - grasp_obj - [x, 0.0, 0.0]) < 0.004
+
+
+def test_a_committed_grasp_moves_with_its_object_and_is_not_changed() -> None:
+    """What would be a better grasp, 3 cm along the box, neither pulls it nor takes over."""
+    good = best_near(np.array([0.0, 0.03]))
+    config = ClosedLoopConfig(switch_margin=0.1)
+    tracker = ClosedLoopPolicy(good, YUMI, config, planner_at(0.0, -0.02))
+    rng = np.random.default_rng(0)
+    steps = [tracker(frame_of(0.005 * k), None, rng, 0.1 * k, committed=True) for k in range(8)]
+    assert {s.reason for s in steps[1:]} == {"committed"}
+    first, last = steps[0].grasp, steps[-1].grasp
+    assert first is not None and last is not None
+    assert np.allclose(last.closing_axis, first.closing_axis)
+    assert np.allclose(last.center - first.center, [0.035, 0.0, 0.0], atol=0.002)
 
 
 def test_a_standing_object_keeps_its_grasp_still() -> None:
@@ -188,7 +249,7 @@ def bed_picture(rng: np.random.Generator, shift: float = 0.0, angle: float = 0.0
     """The test bed's camera and its first picture."""
     beside = camera_beside(rng, shift, angle)
     T_world_obj = transforms.translation([0.0, 0.0, 0.02])
-    return beside, photograph(BOX, YUMI, T_world_obj, HOME, beside, rng)
+    return beside, photograph(BOX, YUMI, T_world_obj, HOME, WIDTH, beside, rng)
 
 
 def test_the_hand_is_found_in_a_noisy_picture_through_a_wrong_calibration() -> None:
@@ -260,6 +321,56 @@ def test_the_bed_lifts_a_moving_box_for_who_knows_its_motion_and_not_for_who_loo
     assert lift(path, knows_velocity=False) is not Outcome.SUCCESS
 
 
+def turn_right(speed: float, at: float) -> SupportPath:
+    """Along x, then, within 0.3 s, along y."""
+    n, block = 800, 0.01
+    share = np.clip((np.arange(n) * block - at) / 0.3, 0.0, 1.0)[:, None]
+    velocity = speed * ((1 - share) * [1.0, 0.0, 0.0] + share * [0.0, 1.0, 0.0])
+    position = np.vstack([np.zeros(3), np.cumsum((velocity[1:] + velocity[:-1]) / 2 * block, 0)])
+    return SupportPath(position, velocity, np.gradient(velocity, block, axis=0))
+
+
+def test_the_loop_lifts_a_box_that_turns_at_full_speed_and_one_look_does_not() -> None:
+    """The whole of it: noisy pictures with the hand in them, the geometric planner, the tracker, MuJoCo."""
+    hand = dataclasses.replace(load_gripper("robotiq_2f85"), max_width=0.07)
+    world = World(BOX, convex_pieces(BOX), hand)
+    T_world_obj = transforms.translation([0.0, 0.0, 0.02]) @ transforms.rot_z(0.2)
+    beside = camera_beside(np.random.default_rng(0))
+    scene = TrackingScene(BOX, T_world_obj, 0.6, beside, turn_right(0.1, 0.7), seed=0)
+    config = TrackingConfig(noise=SensorNoise(edge_dropout=0.0, flying_rate=0.0))
+    planner = geometric_policy(hand)
+    outcome = {}
+    for loop in (Loop.OPEN, Loop.CLOSED):
+        tracker = ClosedLoopPolicy(geometric_quality(hand), hand, planner=planner)
+        controller = LoopController(loop, planner, tracker, hand, np.random.default_rng(0))
+        outcome[loop] = run_scene(scene, world, controller, config).outcome
+    assert outcome == {Loop.OPEN: Outcome.MISSED, Loop.CLOSED: Outcome.SUCCESS}
+
+
+def test_a_hand_that_is_told_to_hold_stays_above_until_it_may_go_in() -> None:
+    """Told so for the first 1.5 s it closes later than a hand that is not, and lifts the box all the same."""
+    world = World(BOX, convex_pieces(BOX), YUMI)
+    beside, closed_at = camera_beside(np.random.default_rng(0)), {}
+    config = TrackingConfig(frame_rate=5.0)
+    lowest = 0.03 + 0.75 * config.hold_height
+    for until in (0.0, 1.5):
+
+        def controller(frame: Frame, until: float = until) -> Command:
+            grasp = Grasp.from_axes([0.0, 0.0, 0.03], [1.0, 0.0, 0.0], DOWN, WIDTH)
+            if 0.7 < frame.time < until:  # it has come down by then
+                assert frame.T_world_grasp[2, 3] > lowest
+            return Command(grasp, np.zeros(3), hold=frame.time < until)
+
+        T_world_obj, rng = transforms.translation([0.0, 0.0, 0.02]), np.random.default_rng(0)
+        still = SupportPath(*(np.zeros((1, 3)) for _ in range(3)))
+        result = track_and_lift(
+            world, T_world_obj, HOME, beside, still, controller, 0.6, rng, config
+        )
+        assert result.success
+        closed_at[until] = result.time
+    assert closed_at[0.0] < 1.5 < closed_at[1.5]
+
+
 def test_an_open_loop_answers_once() -> None:
     beside, image = bed_picture(np.random.default_rng(0))
     tracker = ClosedLoopPolicy(constant, YUMI)
@@ -270,7 +381,7 @@ def test_an_open_loop_answers_once() -> None:
         return planner(posed, asked, rng)
 
     loop = LoopController(Loop.OPEN, unposed, tracker, YUMI, np.random.default_rng(0))
-    first = loop(Frame(image, HOME, 0.0))
-    assert first is not None and loop(Frame(image, HOME, 0.1)) is None
+    first = loop(Frame(image, HOME, WIDTH, 0.0))
+    assert first is not None and loop(Frame(image, HOME, WIDTH, 0.1)) is None
     assert np.allclose(first.grasp_world.center, [0.0, 0.0, 0.03], atol=1e-9)
     assert (first.velocity == 0).all()

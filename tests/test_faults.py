@@ -25,11 +25,12 @@ from antipodal.dataset.model import PAPER, GenerativeModel
 from antipodal.dataset.shard import ShardJob, Unreadable, make_shard
 from antipodal.dataset.store import Dataset
 from antipodal.dataset.summary import summary
-from antipodal.dataset.worker import Worker
+from antipodal.dataset.worker import shard_task
 from antipodal.errors import AntipodalError, InvalidConfig
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh, save_mesh
 from antipodal.robust import Perturbation
+from antipodal.watched import Watched
 from conftest import box
 
 SMALL: GenerativeModel = dataclasses.replace(
@@ -161,8 +162,8 @@ def test_a_worker_that_the_system_kills_once_costs_nothing(tmp_path: Path) -> No
     meshes = boxes(3)
     meshes[1] = as_(KilledOnce, meshes[1], str(tmp_path / "killed"))
     job = ShardJob(0, 0, tuple(meshes), YUMI, SMALL, 1, None)
-    worker = Worker(60.0)
-    shard = worker.make(job)
+    worker = Watched(shard_task(60.0))
+    shard = worker.run(job)
     worker.close()
     assert (tmp_path / "killed").exists()
     assert shard.refused == []
@@ -172,7 +173,7 @@ def test_a_worker_that_the_system_kills_once_costs_nothing(tmp_path: Path) -> No
 def test_workers_that_do_not_start_end_the_run_in_one_line(monkeypatch, capfd) -> None:
     monkeypatch.setattr(sys, "path", ["/nowhere"])
     with pytest.raises(AntipodalError, match="end before their first object"):
-        Worker(60.0).make(ShardJob(0, 0, tuple(boxes(1)), YUMI, SMALL, 1, None))
+        Watched(shard_task(60.0)).run(ShardJob(0, 0, tuple(boxes(1)), YUMI, SMALL, 1, None))
     assert "ModuleNotFoundError" in capfd.readouterr().err
 
 

@@ -176,7 +176,8 @@ def test_an_object_flatter_than_the_overhang_is_grasped_above_its_surface(rng):
     )
     lowest = YUMI.tip_overhang + PAPER_SAMPLER.table_clearance
     assert len(grasps) > 50
-    assert height == pytest.approx(np.full(len(grasps), lowest), abs=1e-9)
+    # the table is fitted to float32 pixels of a grid: known to a few nm
+    assert height == pytest.approx(np.full(len(grasps), lowest), abs=2e-8)
 
 
 def test_a_cube_wider_than_the_stroke_has_no_pair_in_width_across_its_faces(rng):

@@ -12,7 +12,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "antipodal"
 
 LAYERS: dict[int, set[str]] = {
-    0: {"errors", "files", "values", "transforms", "raycast", "camera", "camera_files", "png"}
+    0: {
+        "errors",
+        "files",
+        "watched",
+        "values",
+        "transforms",
+        "raycast",
+        "camera",
+        "camera_files",
+        "png",
+    }
     | {"mesh", "stable_pose", "gripper", "grasp", "camera_formats", "urdf"}
     | {"gripper_files", "gripper_questions", "gripper_boxes", "gripper_urdf", "gripper_mesh"},
     1: {"contact", "sampling", "metrics", "robust", "alignment", "collision", "crop", "objects"}

@@ -167,3 +167,17 @@ def test_scoring_needs_no_torch(tmp_path: Path) -> None:
         f"load_quality({str(path)!r}); sys.exit('torch' in sys.modules or 'onnx' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_signal_is_handled_after_networks_have_come_and_gone() -> None:
+    code = (
+        "import gc, os, signal\n"
+        "from antipodal.quality import load_quality\n"
+        "first, second = load_quality('builtin'), load_quality('builtin')\n"
+        "del first; gc.collect(); del second; gc.collect()\n"
+        "heard = []\n"
+        "signal.signal(signal.SIGALRM, lambda number, frame: heard.append(number))\n"
+        "os.kill(os.getpid(), signal.SIGALRM)\n"
+        "raise SystemExit(len(heard))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1

@@ -21,12 +21,12 @@ from antipodal.sim.trial import (
     TrialConfig,
     TrialResult,
     execute,
-    execution_error,
     run_trial,
     settle,
     trial_bodies,
 )
 from antipodal.sim.world import World
+from antipodal.success import execution_error
 from conftest import box, cylinder, sphere, to_trimesh_value
 
 YUMI = load_gripper("yumi")

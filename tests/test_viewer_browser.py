@@ -121,17 +121,23 @@ def shown(browser: Any, path: Path, options: ViewOptions) -> Iterator[Shown]:
             page.close()
 
 
-def bluish(picture: np.ndarray) -> int:
-    """Pixels in the object's colour."""
+def bluish(picture: np.ndarray) -> np.ndarray:
+    """Where pixels have the object's colour."""
     rgb = picture.astype(int)
-    return int(((rgb[..., 2] > rgb[..., 0] + 40) & (rgb[..., 2] > rgb[..., 1] + 10)).sum())
+    return (rgb[..., 2] > rgb[..., 0] + 40) & (rgb[..., 2] > rgb[..., 1] + 10)
+
+
+def rows_of(mask: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the lines of a mask's pixels, counted from the top."""
+    rows = np.nonzero(mask)[0]
+    return float(rows.mean()), float(rows.std())
 
 
 def test_a_mesh_is_shown_and_a_click_on_a_grasp_chooses_it(browser: Any, tmp_path: Path) -> None:
     save_mesh(box(0.03, 0.05, 0.04), tmp_path / "brick.ply")
     with shown(browser, tmp_path / "brick.ply", ViewOptions(n=12)) as it:
         view = it.view
-        it.until(lambda: bluish(it.picture()) > 500)
+        it.until(lambda: bluish(it.picture()).sum() > 500)
         assert it.server.get_host() == HOST
         it.page.get_by_text("12 antipodal grasps for yumi").wait_for()
         # without the hand in front; the last grasps are the least robust, the first is chosen
@@ -152,12 +158,18 @@ def test_a_mesh_is_shown_and_a_click_on_a_grasp_chooses_it(browser: Any, tmp_pat
 def test_choosing_another_pose_stands_the_object_there(browser: Any, tmp_path: Path) -> None:
     save_mesh(box(0.02, 0.05, 0.12), tmp_path / "bar.ply")
     with shown(browser, tmp_path / "bar.ply", ViewOptions(n=3)) as it:
-        lying = it.server.scene.get_handle_by_name("/object").position[2]
-        options = it.view.pose.options
+        it.page.get_by_label("gripper").click()
+        it.page.get_by_label("friction cones").click()
+        it.until(lambda: not (it.view.hand.value or it.view.cones.value))
+        it.until(lambda: bluish(it.picture()).sum() > 500)
+        (middle, height), options = rows_of(bluish(it.picture())), it.view.pose.options
+        assert it.page.get_by_label("stable pose").input_value() == options[0]
         it.page.get_by_label("stable pose").click()
         it.page.get_by_role("option", name=options[-1]).click()
         it.until(lambda: it.view.pose.value == options[-1])
-        it.until(lambda: it.server.scene.get_handle_by_name("/object").position[2] > lying)
+        it.until(lambda: rows_of(bluish(it.picture()))[1] > 1.2 * height)
+        assert it.page.get_by_label("stable pose").input_value() == options[-1]
+        assert rows_of(bluish(it.picture()))[0] < middle  # 12 cm high now, on the same table
 
 
 def test_a_depth_image_is_shown_with_its_plan_and_rejected_grasps(
@@ -219,10 +231,15 @@ def test_a_trial_is_replayed_by_a_click_and_ends_as_recorded(browser: Any, tmp_p
         view = it.view
         handle = it.server.scene.get_handle_by_name("/object")
         start = float(handle.position[2])
+        it.until(lambda: bluish(it.picture()).sum() > 100)
+        before, _ = rows_of(bluish(it.picture()))
         it.page.get_by_role("button", name="Replay").click()
         it.until(lambda: view.ended.content.startswith("**SUCCESS**"))
         it.page.get_by_text("as recorded").wait_for()
         it.until(lambda: handle.position[2] > start + 0.15)  # it was lifted by 20 cm
+        it.until(lambda: rows_of(bluish(it.picture()))[0] < before - 20)
+        shown_words = it.page.get_by_text("as recorded").inner_text()
+        assert "SUCCESS" in shown_words and "differs" not in shown_words
 
 
 def test_the_command_serves_until_it_is_interrupted(

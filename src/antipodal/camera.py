@@ -139,12 +139,12 @@ class DepthImage:
             raise InvalidImage(
                 f"depth has {int((depth < 0).sum())} negative pixels: expected metres ≥ 0, 0 = no return"
             )
-        seen = depth[depth > 0]
-        if seen.size == 0:
+        if not depth.any():
             raise InvalidImage(
                 "depth is 0 everywhere: expected metres; is the sensor covered or the file empty?"
             )
-        if (median := float(np.median(seen))) > MAX_DEPTH:
+        # no median is above a maximum that is not: spares every plan a sort of its image
+        if depth.max() > MAX_DEPTH and (median := float(np.median(depth[depth > 0]))) > MAX_DEPTH:
             raise InvalidImage(
                 f"median depth is {median:g}: expected metres below {MAX_DEPTH:g}; if these are millimetres, "
                 "say so with --depth-unit 0.001 (or load_depth(…, unit=0.001))"

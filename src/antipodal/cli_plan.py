@@ -2,18 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from .errors import InvalidConfig
 from .files import write_json
 from .terminal import emit
 
+if TYPE_CHECKING:
+    from .policy.request import Request
+
 Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where grasps may be, and which are wanted."""
+
+    box: tuple[float, float, float, float] | None = None
+    """U0 V0 U1 V1: the grasp's centre lies in this rectangle, pixels."""
+    target: Pair | None = None
+    """U V: the grasp's centre is near the surface at this pixel."""
+    target_radius: float = 0.05
+    """How near, metres."""
+    workspace: tuple[Pair, ...] = ()
+    """X0 Y0 X1 Y1 X2 Y2 …: the centre lies in this polygon of the world, metres."""
+    yaw_range_deg: Pair | None = None
+    """Least and greatest angle of the closing axis from world x, or from image +u without a pose."""
+    max_tilt_deg: float | None = None
+    """Largest angle between approach and straight down (the optical axis without a pose)."""
+    min_height: float | None = None
+    """The fingertips stay this far above the table, metres."""
+    width_range: Pair | None = None
+    """Least width between the jaws, and greatest opening, metres."""
+    n_grasps: int | None = None
+    """Only the best so many."""
+    apart: Pair = (0.0, 0.0)
+    """Leave out grasps nearer than METRES and less than DEGREES turned from a better one."""
+
+    def request(self) -> Request:
+        """The same in radians and arrays."""
+        from .policy.request import Request
+
+        return Request(
+            box_px=_array(self.box),
+            target_px=_array(self.target),
+            target_radius=self.target_radius,
+            workspace=_array(self.workspace),
+            yaw_range=_array(self.yaw_range_deg, np.pi / 180),
+            max_tilt=None if self.max_tilt_deg is None else np.deg2rad(self.max_tilt_deg),
+            min_height=self.min_height,
+            width_range=_array(self.width_range),
+            n_grasps=self.n_grasps,
+            min_distance=self.apart[0],
+            min_angle=np.deg2rad(self.apart[1]),
+        )
+
+
+ANYTHING = Asked()
 
 
 def plan(
@@ -29,17 +80,10 @@ def plan(
     output: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None,
     plot: Path | None = None,
     json: bool = False,
-    box: tuple[float, float, float, float] | None = None,
-    target: Pair | None = None,
-    target_radius: float = 0.05,
-    workspace: tuple[Pair, ...] = (),
-    yaw_range_deg: Pair | None = None,
-    max_tilt_deg: float | None = None,
-    min_height: float | None = None,
-    width_range: Pair | None = None,
-    n_grasps: int | None = None,
-    apart: Pair = (0.0, 0.0),
     repair: Literal["none", "holes", "all"] = "holes",
+    cut_away: bool = False,
+    precision: Literal["auto", "float32", "bfloat16"] = "float32",
+    grasp: OmitArgPrefixes[Asked] = ANYTHING,
 ) -> int:
     """Plan grasps from one depth image. Exit 1, with the reason, if there is none.
 
@@ -58,41 +102,22 @@ def plan(
         output: write the plan as JSON.
         plot: draw the plan, and what was rejected for what.
         json: print the plan as JSON.
-        box: U0 V0 U1 V1: the grasp's centre lies in this rectangle, pixels.
-        target: U V: the grasp's centre is near the surface at this pixel.
-        target_radius: how near, metres.
-        workspace: X0 Y0 X1 Y1 X2 Y2 …: the centre lies in this polygon of the world, metres.
-        yaw_range_deg: least and greatest angle of the closing axis from world x, or from image +u without a pose.
-        max_tilt_deg: largest angle between approach and straight down (the optical axis without a pose).
-        min_height: the fingertips stay this far above the table, metres.
-        width_range: least width between the jaws, and greatest opening, metres.
-        n_grasps: only the best so many.
-        apart: leave out grasps nearer than METRES and less than DEGREES turned from a better one.
         repair: holes fills missing depth with what is behind it; all drops flying pixels first.
+        cut_away: depth is missing because the background was cut away: fingers may go there.
+        precision: float32 answers the same on every CPU; auto computes in bfloat16 where the CPU does: faster.
     """
     from .planning import plan_image, read_inputs
     from .policy.repair import DEFAULT_REPAIR, FULL_REPAIR, NO_REPAIR
-    from .policy.request import Request
 
     if plot is not None:  # matplotlib is loaded for those who ask for a picture
         from .draw import check_picture_path
 
         check_picture_path(plot)
-    request = Request(
-        box_px=_array(box),
-        target_px=_array(target),
-        target_radius=target_radius,
-        workspace=_array(workspace),
-        yaw_range=_array(yaw_range_deg, np.pi / 180),
-        max_tilt=None if max_tilt_deg is None else np.deg2rad(max_tilt_deg),
-        min_height=min_height,
-        width_range=_array(width_range),
-        n_grasps=n_grasps,
-        min_distance=apart[0],
-        min_angle=np.deg2rad(apart[1]),
-    )
     mend = {"none": NO_REPAIR, "holes": DEFAULT_REPAIR, "all": FULL_REPAIR}[repair]
-    inputs = read_inputs(depth, camera, mask, gripper, model, policy, depth_unit, request, mend)
+    asked = grasp.request()
+    inputs = read_inputs(
+        depth, camera, mask, gripper, model, policy, depth_unit, asked, mend, cut_away, precision
+    )
     result = plan_image(inputs, seed, repeat)
     if output is not None:
         write_json(result.json, output)

@@ -92,7 +92,7 @@ def crop_depth(
     matrices = _crop_to_image(center_px, angle, windows, size * ks)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     valid = (depth > 0).astype(np.float32)
-    whole = _inside(depth.shape, center_px, windows) & bool(valid.all())
+    whole = _whole(valid, center_px, angle, windows)
 
     def block_means(source: np.ndarray, matrix: np.ndarray, k: int) -> np.ndarray:
         fine = cv2.warpAffine(source, matrix, (size * k, size * k), flags=flags)
@@ -124,8 +124,18 @@ def _crop_to_image(
     return matrices
 
 
-def _inside(shape: tuple[int, ...], center_px: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Whether a window stays on the image however it is turned."""
-    reach = windows[:, None] * np.sqrt(0.5) + 1
-    limit = np.array([shape[1] - 1, shape[0] - 1])
-    return ((center_px - reach >= 0) & (center_px + reach <= limit)).all(-1)
+def _whole(
+    valid: Float[np.ndarray, "H W"], center_px: np.ndarray, angle: np.ndarray, windows: np.ndarray
+) -> np.ndarray:
+    """Whether a window lies on the image and no pixel under it, or under the rectangle around it, is missing."""
+    import cv2
+
+    reach = (windows / 2 * (np.abs(np.cos(angle)) + np.abs(np.sin(angle))))[:, None] + 1
+    low, high = np.floor(center_px - reach), np.ceil(center_px + reach) + 1
+    inside = np.all((low >= 0) & (high <= [valid.shape[1], valid.shape[0]]), axis=-1)
+    if valid.all():
+        return inside
+    (u0, v0), (u1, v1) = (np.where(inside[:, None], x, 0).astype(np.int64).T for x in (low, high))
+    below = cv2.integral((valid == 0).view(np.uint8))  # missing pixels above and left of each
+    n_missing = below[v1, u1] - below[v0, u1] - below[v1, u0] + below[v0, u0]
+    return inside & (n_missing == 0)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from .dataset.schema import SUCCESS_THRESHOLD
@@ -26,7 +27,7 @@ N_OBJECTS = 40
 RELIEF = 0.05
 """Depths that the greys span on each side of the grasp's, m."""
 CELL_PX = 120
-"""Side of a crop in a grid without margins, px."""
+"""Side of a drawn crop and the line between two, px."""
 MARK = (28, 111, 208)
 POSITIVE, LOOSE, COLLISION = "#2a7f3f", "#b8860b", "#b3362b"
 SHOWN = ("crop", "width", "depth", "intrinsics", "object_id")
@@ -128,20 +129,12 @@ def _show(
     if not len(rows):
         return
     shown = dataset.take(SHOWN, rows)
-    size, jaw = shown["crop"].shape[-1], shown["crop"].shape[-1] / 8
     half = _half_widths(dataset.config["crop"], shown)
-    middle = (size - 1) / 2
     for i, axes in enumerate(grid[: len(rows)]):
-        color = colors if isinstance(colors, str) else colors[i]
+        red, green, blue = to_rgb(colors if isinstance(colors, str) else colors[i])
+        color = (round(255 * red), round(255 * green), round(255 * blue))
         crop = shown["crop"][i].astype(np.float32)
-        axes.imshow(crop, cmap="gray_r", vmin=-RELIEF, vmax=RELIEF)
-        if np.isfinite(half[i]):
-            left, right = middle - half[i], middle + half[i]
-            axes.plot([left, right], [middle, middle], "-", color=color, lw=0.6)
-            for u in (left, right):
-                axes.plot([u, u], [middle - jaw, middle + jaw], "-", color=color, lw=2.2)
-        axes.set_xlim(-0.5, size - 0.5)
-        axes.set_ylim(size - 0.5, -0.5)
+        axes.imshow(_draw_cell(crop, float(half[i]), color))
 
 
 def draw_crop_grid(
@@ -153,7 +146,7 @@ def draw_crop_grid(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw up to lines × columns crops edge to edge: a point of the picture says which crop it is.
 
-    The same greys and jaws as in the figures, without matplotlib, in milliseconds: for the viewer.
+    The cells of the figures, without matplotlib, in milliseconds: for the viewer.
 
     Args:
         dataset: where the crops are.

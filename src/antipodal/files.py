@@ -1,17 +1,51 @@
-"""Write files so that a reader never meets half of one: a temporary name, then a rename."""
+"""Write files so that a reader never meets half of one: a temporary name, then a rename. Claim a folder for a run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from .errors import InvalidConfig
 
 
 def write_json(value: Any, path: Path) -> None:
     """Write JSON atomically; the folder is made. Arrays and numpy numbers become lists and numbers."""
     write_bytes((json.dumps(value, indent=1, default=plain) + "\n").encode(), path)
+
+
+def claim(
+    file: Path, config: Mapping[str, Any], what: str, where: Mapping[str, str] | None = None
+) -> None:
+    """Write the config of a run into its folder, or check that the folder belongs to this very run.
+
+    Args:
+        file: config.json of the folder, which is made.
+        config: everything that the result depends on.
+        what: is made there, for the message.
+        where: written beside it when it is new, and not compared: places may change.
+
+    Raises:
+        InvalidConfig: the folder holds another run, or an unreadable file; names what differs.
+    """
+    if not file.is_file():
+        write_json({**config, **(where or {})}, file)
+        return
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise InvalidConfig(
+            f"{file} is not readable ({error}): restore it, or delete the folder"
+        ) from error
+    wanted = json.loads(json.dumps(config, default=plain))
+    if differing := sorted(key for key in wanted if found.get(key) != wanted[key]):
+        raise InvalidConfig(
+            f"{file.parent} holds another {what} ({', '.join(differing)} differ): "
+            "choose a new folder, or delete this one"
+        )
 
 
 def write_bytes(content: bytes, path: Path) -> None:

@@ -16,10 +16,11 @@ from .errors import InvalidConfig
 from .gripper import GripperModel, load_gripper
 from .policy import make_policy
 from .policy.base import Plan, Policy
+from .policy.constraints import DEFAULT_CONSTRAINTS
 from .policy.reasons import REJECTIONS, STAGES
 from .policy.repair import DEFAULT_REPAIR, RepairConfig
 from .policy.request import Asked, Request, as_request
-from .quality import load_quality
+from .quality import Precision, load_quality
 from .values import check_seed
 from .waypoints import waypoints
 
@@ -57,6 +58,8 @@ def read_inputs(
     depth_unit: float | None,
     request: Request | None = None,
     mend: RepairConfig = DEFAULT_REPAIR,
+    cut_away: bool = False,
+    precision: Precision = "float32",
 ) -> PlanInputs:
     """Load the files of a plan.
 
@@ -70,6 +73,8 @@ def read_inputs(
         depth_unit: metres per count of a 16-bit image.
         request: what is asked besides the mask.
         mend: what is mended in the image.
+        cut_away: whether depth is missing because the background was cut away: fingers may then go there.
+        precision: what the network computes in.
 
     Raises:
         AntipodalError: one of them is missing or cannot be used.
@@ -80,7 +85,10 @@ def read_inputs(
     if mask is not None:
         request = replace(request, mask=load_mask(mask, image.depth.shape))
     name = "cem" if policy == "auto" else policy
-    planner = make_policy(name, load_quality(model), hand, mend=mend)
+    # missing depth is unknown, not free, unless it is said that nothing was there
+    constraints = replace(DEFAULT_CONSTRAINTS, max_unseen=1.0) if cut_away else DEFAULT_CONSTRAINTS
+    network = load_quality(model, precision)
+    planner = make_policy(name, network, hand, mend=mend, constraints=constraints)
     return PlanInputs(image, request, hand, planner)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,17 +22,22 @@ from .bench.config import BenchConfig
 from .bench.page import write_page
 from .bench.report import make_report, open_trials
 from .bench.runner import BenchRun, run_bench
+from .camera_files import load_camera
 from .dataset.events import Report
 from .dataset.execution import Execution
-from .dataset.run import run_generate
+from .dataset.model import PRESETS
+from .dataset.run import run_generate, with_camera
 from .errors import InvalidConfig
-from .files import write_json
+from .files import claim, write_json
 from .gripper import load_gripper
 from .mesh import MESH_SUFFIXES
 from .objects.object_set import import_meshes, load_object_set, make_object_set
+from .render.scene import CameraDistribution
 
 MIN_PARTS_TO_HOLD_OUT = 5
 """With fewer parts all of them train, and only poses, views and friction are new to the benchmark."""
+PRESET = "builtin"
+"""The generative model."""
 SHIPPED = Path(str(resources.files("antipodal") / "assets" / "models" / "builtin"))
 """The shipped network's weights as a training run, to start from."""
 BASELINES = ("builtin-cem", "heuristic")
@@ -104,6 +108,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     """
     tell, budget = tell or Callbacks(), BUDGETS[cell.budget]
     load_gripper(cell.gripper)
+    cameras = _cameras(cell)
     _claim(cell)
     tell.step(f"about {budget.minutes} minutes on two cores; the same command resumes")
     parts, trained_on, judged_on = _objects(cell, budget)
@@ -112,7 +117,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     run_generate(
         out / "objects",
         out / "data",
-        "builtin",
+        PRESET,
         budget.n_datapoints,
         cell.gripper,
         cell.camera,
@@ -129,7 +134,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
         out / "judged",
         out / "bench",
         cell.gripper,
-        BenchConfig(budget.n_trials, cell.seed),
+        BenchConfig(budget.n_trials, cell.seed, cameras),
         cell.workers,
         out / "cache",
         n_timed=min(6, judged_on),
@@ -157,13 +162,7 @@ def _claim(cell: Cell) -> None:
         "unit": cell.unit,
         "seed": cell.seed,
     }
-    path = cell.output / "cell.json"
-    if path.is_file() and json.loads(path.read_text()) != record:
-        raise InvalidConfig(
-            f"{cell.output} holds the cell of other parts or settings: choose another folder"
-        )
-    cell.output.mkdir(parents=True, exist_ok=True)
-    write_json(record, path)
+    claim(cell.output / "cell.json", record, "cell")
 
 
 def _objects(cell: Cell, budget: Budget) -> tuple[int, int, int]:
@@ -191,18 +190,26 @@ def _objects(cell: Cell, budget: Budget) -> tuple[int, int, int]:
     return n["parts"], n["objects"], n["judged"]
 
 
+def _cameras(cell: Cell) -> str | CameraDistribution:
+    """Where the parts are seen from in the benchmark: as in training, in the camera's whole picture."""
+    if cell.camera is None:
+        return "dexnet"
+    model = with_camera(PRESETS[PRESET], load_camera(cell.camera).intrinsics)
+    return dataclasses.replace(model.camera, recenter=False)
+
+
 def _train(cell: Cell, budget: Budget, progress: bool) -> Path:
     """Train from the shipped weights and export; return the file."""
-    from .nn.config import PRESETS
+    from .nn.config import PRESETS as NETWORKS
     from .nn.export import export_run
     from .nn.start import Start
     from .nn.train import train
 
     out, model = cell.output, cell.output / "model.onnx"
     config = dataclasses.replace(
-        PRESETS["compact"],
+        NETWORKS["compact"],
         n_epochs=budget.n_epochs,
-        learning_rate=PRESETS["compact"].learning_rate / 3,
+        learning_rate=NETWORKS["compact"].learning_rate / 3,
         seed=cell.seed,
     )
     train(out / "data", out / "run", config, progress=progress, start=Start(SHIPPED))

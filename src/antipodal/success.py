@@ -120,6 +120,20 @@ class HoldModel(NamedTuple):
         return 1 / (1 + np.exp(-np.clip(terms @ self.coefficients, -30, 30)))
 
 
+class Chances(NamedTuple):
+    """The two factors of P(success) of N grasps."""
+
+    free: Float[np.ndarray, "N"]
+    """P(free)."""
+    hold: Float[np.ndarray, "N"]
+    """P(hold), given that the hand came in free."""
+
+    @property
+    def success(self) -> Float[np.ndarray, "N"]:
+        """P(success)."""
+        return self.free * self.hold
+
+
 def success_probability(
     mesh: TriMesh,
     T_world_obj: Float[np.ndarray, "4 4"],
@@ -131,11 +145,43 @@ def success_probability(
     metric: Metric = ferrari_canny,
 ) -> Float[np.ndarray, "N"]:
     """P(free) · P(hold) of N grasps whose robust ε is known."""
+    return success_chances(
+        mesh, T_world_obj, grasps_world, gripper, robust_epsilon, rng, execution, metric
+    ).success
+
+
+def success_chances(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    grasps_world: Grasp,
+    gripper: GripperModel,
+    robust_epsilon: Float[np.ndarray, "N"],
+    rng: np.random.Generator,
+    execution: ExecutionNoise = EXECUTION_NOISE,
+    metric: Metric = ferrari_canny,
+    everywhere: bool = True,
+) -> Chances:
+    """P(free) and P(hold) of N grasps whose robust ε is known.
+
+    Args:
+        mesh: the object.
+        T_world_obj: its pose.
+        grasps_world: N of them.
+        gripper: the hand.
+        robust_epsilon: E_Q of each.
+        rng: random state.
+        execution: error and friction of a trial.
+        metric: ε of single grasps.
+        everywhere: False saves most of the time where many are blocked: P(hold) is 0 where P(free) is.
+    """
     free = free_share(mesh, T_world_obj, grasps_world, gripper, rng, execution)
-    grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
-    return free * hold_probability(
-        mesh, grasps_obj, gripper, robust_epsilon, rng, execution, metric
+    wanted = np.ones(len(free), bool) if everywhere else free > 0
+    grasps_obj = grasps_world[wanted].in_frame(transforms.inverse(T_world_obj))
+    hold = np.zeros(len(free))
+    hold[wanted] = hold_probability(
+        mesh, grasps_obj, gripper, np.asarray(robust_epsilon)[wanted], rng, execution, metric
     )
+    return Chances(free, hold)
 
 
 def free_share(

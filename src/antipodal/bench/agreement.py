@@ -12,9 +12,8 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from .. import transforms
 from ..collision import approach_is_free
 from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
-from ..errors import AntipodalError, InvalidConfig, SimulationDiverged
+from ..errors import AntipodalError, InvalidConfig, InvalidMesh, SimulationDiverged
 from ..files import claim, write_json
 from ..grasp import Grasp
 from ..gripper import GripperModel, load_gripper
@@ -36,8 +35,10 @@ from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import MASS_LIMITS, World
 from ..success import EXECUTED_APPROACH, free_share, hold_features
+from ..watched import At, Task, listen, run_watched, work_off
 from .objects import BenchObject, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
+from .pool import SILENCE
 from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
 from .scores import wilson
 
@@ -108,6 +109,8 @@ class _Job:
     part: str
     n_scenes: int
     config: AgreementConfig
+    broken: str = ""
+    """Why this object cannot be used, known from a worker that died of it."""
 
 
 def run_agreement(
@@ -144,7 +147,8 @@ def run_agreement(
     ]
     missing = [job for job in jobs if not Path(job.part).is_file()]
     progress(len(jobs) - len(missing), len(jobs))
-    for done, _ in enumerate(_finished(missing, workers), len(jobs) - len(missing) + 1):
+    task: Task[_Job, None] = Task("antipodal.bench.agreement:serve", _limit, _blamed)
+    for done, _ in enumerate(run_watched(task, missing, workers), len(jobs) - len(missing) + 1):
         progress(done, len(jobs))
     parts = [json.loads(Path(job.part).read_text()) for job in jobs]
     rows = [row for part in parts for row in part["rows"]]
@@ -177,19 +181,24 @@ def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def object_rows(job: _Job) -> list[dict[str, Any]]:
+def object_rows(job: _Job, at: At) -> list[dict[str, Any]]:
     """Every grasp of one object.
 
     Raises:
         AntipodalError: the mesh cannot be used, rested or decomposed.
     """
+    if job.broken:
+        raise InvalidMesh(job.broken)
+    at("load")
     gripper = load_gripper(job.config.gripper)
     mesh = load_object(job.directory, job.item.file, job.item.name)
     poses = resting_poses(mesh)
+    at("decompose")
     pieces = convex_pieces(mesh, cache=Path(job.cache))
     world, draw = World(mesh, pieces, gripper), int(job.item.sha256[:8], 16)
     rows = []
     for k in range(job.n_scenes):
+        at("simulate")
         if job.config.near_misses:
             mesh = _weighing(mesh, np.random.default_rng([job.config.seed, k, draw]))
             world = World(mesh, pieces, gripper)
@@ -254,23 +263,28 @@ def _weighing(mesh: TriMesh, rng: np.random.Generator) -> TriMesh:
     return TriMesh(mesh.vertices, mesh.faces, mesh.name, mass / mesh.volume)
 
 
-def _write_part(job: _Job) -> None:
+def serve(pipe: Connection) -> None:
+    """Be a worker: one object after another."""
+    inbox = listen(pipe)
+    inbox.get()  # the greeting
+    work_off(pipe, inbox, _write_part)
+
+
+def _limit(job: _Job, place: str) -> float:
+    return SILENCE[place]
+
+
+def _blamed(job: _Job, place: str, reason: str) -> _Job:
+    return replace(job, broken=f"{place}: {reason}")
+
+
+def _write_part(job: _Job, at: At) -> None:
     rows, refused = [], ""
     try:
-        rows = object_rows(job)
+        rows = object_rows(job, at)
     except (AntipodalError, ValueError) as error:
         refused = str(error)
     write_json({"object": job.item.name, "rows": rows, "refused": refused}, Path(job.part))
-
-
-def _finished(jobs: Sequence[_Job], workers: int) -> Iterator[None]:
-    """Work off the jobs; yield once for each."""
-    if workers <= 1 or len(jobs) <= 1:
-        yield from map(_write_part, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_write_part, job) for job in jobs]):
-            yield future.result()
 
 
 def _chosen(items: Sequence[BenchObject], config: AgreementConfig) -> list[BenchObject]:

@@ -20,12 +20,12 @@ from .. import __version__
 from ..dataset.generate import gripper_json
 from ..dataset.store import write_table
 from ..errors import InvalidConfig, SimulationDiverged
-from ..files import write_json
+from ..files import claim, write_json
 from ..gripper import GripperModel, load_gripper
 from ..mesh import TriMesh
 from ..render.depth import render
 from ..render.noise import observe
-from ..render.scene import Scene, sample_cameras, sample_friction
+from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_friction
 from ..sampling import sample_antipodal
 from ..sim.clutter import Pile, Poses, centers_of_mass, drop, pick
 from ..sim.decompose import Pieces, convex_pieces
@@ -36,8 +36,8 @@ from .objects import BenchObject, list_objects, load_object
 from .planner import Observation, Planner
 from .pool import Crew, run_pool
 from .rows import make_planner
-from .runner import claim_folder, merge_parts, planner_hash, read_rows
-from .scenes import CAMERAS, FRICTION
+from .runner import merge_parts, planner_hash, read_rows
+from .scenes import FRICTION
 from .scores import wilson
 from .trials import UNDIGESTED, At, ObjectJob
 
@@ -136,7 +136,8 @@ def run_clutter(
         "objects": [[item.name, item.sha256] for item in items],
         "version": __version__,
     }
-    claim_folder(run.output, config, {"objects_directory": str(run.objects.resolve())})
+    where = {"objects_directory": str(run.objects.resolve())}
+    claim(run.output / "config.json", config, "benchmark", where)
     cache = run.cache or run.output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     jobs = [
@@ -162,7 +163,7 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
         },
         "n_rounds": run.n_rounds,
         "n_objects_per_round": N_OBJECTS,
-        "camera": run.config.camera,
+        "camera": run.config.camera_name,
         "gripper": run.gripper,
         "execution_error": run.config.execution_errors[0],
         "seed": run.config.seed,
@@ -290,7 +291,7 @@ def _clear(
         known = job.failures.get((name, len(rows)))
         if known is None:
             try:
-                observation = look_at_heap(heap, gripper, job.config.camera, entropy)
+                observation = look_at_heap(heap, gripper, job.config.cameras, entropy)
             except (
                 UNDIGESTED
             ) as error:  # nothing to plan on: the round ends, and not by the planner's failure
@@ -343,11 +344,11 @@ def _execute(
 
 
 def look_at_heap(
-    heap: Heap, gripper: GripperModel, camera: str, entropy: Sequence[int]
+    heap: Heap, gripper: GripperModel, camera: CameraDistribution, entropy: Sequence[int]
 ) -> Observation:
     """Photograph a heap from a new viewpoint; the mask shows all objects."""
     rng = np.random.default_rng([*entropy, 1])
-    cameras = sample_cameras(1, rng, CAMERAS[camera])
+    cameras = sample_cameras(1, rng, camera)
     scene = Scene(together(heap), np.eye(4), cameras.T_world_camera[0], cameras.intrinsics[0])
     image, mask = render(scene)
     return Observation(observe(image, np.random.default_rng([*entropy, 2])), mask, gripper)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidConfig, UnknownAsset
+from ..render.scene import CameraDistribution
 from ..sim.trial import TrialConfig
+from ..values import config_from_dict
 from .scenes import CAMERAS
 
 ROTATION_PER_METRE = float(np.deg2rad(0.5)) / 0.002
@@ -22,8 +26,8 @@ class BenchConfig:
     """Trials per object."""
     seed: int = 0
     """The only source of randomness."""
-    camera: str = "dexnet"
-    """A key of ``scenes.CAMERAS``."""
+    camera: str | CameraDistribution = "dexnet"
+    """A key of ``scenes.CAMERAS``, or a cell's own."""
     execution_errors: tuple[float, ...] = (0.002,)
     """Standard deviations of the hand's position, m; the first is the headline's. Each plan is executed at each."""
     time_limit: float = 30.0
@@ -36,7 +40,7 @@ class BenchConfig:
             raise InvalidConfig(f"n_trials {self.n_trials}: expected at least 1")
         if self.seed < 0:
             raise InvalidConfig(f"seed {self.seed}: expected 0 or more")
-        if self.camera not in CAMERAS:
+        if isinstance(self.camera, str) and self.camera not in CAMERAS:
             raise UnknownAsset(
                 f"unknown camera set '{self.camera}': expected one of {', '.join(CAMERAS)}"
             )
@@ -46,6 +50,24 @@ class BenchConfig:
         if not self.time_limit > 0:
             raise InvalidConfig(f"time_limit {self.time_limit} s: expected a positive number")
 
+    @property
+    def cameras(self) -> CameraDistribution:
+        """Where trials are seen from."""
+        return CAMERAS[self.camera] if isinstance(self.camera, str) else self.camera
+
+    @property
+    def camera_name(self) -> str:
+        """The same in words."""
+        if isinstance(self.camera, str):
+            return self.camera
+        near, far = self.camera.radius
+        steep, flat = np.degrees(self.camera.polar)
+        focal = float(np.mean(self.camera.focal_px))
+        return (
+            f"{self.camera.width} × {self.camera.height} px, f {focal:.0f} px, {near:.2f}–{far:.2f} m away, "
+            f"{steep:.0f}–{flat:.0f}° off the vertical"
+        )
+
     def trial_config(self, execution_error: float) -> TrialConfig:
         """The trial at one execution error. The object rests already: it is only looked at for a moment."""
         return replace(
@@ -54,3 +76,17 @@ class BenchConfig:
             position_sigma=execution_error,
             rotation_sigma=execution_error * ROTATION_PER_METRE,
         )
+
+
+def bench_config(values: Mapping[str, Any]) -> BenchConfig:
+    """Read a run's configuration back from its config.json."""
+    trial = config_from_dict(TrialConfig, values["trial"], "config.json: trial")
+    changed = {
+        **values,
+        "trial": trial,
+        "execution_errors": tuple(values["execution_errors"]),
+    }
+    if isinstance(camera := values["camera"], Mapping):
+        plain = {key: tuple(v) if isinstance(v, list) else v for key, v in camera.items()}
+        changed["camera"] = config_from_dict(CameraDistribution, plain, "config.json: camera")
+    return config_from_dict(BenchConfig, changed, "config.json: config")

@@ -17,12 +17,11 @@ from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..render.shade import Body, ShadeConfig, look_from, shade
 from ..sim.decompose import Pieces, convex_pieces
-from ..sim.trial import TrialConfig, TrialResult, execute, trial_bodies
+from ..sim.trial import TrialResult, execute, trial_bodies
 from ..sim.world import World
-from ..values import config_from_dict
-from .config import BenchConfig
+from .config import BenchConfig, bench_config
 from .objects import load_object
-from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses
+from .scenes import TrialScene, draw_trial, resting_poses
 
 ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 """sRGB."""
@@ -89,14 +88,6 @@ class Recorded:
         return Grasp(pose, np.asarray(self.row["grasp_width"]))
 
 
-def bench_config(values: dict[str, Any]) -> BenchConfig:
-    """Read a run's configuration back from its config.json."""
-    trial = config_from_dict(TrialConfig, values["trial"], "config.json: trial")
-    errors = tuple(values["execution_errors"])
-    changed = {**values, "trial": trial, "execution_errors": errors}
-    return config_from_dict(BenchConfig, changed, "config.json: config")
-
-
 def recorded(
     row: dict[str, Any],
     run: dict[str, Any],
@@ -126,7 +117,7 @@ def recorded(
     if mesh.content_hash != row["mesh_hash"]:
         raise InvalidConfig(f"{directory / row['file']} is not the mesh of the run: it was changed")
     config = bench_config(run["config"])
-    drawn = draw_trial(mesh, resting_poses(mesh), config.seed, row["k"], CAMERAS[config.camera])
+    drawn = draw_trial(mesh, resting_poses(mesh), config.seed, row["k"], config.cameras)
     scene = replace(drawn.scene, T_world_obj=np.reshape(row["T_world_obj"], (4, 4)))
     cache = Path(run["cache"])
     return Recorded(

@@ -28,7 +28,7 @@ from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..robust import robust
 from ..sampling import sample_antipodal
-from ..success import EXECUTED_APPROACH, ExecutionNoise, free_share, hold_probability
+from ..success import EXECUTED_APPROACH, ExecutionNoise, success_chances
 
 DOWN = np.array([0.0, 0.0, -1.0])
 """Approach of every candidate, world frame, as nearly as its closing axis lets it."""
@@ -204,18 +204,17 @@ def _ranked(scene: _Known, candidates: Grasp) -> _Ranked:
     grasps, epsilon = candidates[chosen[best]], epsilon[best]
     robust_enough = epsilon > SUCCESS_THRESHOLD
     share, chance = np.zeros(len(grasps)), np.zeros(len(grasps))
-    good = grasps[robust_enough]
-    share[robust_enough] = free_share(mesh, T_world_obj, good, gripper, rng, config.execution)
-    hold = hold_probability(
+    chances = success_chances(
         mesh,
-        good.in_frame(transforms.inverse(T_world_obj)),
+        T_world_obj,
+        grasps[robust_enough],
         gripper,
         epsilon[robust_enough],
         rng,
         _weighed(config.execution, mesh),
         fast_ferrari_canny,
     )
-    chance[robust_enough] = share[robust_enough] * hold
+    share[robust_enough], chance[robust_enough] = chances.free, chances.success
     order = np.lexsort([-epsilon, -chance])
     return _Ranked(grasps[order], epsilon[order], share[order], chance[order])
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..files import write_json
 from ..sim.trial import Outcome
+from .config import bench_config
 from .rows import not_a_probability
 from .runner import open_run
 from .scores import (
@@ -103,7 +104,7 @@ def make_report(trials: Trials) -> dict[str, Any]:
         "n_objects": len(trials.config["objects"]),
         "n_trials_per_object": trials.config["config"]["n_trials"],
         "execution_error": headline,
-        "camera": trials.config["config"]["camera"],
+        "camera": bench_config(trials.config["config"]).camera_name,
         "gripper": trials.config["gripper_name"],
         "seed": trials.config["config"]["seed"],
         "version": trials.config["version"],

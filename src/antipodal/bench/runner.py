@@ -26,7 +26,7 @@ from .. import __version__
 from ..dataset.generate import gripper_json
 from ..dataset.store import write_table
 from ..errors import InvalidConfig, UnknownAsset
-from ..files import file_hash, plain, write_json
+from ..files import claim, file_hash
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
 from .objects import BenchObject, list_objects
@@ -173,27 +173,7 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
         "gripper_name": run.gripper,
         "cache": str((run.cache or run.output / "cache").resolve()),
     }
-    claim_folder(run.output, config, where)
-
-
-def claim_folder(output: Path, config: Mapping[str, Any], where: Mapping[str, str]) -> None:
-    """Make a run's folder and its config.json, or check that it belongs to this very run.
-
-    Raises:
-        InvalidConfig: it holds a run of another configuration; names what differs.
-    """
-    (output / "parts").mkdir(parents=True, exist_ok=True)
-    file = output / "config.json"
-    wanted = json.loads(json.dumps(config, default=plain))
-    if not file.is_file():
-        write_json({**config, **where}, file)
-        return
-    found = json.loads(file.read_text())
-    if differing := sorted(k for k in wanted if found.get(k) != wanted[k]):
-        raise InvalidConfig(
-            f"{output} holds a benchmark of another configuration ({', '.join(differing)} differ): "
-            "choose a new folder, or delete this one"
-        )
+    claim(run.output / "config.json", config, "benchmark", where)
 
 
 def planner_hash(spec: str) -> str:

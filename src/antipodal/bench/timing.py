@@ -11,7 +11,7 @@ from ..gripper import GripperModel
 from .attempt import attempt
 from .objects import load_object
 from .planner import Observation, Planner
-from .scenes import CAMERAS, draw_trial, photograph, resting_poses
+from .scenes import draw_trial, photograph, resting_poses
 from .trials import UNDIGESTED, At, ObjectJob
 
 PLAN_TIMES = pa.schema(
@@ -39,9 +39,7 @@ def time_object(
     try:
         mesh = load_object(job.directory, job.item.file, job.item.name)
         poses = resting_poses(mesh)
-        trials = [
-            draw_trial(mesh, poses, job.config.seed, k, CAMERAS[job.config.camera]) for k in (1, 0)
-        ]
+        trials = [draw_trial(mesh, poses, job.config.seed, k, job.config.cameras) for k in (1, 0)]
         seen = [
             Observation(*photograph(trial), gripper, mesh, trial.scene.T_world_obj)
             for trial in trials

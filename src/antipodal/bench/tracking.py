@@ -20,15 +20,16 @@ from ..mesh import TriMesh
 from ..policy.base import Policy
 from ..policy.closed_loop import ClosedLoopPolicy, Phase, Tracked
 from ..policy.hand_in_view import HandConfig, locate_hand, without_hand
+from ..policy.request import Request
 from ..render.scene import PoseDistribution, sample_friction, sample_poses
+from ..sim.support import SupportPath, drift
 from ..sim.tracking import (
     Camera,
     Command,
+    Controller,
     Frame,
-    SupportPath,
     TrackingConfig,
     TrackingResult,
-    drift,
     track_and_lift,
 )
 from ..sim.trial import settle
@@ -45,8 +46,14 @@ HOME = transforms.translation([0.0, 0.0, 0.20]) @ transforms.rot_x(np.pi)
 """T_world_grasp of the hand at the start: 20 cm above the table."""
 PLACES = PoseDistribution(x=(-0.03, 0.03), y=(-0.03, 0.03))
 """Where the object stands at the start."""
+ACROSS = Request(yaw_range=np.deg2rad([-45.0, 45.0]))
+"""Grasps across the camera's view: along it the nearer finger would hide the object. Asked of every loop."""
 AIMED_AFTER = 0.6
 """How long :attr:`Loop.AHEAD` looks, s."""
+COMMITTED = 0.09
+"""Nearer to the grasp than this, along the approach, the hand is on its way in, m: below the hover."""
+MAX_TURNING = 0.03
+"""While the velocity has changed by more than this of late the hand does not go in, m/s."""
 HAND_FRAMES = 8
 """From so many frames the hand is located, at most."""
 WIDE, NARROW = HandConfig(reach=0.1), HandConfig(reach=0.03)
@@ -132,27 +139,35 @@ class LoopController:
             self._locate(frame)
         located = mean_pose(self._found) if self._found else frame.image.T_world_camera
         T_camera_grasp = transforms.inverse(located) @ frame.T_world_grasp
-        width = self.gripper.max_width
-        image = without_hand(frame.image, self.gripper, T_camera_grasp, width)
+        image = without_hand(frame.image, self.gripper, T_camera_grasp, frame.width)
         image = DepthImage(image.depth, image.intrinsics)  # nothing is known but the picture
         T_world_camera = located if self.calibrates else frame.image.T_world_camera
         if self.loop is Loop.OPEN:
             self.steps.append(Step(frame, None, T_camera_grasp))
-            plan = self.planner(image, None, self.rng)
+            plan = self.planner(image, ACROSS, self.rng)
             if len(plan.grasps) == 0:
                 return None
             grasp = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
             return Command(grasp.in_frame(T_world_camera), np.zeros(3))
-        tracked = self.tracker(image, None, self.rng, frame.time)
+        committed = self._is_near(transforms.inverse(T_camera_grasp))
+        tracked = self.tracker(image, ACROSS, self.rng, frame.time, committed)
         self.steps.append(Step(frame, tracked, T_camera_grasp))
         if tracked.grasp is None:
             return None
         velocity = T_world_camera[:3, :3] @ tracked.velocity
-        return Command(tracked.grasp.in_frame(T_world_camera), velocity)
+        hold = self.loop is Loop.CLOSED and tracked.turning > MAX_TURNING
+        return Command(tracked.grasp.in_frame(T_world_camera), velocity, hold)
 
     def count(self, phase: Phase) -> int:
         """How many frames ended in a phase."""
         return sum(s.tracked is not None and s.tracked.phase is phase for s in self.steps)
+
+    def _is_near(self, T_grasp_camera: transforms.Transform) -> bool:
+        """Whether the hand is so near to the tracked grasp that it is on its way in."""
+        last = self.steps[-1].tracked if self.steps else None
+        if last is None or last.grasp is None:
+            return False
+        return bool(transforms.apply(T_grasp_camera, last.grasp.center[None])[0, 2] < COMMITTED)
 
     def _locate(self, frame: Frame) -> None:
         """Find the hand in a frame, and with it the camera in the world."""
@@ -160,7 +175,7 @@ class LoopController:
         assert believed is not None
         guess = transforms.inverse(believed) @ frame.T_world_grasp
         config = NARROW if self._found else WIDE
-        seen = locate_hand(frame.image, self.gripper, guess, self.gripper.max_width, config)
+        seen = locate_hand(frame.image, self.gripper, guess, frame.width, config)
         if seen is not None:
             self._found.append(frame.T_world_grasp @ transforms.inverse(seen.T_camera_grasp))
 
@@ -212,7 +227,7 @@ def camera_beside(rng: np.random.Generator, shift: float = 0.0, angle: float = 0
 def run_scene(
     scene: TrackingScene,
     world: World,
-    controller: LoopController,
+    controller: Controller,
     config: TrackingConfig | None = None,
 ) -> TrackingResult:
     """Let one controller grasp in a scene."""

@@ -32,7 +32,7 @@ from .graspable import Graspable, judge
 from .objects import BenchObject, load_object
 from .oracle import label_epsilon
 from .planner import Observation, Planner
-from .scenes import CAMERAS, TrialScene, draw_trial, photograph, resting_poses, settled
+from .scenes import TrialScene, draw_trial, photograph, resting_poses, settled
 
 SCHEMA_VERSION = 1
 
@@ -112,7 +112,7 @@ def run_object(
     for k in range(job.config.n_trials):
         at("simulate", "", k)
         try:
-            drawn = draw_trial(mesh, poses, job.config.seed, k, CAMERAS[job.config.camera])
+            drawn = draw_trial(mesh, poses, job.config.seed, k, job.config.cameras)
         except UNDIGESTED as error:
             rows += _without_scene(job, planners, k, facts, str(error))
             continue

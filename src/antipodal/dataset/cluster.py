@@ -8,8 +8,9 @@ from collections.abc import Generator, Iterator
 from itertools import islice
 
 from ..errors import AntipodalError, InvalidConfig
+from ..watched import Watched
 from .shard import Shard, ShardJob
-from .worker import Worker
+from .worker import shard_task, to_travel
 
 MAX_RETRIES = 16
 """How often a shard is made anew when the node that made it is lost."""
@@ -61,10 +62,10 @@ def run_on_ray(
 
 def _make(job: ShardJob, max_object_time: float) -> Shard:
     """The task: its work is done in a watched child, as on one machine, so that a crash names its object."""
-    return _worker(max_object_time).make(job)
+    return _worker(max_object_time).run(to_travel(job))
 
 
 @functools.cache
-def _worker(max_object_time: float) -> Worker:
+def _worker(max_object_time: float) -> Watched[ShardJob, Shard]:
     """One child per Ray process, kept for the next task; it ends with that process."""
-    return Worker(max_object_time)
+    return Watched(shard_task(max_object_time))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..errors import InvalidConfig
-from ..files import write_bytes, write_json
+from ..files import claim, write_bytes, write_json
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..values import check_seed
@@ -81,32 +80,19 @@ def generate(
     }
     budget = None if n_datapoints is None else max(1, round(n_datapoints / len(meshes)))
     n_shards = -(-len(meshes) // OBJECTS_PER_SHARD)
-    try:
-        with _alone(path):
-            if _open_folder(path, config):
-                made = Dataset.open(path)
-                tally = Tally(len(meshes), len(meshes), len(made), 0)
-                report(tally.start())
-                report(tally.done())
-                return made
-            todo, tally = _take_stock(path, len(meshes), n_shards)
-            jobs = _jobs(todo, meshes, gripper, model, seed, budget)
+    with _full_disk_in_words(), _alone(path):
+        if _open_folder(path, config):
+            made = Dataset.open(path)
+            tally = Tally(len(meshes), len(meshes), len(made), 0)
             report(tally.start())
+        else:
+            todo, tally = _take_stock(path, len(meshes), n_shards)
+            report(tally.start())
+            jobs = _jobs(todo, meshes, gripper, model, seed, budget)
             with closing((execution or Execution()).run(jobs)) as shards:
                 for shard in shards:
-                    _write_shard(path, shard)
-                    for name, reason in shard.refused:
-                        report(ObjectRefused(name, reason))
-                    tally.add(shard.n_objects, shard.n_datapoints, len(shard.refused))
-                    report(tally.advance())
+                    _keep(path, shard, tally, report)
             made = _finish(path, config, n_shards)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        said = (
-            f"{error.strerror}: finished shards are kept; make room, then the same command resumes"
-        )
-        raise OSError(error.errno, said, error.filename) from error
     report(tally.done())
     return made
 
@@ -120,32 +106,41 @@ def gripper_json(gripper: GripperModel) -> dict[str, Any]:
 def _open_folder(path: Path, config: dict[str, Any]) -> bool:
     """Make the folder or check that it is this run's; return whether the data set is finished."""
     file = path / "config.json"
-    wanted = json.loads(json.dumps(config))
     if (path / "dataset.json").is_file() and not file.is_file():
         raise InvalidConfig(
             f"{path} holds a data set without its config.json: restore it, or choose a new folder"
         )
-    if file.is_file():
-        try:
-            found = json.loads(file.read_text())
-        except ValueError as error:
-            raise InvalidConfig(
-                f"{file} is not readable ({error}): restore it, or delete the folder"
-            ) from error
-        if differing := sorted(k for k in wanted if found.get(k) != wanted[k]):
-            raise InvalidConfig(
-                f"{path} holds a data set of another configuration ({', '.join(differing)} differ): "
-                "choose a new folder, or delete this one"
-            )
+    claim(file, config, "data set")
     if (path / "dataset.json").is_file():
         # the last run may have been stopped while it cleared up
         shutil.rmtree(path / "parts", ignore_errors=True)
         return True
     for folder in ("shards", "parts"):
         (path / folder).mkdir(parents=True, exist_ok=True)
-    if not file.is_file():
-        write_json(config, file)
     return False
+
+
+@contextmanager
+def _full_disk_in_words() -> Iterator[None]:
+    """Say what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        said = (
+            f"{error.strerror}: finished shards are kept; make room, then the same command resumes"
+        )
+        raise OSError(error.errno, said, error.filename) from error
+
+
+def _keep(path: Path, shard: Shard, tally: Tally, report: Report) -> None:
+    """Write a finished shard, and tell of it."""
+    _write_shard(path, shard)
+    for name, reason in shard.refused:
+        report(ObjectRefused(name, reason))
+    tally.add(shard.n_objects, shard.n_datapoints, len(shard.refused))
+    report(tally.advance())
 
 
 @contextmanager

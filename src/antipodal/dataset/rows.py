@@ -21,7 +21,7 @@ from ..metrics import force_closure
 from ..robust import robust
 from ..sampling import sample_antipodal
 from ..stable_pose import StablePose, stable_poses
-from ..success import free_share, hold_probability
+from ..success import success_chances
 from .epsilon import fast_ferrari_canny
 from .images import MAX_IMAGES, PosedGrasps, image_rows
 from .model import MAX_POSES, GenerativeModel
@@ -192,11 +192,16 @@ def pose_grasps(
     free = approach_is_free(mesh, T, grasps_world, gripper, model.collision)
     share, hold = np.full(len(grasps), np.nan), np.full(len(grasps), np.nan)
     if model.execution is not None and len(grasps):
-        share = free_share(mesh, T, grasps_world, gripper, rng, model.execution)
-        hold[:] = 0.0  # no matter where the hand never comes in
-        comes = share > 0
-        hold[comes] = hold_probability(
-            mesh, grasps[comes], gripper, epsilon[comes], rng, model.execution, fast_ferrari_canny
+        share, hold = success_chances(
+            mesh,
+            T,
+            grasps_world,
+            gripper,
+            epsilon,
+            rng,
+            model.execution,
+            fast_ferrari_canny,
+            everywhere=False,
         )
     return PosedGrasps(pose_id, pose, grasps, epsilon, free, share, hold, labelled.grasp_id[keep])
 

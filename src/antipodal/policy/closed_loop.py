@@ -1,9 +1,10 @@
 """The grasp that moves with its object: one grasp tracked from frame to frame, a few dozen candidates each.
 
     predict   the grasp moves on with the object's estimated velocity
-    measure   the object's centroid in a window around it corrects place and velocity (an α-β filter)
+    measure   what is seen of the object, laid over what it looked like, corrects place and velocity (an α-β filter)
     refine    candidates around the moved grasp are checked and scored; the mean of the best pulls it, low-passed
     switch    another grasp takes over only if it is clearly better, several frames in a row
+    commit    what is partly hidden, or what the hand is about to grasp, is only carried along
     re-plan   from scratch where the object is lost
 
 Frames: everything that is kept between frames is in the *fixed* frame, which is the world where the images carry
@@ -32,18 +33,16 @@ from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
 from .rank import scores
-from .request import Asked, as_request
-from .view import View, look
+from .request import Asked
+from .sighting import Match, Sighting, match, sight
 from .warm_start import (
     apart,
     blended,
     candidates_around,
     elite_mean,
     fixed_frame,
-    nearest_object,
     planar,
     shifted,
-    window_px,
 )
 
 
@@ -64,7 +63,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ClosedLoopConfig:
-    """How a grasp is followed. Defaults: frames at 10 Hz, objects at up to 0.1 m/s."""
+    """How a grasp is followed. Defaults: frames at 20 Hz, objects at up to 0.1 m/s."""
 
     n_candidates: int = 40
     """Drawn around the grasp in each frame."""
@@ -81,9 +80,12 @@ class ClosedLoopConfig:
     smoothing_time: float = 0.3
     """Time constant of the low-pass on the grasp's place and angle on its object, s."""
     position_gain: float = 0.85
-    """α: share of the centroid's innovation that goes into its place, in (0, 1]."""
-    velocity_gain: float = 0.5
+    """α: share of the innovation that goes into the object's place, in (0, 1]. Both gains fall where less than half of
+    it is in sight."""
+    velocity_gain: float = 0.7
     """β: the share that goes, over the time step, into its velocity, in (0, 1]."""
+    turning_time: float = 0.15
+    """Time constant of the mean velocity that ``Tracked.turning`` is measured against, s."""
     max_speed: float = 0.5
     """What seems faster than this is not the same object, m/s."""
     switch_margin: float = 0.15
@@ -96,8 +98,8 @@ class ClosedLoopConfig:
     """… if its closing axis differs by less than this, rad."""
     window_radius: float = 0.12
     """What is looked at around the grasp, m."""
-    min_seen_fraction: float = 0.6
-    """The object counts as seen if this share of its usual area is."""
+    min_seen_fraction: float = 0.15
+    """The object counts as seen if this share of what it looked like is in sight."""
     max_coast: float = 0.5
     """After so long without seeing the object it is planned from scratch, s; …"""
     max_blocked: float = 1.5
@@ -105,7 +107,7 @@ class ClosedLoopConfig:
 
     def __post_init__(self) -> None:
         positive = ("position_sigma", "depth_sigma", "angle_sigma", "smoothing_time", "max_speed")
-        positive += ("n_candidates", "switch_frames", "window_radius")
+        positive += ("n_candidates", "switch_frames", "window_radius", "turning_time")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise InvalidConfig(
@@ -131,10 +133,12 @@ class ClosedLoopConfig:
 
 
 DEFAULT_CLOSED_LOOP = ClosedLoopConfig()
-"""For a depth camera at 10 Hz, 0.2–0.8 m away."""
+"""For a depth camera at 20 Hz, 0.2–0.8 m away."""
 
-AREA_GAIN = 0.2
-"""How fast the usual visible area follows what is seen: the view changes as a hand's camera comes nearer."""
+MAX_COVERED = 0.1
+"""The object is whole if no more of its rim lost its depth since it was planned for."""
+SAME = (0.5, 2.0)
+"""Pixels of the same object for each one that is expected: outside of this it is another."""
 CHALLENGERS = SamplerConfig(friction=(0.8,), height_step=None, max_edges=600)
 """Algorithm 1, thinned out: a few good candidates in a millisecond or two."""
 
@@ -154,6 +158,8 @@ class Tracked:
     """Why it was planned, switched, coasted or lost; empty where it is simply tracked."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Candidates of this frame by what became of them."""
+    turning: float = 0.0
+    """How much the velocity has changed of late, m/s: while it changes, where the grasp will be is a guess."""
 
     def ahead(self, seconds: float) -> Grasp | None:
         """Where the grasp will be: moved on with the velocity."""
@@ -168,10 +174,12 @@ class Track:
     grasp: Grasp
     quality: float
     velocity: Float[np.ndarray, "3"]
-    centroid: Float[np.ndarray, "3"]
-    """Of the object's visible points, m."""
-    area: float
-    """Usual visible area of the object, m²."""
+    mean_velocity: Float[np.ndarray, "3"]
+    """Low-passed."""
+    points: Float[np.ndarray, "P 3"]
+    """Of the object, as it was last seen whole, where it is now."""
+    open_border: float
+    """Share of its rim that had depth when it was planned for."""
     seen_at: float
     """When the object was last seen, s."""
     free_at: float
@@ -180,17 +188,6 @@ class Track:
     """Why it coasts, if it does."""
     challenger: Grasp | None = None
     n_challenged: int = 0
-
-
-class Seen(NamedTuple):
-    """The object in one frame."""
-
-    view: View
-    T_fixed_camera: transforms.Transform
-    centroid: Float[np.ndarray, "3"]
-    """Of its visible points, fixed frame, m."""
-    area: float
-    """m²."""
 
 
 class Scored(NamedTuple):
@@ -233,7 +230,12 @@ class ClosedLoopPolicy:
         self._track = None
 
     def __call__(
-        self, image: DepthImage, asked: Asked, rng: np.random.Generator, time: float
+        self,
+        image: DepthImage,
+        asked: Asked,
+        rng: np.random.Generator,
+        time: float,
+        committed: bool = False,
     ) -> Tracked:
         """Take the next frame.
 
@@ -243,6 +245,8 @@ class ClosedLoopPolicy:
                 scratch, because the object leaves them.
             rng: random state.
             time: when the image was taken, s; rising.
+            committed: the hand is on its way in: the grasp is carried along with its object, and neither refined nor
+                changed.
 
         Raises:
             InvalidConfig: the time does not rise.
@@ -256,14 +260,21 @@ class ClosedLoopPolicy:
                 f"closed loop: a frame at {time} s after one at {track.time} s: expected rising times, or reset()"
             )
         blocked = time - track.free_at > self.config.max_blocked
-        if blocked or time - track.seen_at > self.config.max_coast:
+        if not committed and (blocked or time - track.seen_at > self.config.max_coast):
             return self._plan(image, asked, rng, time, track.reason)
-        predicted = track.grasp.center + (time - track.time) * track.velocity
-        seen = self._look(image, asked, rng, predicted)
-        why = seen if isinstance(seen, str) else self._implausible(track, seen, time)
-        if isinstance(seen, str) or why is not None:
+        expected = track.points + (time - track.time) * track.velocity
+        center = track.grasp.center + (time - track.time) * track.velocity
+        seen = sight(image, asked, rng, center, self.config.window_radius, expected)
+        if isinstance(seen, str):
+            return self._coast(track, time, seen)
+        found = match(expected, seen)
+        why = self._implausible(found, time - track.seen_at)
+        if found is None or why is not None:
             return self._coast(track, time, why or "")
-        moved = self._carried(track, seen, time)
+        whole = seen.open_border >= track.open_border - MAX_COVERED
+        moved = self._carried(track, seen, found, whole, time)
+        if committed or not whole:
+            return self._carry(moved, "committed" if committed else "partly hidden")
         scored = self._score(seen, moved, rng)
         moved = self._challenged(moved, scored)
         if moved.n_challenged >= self.config.switch_frames:
@@ -282,51 +293,21 @@ class ClosedLoopPolicy:
             return Tracked(None, still, 0.0, Phase.LOST, reason, plan.counts)
         grasp_camera = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
         grasp, q = grasp_camera.in_frame(fixed_frame(image)), float(plan.quality[0])
-        seen = self._look(image, asked, rng, grasp.center)
+        seen = sight(image, asked, rng, grasp.center, self.config.window_radius)
         if isinstance(seen, str):
             return Tracked(
                 grasp, still, q, Phase.PLANNED, f"{why}; not followed: {seen}", plan.counts
             )
-        self._track = Track(time, grasp, q, still, seen.centroid, seen.area, time, time)
+        self._track = Track(time, grasp, q, still, still, seen.points, seen.open_border, time, time)
         return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
 
-    def _look(
-        self,
-        image: DepthImage,
-        asked: Asked,
-        rng: np.random.Generator,
-        center: Float[np.ndarray, "3"],
-    ) -> Seen | str:
-        """Look at a window around a place of the fixed frame; or say why nothing is seen there."""
-        T_fixed_camera = fixed_frame(image)
-        center_camera = transforms.apply(transforms.inverse(T_fixed_camera), center[None])[0]
-        window = window_px(image, center_camera, self.config.window_radius)
-        if window is None:
-            return "it left the image"
-        u0, v0, width, height = window
-        here = (slice(v0, v0 + height), slice(u0, u0 + width))
-        if not image.valid[here].any():
-            return "there is no depth around it"
-        request = replace(as_request(asked), box_px=None, target_px=None, n_grasps=None)
-        if request.mask is not None:
-            if not request.mask[here].any():
-                return "the mask is empty around it"
-            request = replace(request, mask=request.mask[here])
-        view = look(image.crop(*window), request, rng)
-        mask = nearest_object(view, view.image.intrinsics.project(center_camera))
-        if mask is None:
-            return view.refusal or "nothing stands on the table around it"
-        points = view.image.points_camera()[mask]
-        area = float((points[:, 2] ** 2).sum() / (image.intrinsics.fx * image.intrinsics.fy))
-        centroid = transforms.apply(T_fixed_camera, points.mean(0)[None])[0]
-        return Seen(view, T_fixed_camera, centroid, area)
-
-    def _implausible(self, track: Track, seen: Seen, time: float) -> str | None:
-        """Say why what is seen is not the whole object that was followed; None if it is."""
-        if seen.area < self.config.min_seen_fraction * track.area:
-            return f"only {seen.area / track.area:.0%} of the object is seen"
-        dt = time - track.time
-        jump = float(np.linalg.norm(seen.centroid - track.centroid - dt * track.velocity))
+    def _implausible(self, found: Match | None, dt: float) -> str | None:
+        """Say why what is seen is not the object that was followed; None if it is."""
+        if found is None or found.in_sight < self.config.min_seen_fraction:
+            return f"only {0.0 if found is None else found.in_sight:.0%} of the object is in sight"
+        if not SAME[0] < found.filled < SAME[1]:
+            return f"what is seen is {found.filled:.0%} of the object's size"
+        jump = float(np.linalg.norm(found.shift))
         if jump > self.config.max_speed * dt:
             return f"the object jumped by {jump * 1e3:.0f} mm"
         return None
@@ -338,35 +319,51 @@ class ClosedLoopPolicy:
             track,
             time=time,
             grasp=shifted(track.grasp, shift),
-            centroid=track.centroid + shift,
+            mean_velocity=self._mean_velocity(track, track.velocity, time),
+            points=track.points + shift,
             reason=why,
             challenger=None,
             n_challenged=0,
         )
-        self._track = moved
-        return Tracked(moved.grasp, moved.velocity, moved.quality, Phase.COASTED, why)
+        return self._answer(moved, Phase.COASTED, why)
 
-    def _carried(self, track: Track, seen: Seen, time: float) -> Track:
-        """Carry the grasp along with the object: an α-β filter on the centroid, along the table."""
+    def _carried(
+        self, track: Track, seen: Sighting, found: Match, whole: bool, time: float
+    ) -> Track:
+        """Carry the grasp along with the object: an α-β filter on its place, along the table."""
         config, dt = self.config, time - track.time
         down = seen.T_fixed_camera[:3, :3] @ seen.view.approach_axis
-        innovation = seen.centroid - track.centroid - dt * track.velocity
-        vertical = (innovation @ down) * down
-        innovation = innovation - vertical
-        shift = dt * track.velocity + config.position_gain * innovation
-        velocity = track.velocity + config.velocity_gain / dt * innovation
+        innovation = found.shift - (found.shift @ down) * down
+        predicted = dt * track.velocity
+        trust = min(1.0, 2 * found.in_sight)
+        gain = trust * config.position_gain
+        shift = predicted + gain * innovation
+        velocity = track.velocity + trust * config.velocity_gain / dt * innovation
+        velocity = velocity - (velocity @ down) * down
+        points = seen.points if whole else track.points + predicted + found.shift
         return replace(
             track,
             time=time,
             grasp=shifted(track.grasp, shift),
             challenger=None if track.challenger is None else shifted(track.challenger, shift),
-            velocity=velocity - (velocity @ down) * down,
-            centroid=track.centroid + shift + vertical,
-            area=track.area + AREA_GAIN * (seen.area - track.area),
+            velocity=velocity,
+            mean_velocity=self._mean_velocity(track, velocity, time),
+            points=points - (1.0 - gain) * innovation,  # where the filter has it
             seen_at=time,
         )
 
-    def _score(self, seen: Seen, track: Track, rng: np.random.Generator) -> Scored:
+    def _mean_velocity(
+        self, track: Track, velocity: Float[np.ndarray, "3"], time: float
+    ) -> Float[np.ndarray, "3"]:
+        weight = 1.0 - float(np.exp((track.time - time) / self.config.turning_time))
+        return track.mean_velocity + weight * (velocity - track.mean_velocity)
+
+    def _carry(self, track: Track, why: str) -> Tracked:
+        """Leave the grasp where it is on its object."""
+        carried = replace(track, free_at=track.time, challenger=None, n_challenged=0)
+        return self._answer(carried, Phase.TRACKED, why)
+
+    def _score(self, seen: Sighting, track: Track, rng: np.random.Generator) -> Scored:
         """Draw, check and score candidates around the grasp, around its challenger, and anywhere, together."""
         config, view = self.config, seen.view
         hand = view.request.opened(self.gripper)
@@ -385,7 +382,9 @@ class ClosedLoopPolicy:
         counts = {"drawn": len(drawn), **checked.counts, "free": len(free)}
         return Scored(spatial[:n], q[:n], spatial[n:], q[n:], counts)
 
-    def _around(self, seen: Seen, grasp: Grasp, n: int, rng: np.random.Generator) -> PlanarGrasp:
+    def _around(
+        self, seen: Sighting, grasp: Grasp, n: int, rng: np.random.Generator
+    ) -> PlanarGrasp:
         """Draw candidates around a grasp of the fixed frame, in the window's image."""
         config, view = self.config, seen.view
         sigma = (config.position_sigma, config.depth_sigma, config.angle_sigma)
@@ -416,27 +415,29 @@ class ClosedLoopPolicy:
         gain = float(scored.q_elsewhere.max() - scored.q_around.max(initial=0.0))
         why = f"one {apart(track.challenger, track.grasp)[0] * 1e3:.0f} mm away is better by {gain:.2f}"
         q = float(scored.q_elsewhere.max())
-        self._track = replace(
-            track,
-            grasp=track.challenger,
-            quality=q,
-            free_at=track.time,
-            challenger=None,
-            n_challenged=0,
+        new = replace(track, grasp=track.challenger, quality=q, free_at=track.time)
+        return self._answer(
+            replace(new, challenger=None, n_challenged=0), Phase.SWITCHED, why, scored.counts
         )
-        return Tracked(track.challenger, track.velocity, q, Phase.SWITCHED, why, scored.counts)
 
     def _refine(self, track: Track, scored: Scored, dt: float) -> Tracked:
         """Pull the carried grasp towards the mean of the best candidates around it."""
         if len(scored.q_around) == 0:
             why = "carried along: no candidate around it may be executed"
-            self._track = replace(track, reason=why)
-            return Tracked(
-                track.grasp, track.velocity, track.quality, Phase.TRACKED, why, scored.counts
-            )
+            return self._answer(replace(track, reason=why), Phase.TRACKED, why, scored.counts)
         weight = 1.0 - float(np.exp(-dt / self.config.smoothing_time))
         best, q = elite_mean(scored.around, scored.q_around, self.config.elite_fraction)
         grasp = blended(track.grasp, best, weight)
         quality = track.quality + weight * (q - track.quality)
-        self._track = replace(track, grasp=grasp, quality=quality, free_at=track.time, reason="")
-        return Tracked(grasp, track.velocity, quality, Phase.TRACKED, "", scored.counts)
+        pulled = replace(track, grasp=grasp, quality=quality, free_at=track.time, reason="")
+        return self._answer(pulled, Phase.TRACKED, "", scored.counts)
+
+    def _answer(
+        self, track: Track, phase: Phase, why: str, counts: Mapping[str, int] | None = None
+    ) -> Tracked:
+        """Remember the track, and say what it is."""
+        self._track = track
+        turning = float(np.linalg.norm(track.velocity - track.mean_velocity))
+        return Tracked(
+            track.grasp, track.velocity, track.quality, phase, why, counts or {}, turning
+        )

@@ -85,18 +85,26 @@ def check_grasps(
     """
     reason = np.full(len(grasps), -1)
     counts: dict[str, int] = {}
+    left, some = np.arange(len(grasps)), grasps
+    spatial = _lifted(view, some)
     for name, test in _tests(view, gripper, config):
-        left = np.flatnonzero(reason < 0)
-        good = test(grasps[left]) if len(left) else np.empty(0, bool)
+        good = test(some, spatial) if len(left) else np.empty(0, bool)
         counts[name] = int((~good).sum())
-        reason[left[~good]] = ORDER[name]
+        if counts[name]:
+            reason[left[~good]] = ORDER[name]
+            left, some, spatial = left[good], some[good], spatial[good]
     return Checked(reason < 0, counts, reason)
 
 
 ORDER = {name: k for k, name in enumerate(REJECTIONS)}
 """Position of each rejection."""
 
-Test = Callable[[PlanarGrasp], Bool[np.ndarray, "N"]]
+Test = Callable[[PlanarGrasp, Grasp], Bool[np.ndarray, "N"]]
+"""Of grasps in the image, and the same in space."""
+
+
+def _lifted(view: View, grasps: PlanarGrasp) -> Grasp:
+    return grasps.to_grasp(view.image.intrinsics, view.approach_axis)
 
 
 def _tests(
@@ -104,45 +112,41 @@ def _tests(
 ) -> list[tuple[str, Test]]:
     """List the tests in the order of REJECTIONS: the cheap ones first."""
     request = view.request
-
-    def lift(some: PlanarGrasp) -> Grasp:
-        return some.to_grasp(view.image.intrinsics, view.approach_axis)
-
     tests: dict[str, Test] = {}
     if config is not None:
-        tests["bad_width"] = lambda g: (
+        tests["bad_width"] = lambda g, _: (
             (g.width >= gripper.min_width) & (g.width <= gripper.max_width + 1e-9)
         )
-        tests["outside_image"] = lambda g: inside_image(view, g)
-        tests["off_object"] = lambda g: on_objects(view, g)
-        tests["into_table"] = lambda g: tip_height(view, lift(g), gripper) >= config.table_clearance
+        tests["outside_image"] = lambda g, s: inside_image(view, g, s)
+        tests["off_object"] = lambda g, _: on_objects(view, g)
+        tests["into_table"] = lambda _, s: tip_height(view, s, gripper) >= config.table_clearance
     if request.workspace is not None:
-        tests["outside_workspace"] = lambda g: in_workspace(view, lift(g))
+        tests["outside_workspace"] = lambda _, s: in_workspace(view, s)
     if request.yaw_range is not None:
-        tests["yaw_out_of_range"] = lambda g: in_yaw_range(view, lift(g))
+        tests["yaw_out_of_range"] = lambda _, s: in_yaw_range(view, s)
     if (lowest := request.min_height) is not None:
-        tests["too_low"] = lambda g: tip_height(view, lift(g), gripper) >= lowest
+        tests["too_low"] = lambda _, s: tip_height(view, s, gripper) >= lowest
     if config is not None and config.check_obstacles:
         fingers = list(gripper.JAWS)
         palm = list(range(len(fingers), len(fingers) + len(gripper.palm_boxes)))
 
-        def unobstructed(some: PlanarGrasp, boxes: list[int]) -> Bool[np.ndarray, "N"]:
-            overlap = box_overlap(view.relief, lift(some), gripper, boxes, config)
+        def unobstructed(some: Grasp, boxes: list[int]) -> Bool[np.ndarray, "N"]:
+            overlap = box_overlap(view.relief, some, gripper, boxes, config)
             return np.all(overlap <= config.max_overlap, axis=-1)
 
-        tests["finger_blocked"] = lambda g: unobstructed(g, fingers)
-        tests["palm_blocked"] = lambda g: unobstructed(g, palm)
-        tests["finger_unseen"] = lambda g: (
-            unseen_share(view, lift(g), gripper).max(-1) <= config.max_unseen
+        tests["finger_blocked"] = lambda _, s: unobstructed(s, fingers)
+        tests["palm_blocked"] = lambda _, s: unobstructed(s, palm)
+        tests["finger_unseen"] = lambda _, s: (
+            unseen_share(view, s, gripper).max(-1) <= config.max_unseen
         )
-        tests["nothing_between"] = lambda g: (
-            between_jaws(view.relief, lift(g), gripper, config).area > config.max_overlap
+        tests["nothing_between"] = lambda _, s: (
+            between_jaws(view.relief, s, gripper, config).area > config.max_overlap
         )
     if gripper.min_width > 0:
         between = config or DEFAULT_CONSTRAINTS
         # a cell of the map at either end
-        tests["too_thin"] = lambda g: (
-            between_jaws(view.relief, lift(g), gripper, between).length
+        tests["too_thin"] = lambda _, s: (
+            between_jaws(view.relief, s, gripper, between).length
             >= gripper.min_width - view.relief.cell
         )
     return sorted(tests.items(), key=lambda item: ORDER[item[0]])
@@ -167,15 +171,16 @@ def in_yaw_range(view: View, grasps_camera: Grasp) -> Bool[np.ndarray, "N"]:
     return in_half_turn(np.arctan2(x[:, 1], x[:, 0]), view.request.yaw_range)
 
 
-def inside_image(view: View, grasps: PlanarGrasp) -> Bool[np.ndarray, "N"]:
+def inside_image(view: View, grasps: PlanarGrasp, grasps_camera: Grasp) -> Bool[np.ndarray, "N"]:
     """True where centre and both jaw ends, in the image plane and in space, are in the image, before the camera."""
     intrinsics = view.image.intrinsics
     ahead = grasps.depth > 1e-3
     good = ahead.copy()
     if not ahead.any():
         return good
-    some = grasps[ahead]
-    spatial = some.to_grasp(intrinsics, view.approach_axis)
+    some, spatial = (
+        (grasps, grasps_camera) if ahead.all() else (grasps[ahead], grasps_camera[ahead])
+    )
     half = spatial.closing_axis * (some.width / 2)[:, None]
     jaws = intrinsics.project(np.stack([spatial.center - half, spatial.center + half], 1))
     points = np.concatenate([some.center_px[:, None], some.endpoints_px(intrinsics), jaws], 1)
@@ -237,11 +242,13 @@ def box_overlap(
             size[:2] += 2 * config.lateral_margin
         # the palm is large: half the resolution is enough
         grid = footprint(size[0], size[1], relief.cell * (1 if b in gripper.JAWS else 2))
-        z = relief.around(grasps_camera, all_boxes.centers[:, b, None, :2] + grid)
-        face = all_boxes.centers[:, b, 2] + size[2] / 2
-        overlap[:, column] = (
-            (z < face[:, None] + config.vertical_margin).mean(-1) * size[0] * size[1]
-        )
+        centers = all_boxes.centers[:, b]
+        if len(centers) and (centers == centers[0]).all():
+            centers = centers[:1]
+        z = relief.around(grasps_camera, centers[:, None, :2] + grid)
+        face = all_boxes.centers[:, b, 2] + size[2] / 2 + config.vertical_margin
+        met = np.count_nonzero(z < face[:, None].astype(np.float32), axis=-1)
+        overlap[:, column] = met / z.shape[1] * size[0] * size[1]
     return overlap
 
 
@@ -260,9 +267,12 @@ def between_jaws(
     """Measure what stands between the open jaws by the cells of the map."""
     n_x = 24
     grid = footprint(1.0, gripper.jaw_width, relief.cell, n_x=n_x)
-    offsets = grid * np.stack([grasps_camera.width, np.ones(len(grasps_camera))], -1)[:, None]
+    width = np.array(grasps_camera.width)
+    if len(width) and (width == width[0]).all():
+        width = width[:1]
+    offsets = grid * np.stack([width, np.ones_like(width)], -1)[:, None]
     z = relief.around(grasps_camera, offsets)
-    held = z < gripper.tip_overhang - config.min_engagement
+    held = z < np.float32(gripper.tip_overhang - config.min_engagement)
     lines = held.reshape(len(grasps_camera), n_x, -1)
     return Between(
         held.mean(-1) * grasps_camera.width * gripper.jaw_width,

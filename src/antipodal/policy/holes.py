@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..camera import DepthImage
+from .rays import along
 
 
 def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> DepthImage:
@@ -25,11 +26,10 @@ def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> Dept
         return image
     import cv2  # heavy: loaded with the first image
 
-    along = image.points_camera() @ approach_axis
-    missing = ~image.valid
-    n, found = cv2.connectedComponents(missing.astype(np.uint8), connectivity=4)
+    distance, missing = along(image, approach_axis), ~image.valid
+    n, found = cv2.connectedComponents(missing.view(np.uint8), connectivity=4)
     labels = np.asarray(found, np.int64)
-    hole, rim = _rims(labels, missing, along)
+    hole, rim = _rims(labels, missing, distance)
     nearest, farthest = np.full(n, np.inf), np.full(n, -np.inf)
     np.minimum.at(nearest, hole, rim)
     np.maximum.at(farthest, hole, rim)
@@ -46,7 +46,7 @@ def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> Dept
 
 
 def _rims(
-    labels: np.ndarray, missing: np.ndarray, along: np.ndarray
+    labels: np.ndarray, missing: np.ndarray, distance: np.ndarray
 ) -> tuple[np.ndarray, Float[np.ndarray, "R"]]:
     """Label of the hole and distance of the surface at every valid neighbour of a missing pixel."""
     holes, rims = [], []
@@ -55,5 +55,5 @@ def _rims(
         for inner, outer in ((a, b), (b, a)):
             touching = missing[inner] & ~missing[outer]
             holes.append(labels[inner][touching])
-            rims.append(along[outer][touching])
+            rims.append(distance[outer][touching])
     return np.concatenate(holes), np.concatenate(rims)

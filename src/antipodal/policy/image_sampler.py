@@ -22,6 +22,7 @@ from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from .constraints import in_workspace, in_yaw_range
+from .rays import along
 from .view import View
 
 
@@ -178,31 +179,53 @@ def find_edges(
     import cv2  # heavy: loaded with the first image
     from scipy import ndimage
 
-    along = (filled.points_camera() @ approach_axis).astype(np.float32)
-    smooth = ndimage.gaussian_filter(along, config.smoothing_px) if config.smoothing_px else along
     rate = config.downsample
+    rows, columns = _edge_window(filled, region, config)
+    if min(rows.stop - rows.start, columns.stop - columns.start) < 2 * rate:
+        return Edges(np.empty((0, 2)), np.empty((0, 2)))
+    smooth = along(filled, approach_axis)[rows, columns]
+    if config.smoothing_px:
+        smooth = ndimage.gaussian_filter(smooth, config.smoothing_px)
     height, width = (s // rate for s in smooth.shape)
-    none = Edges(np.empty((0, 2)), np.empty((0, 2)))
-    if min(height, width) < 2:
-        return none
     small = cv2.resize(
         smooth[: height * rate, : width * rate], (width, height), interpolation=cv2.INTER_AREA
     )
     strong = np.linalg.norm(_gradient(small), axis=-1) > config.gradient_threshold
-    if not filled.valid.all():
+    if not filled.valid[rows, columns].all():
         reach = 2 * (int(np.ceil(4 * config.smoothing_px)) + rate) + 1
-        touched = cv2.dilate((~filled.valid).astype(np.uint8), np.ones((reach, reach), np.uint8))
+        missing = (~filled.valid[rows, columns]).view(np.uint8)
+        touched = cv2.dilate(missing, np.ones((reach, reach), np.uint8))
         strong &= touched[: height * rate : rate, : width * rate : rate] == 0
+    if region is not None:
+        strong &= region[rows, columns][: height * rate : rate, : width * rate : rate]
     v, u = np.nonzero(strong)
     v, u = v * rate, u * rate
-    if region is not None:
-        v, u = v[region[v, u]], u[region[v, u]]
-    if len(u) == 0:
-        return none
-    outward = _gradient(smooth)[v, u]
+    outward = _gradient_at(smooth, v, u)
     length = np.linalg.norm(outward, axis=-1, keepdims=True)
     outward = np.where(length > 0, outward / np.where(length > 0, length, 1.0), [1.0, 0.0])
-    return Edges(np.stack([u, v], -1) + (rate - 1) / 2, outward)
+    px = np.stack([u + columns.start, v + rows.start], -1) + (rate - 1) / 2
+    return Edges(px, outward)
+
+
+def _edge_window(
+    image: DepthImage, region: Bool[np.ndarray, "H W"] | None, config: SamplerConfig
+) -> tuple[slice, slice]:
+    """Rows and columns that decide about the edges in a region: around it, as far as smoothing and gradient reach."""
+    height, width = image.depth.shape
+    if region is None:
+        return slice(0, height), slice(0, width)
+    import cv2
+
+    u, v, n_columns, n_rows = cv2.boundingRect(region.view(np.uint8))
+    rate = config.downsample
+    reach = rate * int(np.ceil((4 * config.smoothing_px + 2) / rate + 2))
+
+    def around(first: int, n: int, size: int) -> slice:
+        # the grid of down-sampled pixels begins at the image's corner
+        begin = max((first - reach) // rate * rate, 0)
+        return slice(begin, min(first + n + reach, size) if n else begin)
+
+    return around(v, n_rows, height), around(u, n_columns, width)
 
 
 def find_pairs(edges: Edges, max_distance_px: float, max_friction: float) -> Pairs:
@@ -248,6 +271,19 @@ def _gradient(image: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 2"]:
     """(∂/∂u, ∂/∂v) by central differences."""
     dv, du = np.gradient(image.astype(np.float64))
     return np.stack([np.asarray(du), np.asarray(dv)], -1)
+
+
+def _gradient_at(
+    image: Float[np.ndarray, "H W"], v: Int[np.ndarray, "E"], u: Int[np.ndarray, "E"]
+) -> Float[np.ndarray, "E 2"]:
+    """The same at some pixels."""
+    height, width = image.shape
+    left, right = np.maximum(u - 1, 0), np.minimum(u + 1, width - 1)
+    above, below = np.maximum(v - 1, 0), np.minimum(v + 1, height - 1)
+    values = image.astype(np.float64)
+    du = (values[v, right] - values[v, left]) / np.maximum(right - left, 1)
+    dv = (values[below, u] - values[above, u]) / np.maximum(below - above, 1)
+    return np.stack([du, dv], -1)
 
 
 def _reach_px(image: DepthImage, edges: Edges, max_width: float) -> float:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
 from ..grasp import Grasp
+from .rays import along, along_at
 
 CELL = 0.002
 """Side of a cell, m: about one and a half pixels at 0.7 m; larger where the scene is wide."""
@@ -20,36 +21,22 @@ MAX_CELLS = 800
 """Cells along one side of the map."""
 MARGIN = 0.15
 """How much of the surroundings is mapped around the objects, m."""
+MAX_REACH = 25
+"""Widest that the mask of what is mapped is grown, px."""
 
 
 class Relief(NamedTuple):
     """Height map across the approach axis."""
 
     depth: Float[np.ndarray, "X Y"]
-    """Distance along the approach axis of the first point in each cell, m; inf where nothing was seen, and in the
-    outermost ring of cells."""
-    mean: Float[np.ndarray, "X Y"]
-    """The same for the mean of the points in each cell: less sure to show an obstacle, truer to the shape."""
+    """Distance along the approach axis of the first point in each cell, float32 m; inf where nothing was seen or only
+    table, and in the outermost ring of cells."""
     corner: Float[np.ndarray, "2"]
     """Lower corner of cell (0, 0) in the relief frame's x, y, m."""
     cell: float
     """Side of a cell, m."""
     R_relief_camera: Float[np.ndarray, "3 3"]
     """Rotation into the relief frame."""
-    floor: float
-    """Cells at this distance or farther are table, not obstacle, m; inf where no table is known."""
-
-    def averaged(self) -> Relief:
-        """Return the map of means."""
-        return self._replace(depth=self.mean)
-
-    def look_up(self, points_relief: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch"]:
-        """Distance along the approach axis of the surface at points (…, 2); inf outside the map or where unseen."""
-        index = ((points_relief - self.corner) * (1.0 / self.cell)).astype(np.int64)
-        # truncation towards 0 and the clip both end in the outermost ring, which is inf
-        i = np.clip(index[..., 0], 0, self.depth.shape[0] - 1)
-        j = np.clip(index[..., 1], 0, self.depth.shape[1] - 1)
-        return self.depth[i, j]
 
     def around(
         self, grasps_camera: Grasp, offsets: Float[np.ndarray, "#N K 2"]
@@ -61,13 +48,24 @@ class Relief(NamedTuple):
             offsets: K points per grasp, (1, K, 2) where they are the same for all, m.
 
         Returns:
-            z of the surface in the grasp frame, m: negative above the centre (towards the palm); inf where there is
-            only table or nothing was seen.
+            z of the surface in the grasp frame, float32 m: negative above the centre (towards the palm); inf where
+            there is only table or nothing was seen, and outside the map.
         """
         pose = self.R_relief_camera @ grasps_camera.pose[:, :3, :]
-        points = offsets @ np.swapaxes(pose[:, :2, :2], 1, 2) + pose[:, None, :2, 3]
-        z = self.look_up(points)
-        return np.where(z < self.floor, z, np.inf) - pose[:, 2, 3, None]
+        # in cells: (x, y, 1) of a point times a column for each coordinate of each grasp
+        turn = pose[:, :2, [0, 1, 3]] / self.cell
+        turn[..., 2] -= self.corner / self.cell
+        points = np.concatenate([offsets, np.ones((*offsets.shape[:2], 1))], -1).astype(np.float32)
+        turn, index = turn.astype(np.float32), []
+        for k, n in enumerate(self.depth.shape):
+            if len(points) == 1:
+                at = turn[:, k] @ points[0].T
+            else:
+                at = (points @ turn[:, k, :, None])[..., 0]
+            # truncation towards 0 and the clip both end in the outermost ring, which is inf
+            index.append(np.clip(at, 0, n - 1, out=at).astype(np.int32))
+        z = self.depth.ravel().take(index[0] * np.int32(self.depth.shape[1]) + index[1])
+        return z - pose[:, 2, 3, None].astype(np.float32)
 
 
 def build_relief(
@@ -85,24 +83,54 @@ def build_relief(
         floor: distance along the axis from which on a cell counts as table.
     """
     R = across(approach_axis)
-    points = image.points_camera()[image.valid] @ R.T
-    region = image.valid if objects is None else (image.valid & objects)
-    focus = points if objects is None or not region.any() else image.points_camera()[region] @ R.T
+    region = image.valid if objects is None else image.valid & objects
+    pixels = np.flatnonzero(region if region.any() else image.valid)
+    focus = np.stack([along_at(image, axis, pixels) for axis in R[:2]])
     # without objects: the central 96 % of the view, so that one far pixel does not stretch the map
-    low, high = np.percentile(focus[:, :2], [0, 100] if objects is not None else [2, 98], axis=0)
+    ends = [2, 98] if objects is None else [0, 100]
+    low, high = np.percentile(focus, ends, axis=1)
     low, high = low - MARGIN, high + MARGIN
     cell = max(CELL, float((high - low).max()) / MAX_CELLS)
+    shape = np.ceil((high - low) / cell).astype(int) + 2
     corner = low - cell
-    shape = tuple(int(n) for n in np.ceil((high - low) / cell).astype(np.int64) + 2)
-    index = np.floor((points[:, :2] - corner) / cell).astype(np.int64)
-    inside = ((index >= 1) & (index < np.array(shape) - 1)).all(-1)
-    flat = np.ravel_multi_index((index[inside, 0], index[inside, 1]), shape)
-    first = np.full(shape[0] * shape[1], np.inf)
-    np.minimum.at(first, flat, points[inside, 2])
-    total = np.bincount(flat, points[inside, 2], len(first))
-    with np.errstate(invalid="ignore"):
-        mean = np.where(np.isfinite(first), total / np.bincount(flat, minlength=len(first)), np.inf)
-    return Relief(_close(first.reshape(shape)), _close(mean.reshape(shape)), corner, cell, R, floor)
+    empty = Relief(np.full(shape, np.inf, np.float32), corner, cell, R)
+    closed = _close(_first_surface(image, empty, floor))
+    return empty._replace(depth=np.where(closed < floor, closed, np.float32(np.inf)))
+
+
+def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.ndarray, "X Y"]:
+    """Nearest point in each cell of the map, float32 m; inf in empty ones and in the outermost ring.
+
+    Of the table only the pixels around what rises above it are looked at: elsewhere it is the same as nothing.
+    """
+    z = along(image, relief.R_relief_camera[2])
+    above = image.valid & (z < floor)
+    pixels = np.flatnonzero(image.valid & _widened(above, image, relief))
+    shape, index = relief.depth.shape, []
+    for axis, first, n in zip(relief.R_relief_camera[:2], relief.corner, shape, strict=True):
+        at = along_at(image, axis / relief.cell, pixels) - np.float32(first / relief.cell)
+        # what lies outside the map ends in its outermost ring
+        index.append(np.clip(at, 0, n - 1).astype(np.intp))
+    first = np.full(relief.depth.size, np.inf, np.float32)
+    np.minimum.at(first, index[0] * shape[1] + index[1], z.ravel()[pixels])
+    first = first.reshape(shape)
+    first[[0, -1]] = first[:, [0, -1]] = np.inf
+    return first
+
+
+def _widened(
+    above: Bool[np.ndarray, "H W"], image: DepthImage, relief: Relief
+) -> Bool[np.ndarray, "H W"]:
+    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`_close` asks for them."""
+    import cv2  # heavy: loaded with the first image
+
+    if above.all() or not above.any():
+        return above
+    nearest = float(image.depth[above].min())
+    focal = max(image.intrinsics.fx, image.intrinsics.fy)
+    reach = min(int(np.ceil(3 * relief.cell * focal / max(nearest, 0.1))), MAX_REACH)
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate(above.view(np.uint8), kernel)).view(bool)
 
 
 def across(approach_axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
@@ -118,12 +146,14 @@ def _close(depth: Float[np.ndarray, "X Y"]) -> Float[np.ndarray, "X Y"]:
     import cv2  # heavy: loaded with the first image
 
     seen = np.isfinite(depth)
-    known = np.where(seen, depth, 0.0)
-    total = cv2.boxFilter(known, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    count = cv2.boxFilter(
-        seen.astype(np.float64), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT
+    known = np.where(seen, depth, np.float32(0.0))
+    total, count = (
+        cv2.boxFilter(a, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        for a in (known, seen.astype(np.float32))
     )
     # three of the eight neighbours: less is the rim of the map or of a shadow
-    closed = np.where(seen, depth, np.where(count > 2.5, total / np.maximum(count, 1.0), np.inf))
+    closed = np.where(
+        seen, depth, np.where(count > 2.5, total / np.maximum(count, 1), np.float32(np.inf))
+    )
     closed[[0, -1]] = closed[:, [0, -1]] = np.inf
     return closed

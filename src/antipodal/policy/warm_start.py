@@ -1,4 +1,4 @@
-"""What following one grasp from frame to frame needs: a window, the object in it, candidates around a grasp, a mean.
+"""What following one grasp from frame to frame needs: a window, candidates around a grasp, their mean.
 
 Pure functions; the loop that uses them is :mod:`antipodal.policy.closed_loop`.
 """
@@ -6,7 +6,7 @@ Pure functions; the loop that uses them is :mod:`antipodal.policy.closed_loop`.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from .. import transforms
 from ..camera import DepthImage
@@ -38,22 +38,6 @@ def window_px(
     if not inside or (high - low).min() < MIN_WINDOW_PX:
         return None
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
-
-
-def nearest_object(view: View, center_px: Float[np.ndarray, "2"]) -> Bool[np.ndarray, "H W"] | None:
-    """Pixels of the connected object nearest to a pixel; all of the view's where it tells none apart; None if none."""
-    import cv2  # heavy: loaded with the first image
-
-    seen = view.image.valid if view.objects is None else view.objects & view.image.valid
-    if not seen.any():
-        return None
-    # holes and the shadows of fingers cut objects in pieces: bridge gaps of four pixels
-    joined = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    _, found = cv2.connectedComponents(joined, connectivity=8)
-    labels = np.asarray(found, np.int64)
-    v, u = np.nonzero(seen)
-    nearest = ((u - center_px[0]) ** 2 + (v - center_px[1]) ** 2).argmin()
-    return seen & (labels == labels[v[nearest], u[nearest]])
 
 
 def candidates_around(

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import logging
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,12 +17,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
 from ..errors import AntipodalError, InvalidConfig
+from ..watched import Child, Lost, start_child
 from .config import ServiceConfig
 from .faults import Fault
 from .metrics import Metrics
@@ -36,62 +34,6 @@ START_TIME = 120.0
 MAX_PAUSE = 30.0
 """Longest pause between two tries to replace a worker, s."""
 
-# The search path comes first: an installation of any kind is found. One thread each: the cores are shared out among the
-# workers. A plain interpreter, so that nothing of the caller's script runs twice.
-_CHILD = """
-import os, sys
-sys.path[:] = {path!r}
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
-from antipodal.service.worker import main
-main({fd})
-"""
-
-
-class _Lost(Exception):
-    """A worker is of no more use."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(eq=False)
-class _Worker:
-    process: subprocess.Popen[bytes]
-    pipe: Connection
-    is_late: bool = False
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs; it may yet hang."""
-        return self.process.poll() is None
-
-    def ask(self, message: object, limit: float) -> object:
-        """Send a message and wait for the answer; blocks, so it is called in a thread.
-
-        The clock runs while the message is sent, too: a process that hangs does not read.
-        """
-        clock = threading.Timer(limit, self._expire)
-        clock.start()
-        try:
-            self.pipe.send(message)
-            return self.pipe.recv()
-        except (OSError, EOFError) as error:
-            raise _Lost("late" if self.is_late else "died") from error
-        finally:
-            clock.cancel()
-
-    def _expire(self) -> None:
-        self.is_late = True
-        self.process.kill()  # and the pipe breaks
-
-    def end(self) -> None:
-        """Kill it, whatever it does."""
-        self.process.kill()
-        self.process.wait()
-        self.pipe.close()
-
 
 @dataclass(eq=False)
 class WorkerPool:
@@ -103,8 +45,8 @@ class WorkerPool:
     """Names that callers may use; known once the pool is warm."""
     is_warm: bool = False
     """Whether every worker has planned once."""
-    _workers: set[_Worker] = field(default_factory=set)
-    _idle: asyncio.Queue[_Worker] = field(default_factory=asyncio.Queue)
+    _workers: set[Child] = field(default_factory=set)
+    _idle: asyncio.Queue[Child] = field(default_factory=asyncio.Queue)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _n_inside: int = 0
     _mean_time: float = 0.5
@@ -192,9 +134,9 @@ class WorkerPool:
                 return None
             start = time.perf_counter()
             answer = await self._ask(worker, job, self.config.limits.plan_time)
-        except _Lost as lost:
-            self._lose(worker, lost.reason)
-            if lost.reason == "late":
+        except Lost as lost:
+            self._lose(worker, _reason(lost))
+            if lost.is_late:
                 limit = self.config.limits.plan_time
                 raise Fault("plan_timeout", f"planning took longer than {limit:g} s") from None
             raise Fault("worker_died", "the process that planned ended") from None
@@ -208,7 +150,7 @@ class WorkerPool:
         assert isinstance(answer, Answer)
         return answer
 
-    async def _checkout(self) -> _Worker:
+    async def _checkout(self) -> Child:
         limit = self.config.limits.queue_time
         try:
             async with asyncio.timeout(limit):
@@ -222,7 +164,7 @@ class WorkerPool:
                 "queue_full", f"no worker became free in {limit:g} s", retry_after=round(limit)
             ) from None
 
-    def _lose(self, worker: _Worker, reason: str) -> None:
+    def _lose(self, worker: Child, reason: str) -> None:
         """End a worker that is of no more use, and have it replaced."""
         self.metrics.lost_workers.labels(reason).inc()
         log.error("worker lost", extra={"fields": {"pid": worker.process.pid, "reason": reason}})
@@ -256,9 +198,11 @@ class WorkerPool:
                 raise ready
             if self._stopped:
                 raise InvalidConfig("the service ended while a worker started")
-        except _Lost as lost:
+        except Lost as lost:
             worker.end()
-            raise InvalidConfig(f"a worker {lost.reason} before it was warm; see the log") from lost
+            raise InvalidConfig(
+                f"a worker {_reason(lost)} before it was warm; see the log"
+            ) from lost
         except (AntipodalError, asyncio.CancelledError):
             worker.end()
             raise
@@ -268,26 +212,26 @@ class WorkerPool:
         self.metrics.workers.set(self.n_workers)
         self._idle.put_nowait(worker)
 
-    async def _ask(self, worker: _Worker, message: object, limit: float) -> object:
+    async def _ask(self, worker: Child, message: object, limit: float) -> object:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, worker.ask, message, limit)
 
 
-def _spawn() -> _Worker:
-    ours, theirs = Pipe()
-    code = _CHILD.format(path=sys.path, fd=theirs.fileno())
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
+def _reason(lost: Lost) -> str:
+    return "late" if lost.is_late else "died"
+
+
+def _spawn() -> Child:
+    worker = start_child(
+        "antipodal.service.worker:main",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C in the terminal is for the server alone
+        start_new_session=True,
     )
-    theirs.close()
-    assert process.stderr is not None
-    threading.Thread(target=_relay, args=(process.stderr, process.pid), daemon=True).start()
-    return _Worker(process, ours)
+    stream = worker.process.stderr
+    assert stream is not None
+    threading.Thread(target=_relay, args=(stream, worker.process.pid), daemon=True).start()
+    return worker
 
 
 def _relay(stream: IO[bytes], pid: int) -> None:

@@ -148,11 +148,10 @@ def load_planner(setup: Setup) -> Planner:
     return planner
 
 
-def main(fd: int) -> None:
+def main(pipe: Connection) -> None:
     """Answer jobs from the pipe until it closes."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.SIG_IGN)
-    pipe = Connection(fd)
     setup: Setup = pipe.recv()
     try:
         planner = load_planner(setup)

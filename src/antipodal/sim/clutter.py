@@ -20,23 +20,23 @@ from jaxtyping import Bool, Float
 from .. import transforms
 from ..errors import InvalidConfig
 from ..grasp import Grasp
-from ..gripper import UNIT_BOX_VERTICES, GripperModel
+from ..gripper import GripperModel
 from ..mesh import TriMesh
+from ..success import execution_error
 from .decompose import Pieces
 from .trial import (
     Outcome,
     Stage,
     TrialConfig,
     _approach,
-    _block_steps,
     _check_grasp,
     _close,
     _is_held,
     _keep,
+    _settle,
     _transports,
-    execution_error,
 )
-from .world import _OBJECT, _TABLE, World, _add_hand, _add_object, _contact, _new_spec
+from .world import _OBJECT, _TABLE, World, _add_hand, _add_object, _contact, _corners, _new_spec
 
 Poses = Float[np.ndarray, "N 4 4"]
 
@@ -46,7 +46,6 @@ DROP_CLEARANCE = 0.05
 """An object falls from so far above the highest point of the pile, m."""
 PARKED = np.array([3.0, 3.0])
 """Where objects wait for their turn, m; 0.6 m apart."""
-_FAR = 1.0  # m: where the hand waits above the table
 
 
 class Pile(World):
@@ -75,6 +74,7 @@ class Pile(World):
         super().__init__(meshes[0], pieces[0], gripper, _compile(meshes, pieces, gripper, walls))
         bodies = [self.model.body(_name(i)).id for i in range(len(meshes))]
         self._bodies = bodies
+        self._corners_obj = np.stack([_corners(mesh) for mesh in meshes])
         self._is_object = np.isin(self.model.geom_bodyid, bodies)
         self._addresses = [int(self.model.joint(_name(i)).qposadr[0]) for i in range(len(meshes))]
 
@@ -97,6 +97,11 @@ class Pile(World):
     def poses(self) -> Poses:
         """T_world_obj of each object."""
         return np.stack([self._pose(body) for body in self._bodies])
+
+    @property
+    def corners(self) -> Float[np.ndarray, "N 8 3"]:
+        """Of each object's bounding box, in the world, m."""
+        return transforms.apply(self.poses, self._corners_obj)
 
     @property
     def centers(self) -> Float[np.ndarray, "N 3"]:
@@ -148,18 +153,8 @@ def settle_pile(
 ) -> tuple[Poses, bool]:
     """Let everything come to rest; returns the poses at rest, or at the time limit, and whether they rest."""
     pile.place_all(T_world_obj, np.eye(4), friction, 0, config.timestep)
-    pile.put_hand(np.array([0.0, 0.0, _FAR]), pile.gripper.max_width)
-    corners_obj = np.stack([m.bounds[0] + m.extents * UNIT_BOX_VERTICES for m in pile.meshes])
-    n_steps = _block_steps(config)
-    reference, quiet_since = transforms.apply(pile.poses, corners_obj), pile.time
-    while pile.time - quiet_since < config.settle_window:
-        if pile.time > config.settle_timeout:
-            return pile.poses, False
-        pile.step(n_steps)
-        corners = transforms.apply(pile.poses, corners_obj)
-        if np.linalg.norm(corners - reference, axis=-1).max() > config.settle_tolerance:
-            reference, quiet_since = corners, pile.time
-    return pile.poses, True
+    resting = _settle(pile, np.eye(3), config, np.inf)
+    return pile.poses, resting
 
 
 def pick(

@@ -3,16 +3,17 @@
     follow ─▶ descend ─▶ close ─▶ lift, and what else the trial's config asks for
 
 *Follow*: the hand is a pose with limited speed that goes to the hover above the commanded grasp; frames come at the
-camera's rate with the sensor's noise and the hand in them, commands act after a latency. *Descend* and all that
-follows is MuJoCo, simulated in the frame of the support: a support with velocity v and acceleration a is, to what
-lies on it, a standing one under the gravity g − a, to which the hand moves with its own velocity less v. The support
-stops when the jaws have closed. Frames: ``world``, z up; ``support`` = world moved by the support's position.
+camera's rate with the sensor's noise and the hand in them, until both jaws touch the object; commands act after a
+latency. *Descend* and all that follows is MuJoCo, simulated in the frame of the support: a support with velocity v
+and acceleration a is, to what lies on it, a standing one under the gravity g − a, to which the hand moves with its own
+velocity less v. Hand and support stop when both jaws touch. Frames: ``world``, z up; ``support`` = world moved by the
+support's position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,12 +34,9 @@ from ..render.depth import (
 )
 from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
 from .motion import DWELL
+from .support import BLOCK, SupportPath, Vector
 from .trial import Outcome, Stage, TrialConfig, _is_held, _keep, _transports
 from .world import GRAVITY, World
-
-BLOCK = 0.01
-"""s between two commands to the hand."""
-Vector = Float[np.ndarray, "3"]
 
 
 class Command(NamedTuple):
@@ -48,6 +46,8 @@ class Command(NamedTuple):
     """Single: where the jaws are to close, at the time of the frame."""
     velocity: Vector
     """It moves on with this, world, m/s."""
+    hold: bool = False
+    """Not to go in yet: the fingers stay above the object."""
 
 
 class Frame(NamedTuple):
@@ -57,6 +57,8 @@ class Frame(NamedTuple):
     """Noisy, with the hand in it; its ``T_world_camera`` is what the calibration says."""
     T_world_grasp: transforms.Transform
     """Of the hand, as the arm reports it: exact."""
+    width: float
+    """Opening of the jaws, as the hand reports it, m."""
     time: float
     """s."""
 
@@ -69,7 +71,7 @@ Controller = Callable[[Frame], Command | None]
 class TrackingConfig:
     """The test bed."""
 
-    frame_rate: float = 10.0
+    frame_rate: float = 20.0
     """Hz."""
     latency: float = 0.1
     """From a frame to the command that it leads to, s."""
@@ -87,21 +89,24 @@ class TrackingConfig:
     """… for so long, s."""
     descent_speed: float = 0.25
     """m/s."""
+    braking: float = 4.0
+    """Of the descent, m/s²."""
+    hold_height: float = 0.04
+    """Where the hand stays if it is told to hold, so far above the grasp, m; from ¾ of it it goes on."""
     funnel: float = 0.15
     """While it descends it may be off by ``aligned_distance`` and this share of the height left; else it waits."""
-    blind_height: float = 0.03
-    """Nearer to the grasp than this the hand hides the object: no more frames, m."""
     timeout: float = 8.0
     """A hand that has not closed by then never will, s."""
     noise: SensorNoise = STRUCTURED_LIGHT
-    """Of each frame anew."""
+    """Of each frame anew, but for the depth scale, which is one for the run: it is the camera's calibration."""
     trial: TrialConfig = field(
         default_factory=lambda: TrialConfig(carry_distance=0.0, shake_cycles=0, gravity_time=0.0)
     )
     """Closing and lifting; nothing else by default."""
 
     def __post_init__(self) -> None:
-        for name in ("frame_rate", "max_speed", "max_turn", "hover", "descent_speed", "timeout"):
+        positive = ("frame_rate", "max_speed", "max_turn", "hover", "descent_speed", "braking")
+        for name in (*positive, "timeout"):
             if not getattr(self, name) > 0:
                 raise InvalidConfig(
                     f"tracking {name} {getattr(self, name)}: expected a positive number"
@@ -111,7 +116,7 @@ class TrackingConfig:
             "aligned_distance",
             "aligned_angle",
             "aligned_time",
-            "blind_height",
+            "hold_height",
         ):
             if not getattr(self, name) >= 0:
                 raise InvalidConfig(f"tracking {name} {getattr(self, name)}: expected ≥ 0")
@@ -125,58 +130,6 @@ class Camera(NamedTuple):
     """True."""
     T_world_camera_believed: transforms.Transform
     """As calibrated."""
-
-
-@dataclass(frozen=True, eq=False)
-class SupportPath:
-    """Motion of the support in the plane, sampled every :data:`BLOCK`; it starts at the origin."""
-
-    position: Float[np.ndarray, "N 3"]
-    velocity: Float[np.ndarray, "N 3"]
-    acceleration: Float[np.ndarray, "N 3"]
-
-    def at(self, time: float) -> tuple[Vector, Vector, Vector]:
-        """Position, velocity and acceleration; at its end it stands."""
-        i = round(time / BLOCK)
-        if i >= len(self.position):
-            return self.position[-1], np.zeros(3), np.zeros(3)
-        return self.position[i], self.velocity[i], self.acceleration[i]
-
-
-def drift(
-    speed: float,
-    duration: float,
-    rng: np.random.Generator,
-    leg: tuple[float, float] = (0.6, 1.4),
-    max_acceleration: float = 0.5,
-    radius: float = 0.06,
-) -> SupportPath:
-    """Draw a path of constant speed that turns to a new direction at random times, and stays near where it began.
-
-    Args:
-        speed: m/s.
-        duration: s.
-        rng: random state.
-        leg: shortest and longest time between two turns, s.
-        max_acceleration: of the turns, m/s².
-        radius: beyond it the next direction points back, m.
-    """
-    n = round(duration / BLOCK)
-    position, velocity, acceleration = (np.zeros((n, 3)) for _ in range(3))
-    p, heading = np.zeros(2), rng.uniform(-np.pi, np.pi)
-    v, turn_at = speed * _unit(heading), rng.uniform(*leg)
-    for i in range(n):
-        if i * BLOCK >= turn_at:
-            turn_at += rng.uniform(*leg)
-            heading += rng.uniform(np.pi / 4, np.pi) * rng.choice([-1.0, 1.0])
-            if np.linalg.norm(p) > radius:
-                heading = np.arctan2(-p[1], -p[0]) + rng.uniform(-np.pi / 4, np.pi / 4)
-        change = speed * _unit(heading) - v
-        most = max_acceleration * BLOCK
-        change *= min(1.0, most / max(float(np.linalg.norm(change)), 1e-12))
-        position[i, :2], velocity[i, :2], acceleration[i, :2] = p, v, change / BLOCK
-        p, v = p + v * BLOCK + change * BLOCK / 2, v + change
-    return SupportPath(position, velocity, acceleration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,15 +192,16 @@ def photograph(
     gripper: GripperModel,
     T_world_obj: transforms.Transform,
     T_world_grasp: transforms.Transform,
+    width: float,
     camera: Camera,
     rng: np.random.Generator,
     noise: SensorNoise = STRUCTURED_LIGHT,
 ) -> DepthImage:
-    """Render object, table and open hand, with noise; the image carries the believed camera pose."""
+    """Render object, table and hand at an opening, with noise; the image carries the believed camera pose."""
     k = camera.intrinsics
     projection, whole = (k.fx, k.fy, k.cx, k.cy), (0, 0, k.width, k.height)
     T_camera_world = transforms.inverse(camera.T_world_camera)
-    hand = gripper.collision_mesh_at(Grasp(np.eye(4), np.asarray(gripper.max_width)))
+    hand = gripper.collision_mesh_at(Grasp(np.eye(4), np.asarray(max(width, gripper.min_width))))
     depth = np.full(k.shape, np.inf, np.float32)
     for body, T_world_body in ((mesh, T_world_obj), (hand, T_world_grasp)):
         T = T_camera_world @ T_world_body
@@ -276,6 +230,8 @@ class _Bed:
         self.T_support_obj, self.controller, self.rng = T_support_obj, controller, rng
         self.time = self.closed_at = 0.0
         self.n_frames = 0
+        self.noise = replace(self.config.noise, scale_sigma=0.0)
+        self.scale = 1.0 + self.config.noise.scale_sigma * rng.standard_normal()
         self._pending: list[tuple[float, float, Command]] = []
         self._command: Command | None = None
         self._commanded_at = 0.0
@@ -284,7 +240,7 @@ class _Bed:
         """Go to the hover above the commanded grasp; the hand's pose once it is aligned, None if the time is up."""
         config, aligned_since = self.config, np.inf
         while self.time < config.timeout:
-            self._look(T_world_hand)
+            self._look(T_world_hand, self.world.gripper.max_width)
             goal = self._goal(T_world_hand)
             if goal is not None:
                 hover = goal @ transforms.translation([0.0, 0.0, -config.hover])
@@ -312,24 +268,15 @@ class _Bed:
         T_support_start = transforms.translation(-support) @ T_world_hand @ forward
         world.place(self.T_support_obj, T_support_start, friction, 0, config.trial.timestep)
         world.put_hand(np.array([0.0, 0.0, -config.hover]), world.gripper.max_width)
-        self.R_grasp_world, height = T_world_hand[:3, :3].T, config.hover
+        self.R_grasp_world = T_world_hand[:3, :3].T
         while self.time < config.timeout:
-            support, v_support, a_support = self.path.at(self.time)
-            T_world_hand = transforms.translation(support) @ world.T_world_grasp
-            if height > config.blind_height:
-                self._look(T_world_hand)
-            goal = self._goal(T_world_hand)
-            assert goal is not None and self._command is not None  # it has been followed
-            error = self.R_grasp_world @ (goal[:3, 3] - T_world_hand[:3, 3])
+            velocity, error = self._servo()
             height, off = float(error[2]), float(np.linalg.norm(error[:2]))
             if height < ARRIVED:
                 self.closed_at = self.time
                 return None, Stage.APPROACH
-            velocity = self.R_grasp_world @ (self._command.velocity - v_support)
-            velocity[:2] += clipped(error[:2] * FOLLOW_GAIN, config.max_speed)
             if off < config.aligned_distance + config.funnel * height:
-                velocity[2] += min(config.descent_speed, height * FOLLOW_GAIN + 0.005)
-            world.set_gravity(GRAVITY - a_support)
+                velocity[2] += self._descent(height)
             self._step(velocity, 0.0)
             by_table, by_object = world.hand_forces()
             if by_table + by_object > config.trial.max_contact_force:
@@ -340,18 +287,24 @@ class _Bed:
         self.closed_at = self.time
         return Outcome.NO_GRASP, Stage.APPROACH
 
+    def _descent(self, height: float) -> float:
+        """Speed at which the hand goes down, so far above the grasp, that it can brake in time, m/s."""
+        config = self.config
+        assert self._command is not None  # it has been followed
+        holds = self._command.hold and height > 0.75 * config.hold_height
+        way = max(height - (config.hold_height if holds else 0.0), 0.0)
+        return min(config.descent_speed, float(np.sqrt(2 * config.braking * way)))
+
     def close_and_lift(self) -> tuple[Outcome, Stage]:
-        """Close while the hand moves on with the command's velocity; the support stops; then as every trial."""
+        """Close while the hand follows; when both jaws touch, hand and support stop; then as every trial."""
         config, world = self.config.trial, self.world
-        assert self._command is not None
         until = self.time + world.gripper.max_width / config.closing_speed + 1.0
-        still_since = self.time
+        still_since, touched = self.time, False
         while self.time < until and self.time - still_since < DWELL:
-            _, v_support, a_support = self.path.at(self.time)
-            if world.jaw_forces().min() > 0.0:  # both jaws: hand and support stop
-                v_support, a_support = self._command.velocity, np.zeros(3)
-            world.set_gravity(GRAVITY - a_support)
-            velocity = self.R_grasp_world @ (self._command.velocity - v_support)
+            touched = touched or world.jaw_forces().min() > 0.0
+            velocity = np.zeros(3) if touched else self._servo()[0]
+            if touched:
+                world.set_gravity(GRAVITY)
             self._step(velocity, config.closing_speed)
             if abs(world.jaw_speed) > 0.02 * config.closing_speed:
                 still_since = self.time
@@ -367,12 +320,27 @@ class _Bed:
                 return Outcome.SLIPPED_LIFT, stage
         return Outcome.SUCCESS, stage
 
+    def _servo(self) -> tuple[Vector, Vector]:
+        """Velocity against the support that keeps the hand over the grasp, and the way left to it, m; grasp axes."""
+        world, config = self.world, self.config
+        support, v_support, a_support = self.path.at(self.time)
+        T_world_hand = transforms.translation(support) @ world.T_world_grasp
+        self.T_support_obj = world.T_world_obj
+        self._look(T_world_hand, world.jaw_width)
+        goal = self._goal(T_world_hand)
+        assert goal is not None and self._command is not None  # it has been followed
+        error = self.R_grasp_world @ (goal[:3, 3] - T_world_hand[:3, 3])
+        velocity = self.R_grasp_world @ (self._command.velocity - v_support)
+        velocity[:2] += clipped(error[:2] * FOLLOW_GAIN, config.max_speed)
+        world.set_gravity(GRAVITY - a_support)
+        return velocity, error
+
     def _step(self, velocity_grasp: Vector, closing_speed: float) -> None:
         self.world.drive(velocity_grasp, closing_speed)
         self.world.step(max(1, round(BLOCK / self.config.trial.timestep)))
         self.time += BLOCK
 
-    def _look(self, T_world_hand: transforms.Transform) -> None:
+    def _look(self, T_world_hand: transforms.Transform, width: float) -> None:
         """Take a frame if one is due, and let commands come into force."""
         if self.time >= self.n_frames / self.config.frame_rate - BLOCK / 2:
             self.n_frames = int((self.time + BLOCK / 2) * self.config.frame_rate) + 1
@@ -383,11 +351,13 @@ class _Bed:
                 self.world.gripper,
                 T_world_obj,
                 T_world_hand,
+                width,
                 self.camera,
                 self.rng,
-                self.config.noise,
+                self.noise,
             )
-            command = self.controller(Frame(image, T_world_hand, self.time))
+            image = image.with_depth(image.depth * np.float32(self.scale))
+            command = self.controller(Frame(image, T_world_hand, width, self.time))
             if command is not None:
                 self._pending.append((self.time + self.config.latency, self.time, command))
         while self._pending and self._pending[0][0] <= self.time + BLOCK / 2:
@@ -406,7 +376,7 @@ class _Bed:
 
 ARRIVED = 5e-4
 """The hand is there when this height is left, m."""
-FOLLOW_GAIN = 8.0
+FOLLOW_GAIN = 15.0
 """Of the hand's position control while it descends, 1/s."""
 
 
@@ -427,7 +397,3 @@ def clipped(vector: np.ndarray, most: float) -> np.ndarray:
 def rotation_angle(rotation: Float[np.ndarray, "3 3"]) -> float:
     """Angle of a rotation, rad in [0, π]."""
     return float(Rotation.from_matrix(rotation).magnitude())
-
-
-def _unit(heading: float) -> np.ndarray:
-    return np.array([np.cos(heading), np.sin(heading)])

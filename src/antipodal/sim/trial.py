@@ -23,6 +23,7 @@ from ..errors import InvalidConfig
 from ..grasp import Grasp
 from ..gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, GripperModel
 from ..mesh import TriMesh
+from ..success import EXECUTION_NOISE, execution_error
 from ..values import array
 from .decompose import Cache, convex_pieces
 from .motion import DWELL, line, oscillation, rest
@@ -120,9 +121,9 @@ class TrialConfig:
     """Along each axis; 0 leaves them out."""
     gravity_time: float = 0.5
     """Gravity points along each of the six directions for so long, s; 0 leaves them out."""
-    position_sigma: float = 0.002
+    position_sigma: float = EXECUTION_NOISE.position_sigma
     """Execution error of each coordinate of the hand's position, standard deviation, m."""
-    rotation_sigma: float = float(np.radians(0.5))
+    rotation_sigma: float = EXECUTION_NOISE.rotation_sigma
     """Execution error about each axis of the hand, standard deviation, rad."""
 
     def __post_init__(self) -> None:
@@ -275,22 +276,6 @@ def settle(
     return world.T_world_obj if _settle(world, np.eye(3), config, np.inf) else None
 
 
-def execution_error(
-    T_world_grasp: transforms.Transform, config: TrialConfig, rng: np.random.Generator
-) -> transforms.Transform:
-    """Displace the hand by normal errors: position in world axes, rotation vector in the grasp's own.
-
-    Leading axes of the poses are batch axes.
-    """
-    shape = (*T_world_grasp.shape[:-2], 3)
-    t, r = (
-        rng.normal(size=shape) * config.position_sigma,
-        rng.normal(size=shape) * config.rotation_sigma,
-    )
-    R = T_world_grasp[..., :3, :3] @ transforms.exp_so3(r)
-    return transforms.from_rt(R, T_world_grasp[..., :3, 3] + t)
-
-
 def trial_bodies(result: TrialResult, mesh: TriMesh, gripper: GripperModel) -> list[TrialBody]:
     """Return what stands in the world at the end of the trial: the object, and the hand at its final opening."""
     hand = gripper.collision_mesh_at(Grasp(np.eye(4), np.asarray(result.jaw_width_final)))
@@ -370,16 +355,14 @@ def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterat
 def _settle(
     world: World, R_grasp_world: np.ndarray, config: TrialConfig, max_motion: float
 ) -> bool:
-    """Wait until no corner of the object's bounding box has moved by the tolerance for a while."""
+    """Wait until no corner of an object's bounding box has moved by the tolerance for a while."""
     world.put_hand(R_grasp_world @ [0.0, 0.0, _FAR], world.gripper.max_width)
-    lo, hi = world.mesh.bounds
-    corners_obj = lo + (hi - lo) * UNIT_BOX_VERTICES
-    given = reference = transforms.apply(world.T_world_obj, corners_obj)
+    given = reference = world.corners
     quiet_since = world.time
     n_steps = _block_steps(config)
     while world.time - quiet_since < config.settle_window:
         world.step(n_steps)
-        corners = transforms.apply(world.T_world_obj, corners_obj)
+        corners = world.corners
         if _moved(corners, given) > max_motion or world.time > config.settle_timeout:
             return False
         if _moved(corners, reference) > config.settle_tolerance:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from .. import transforms
 from ..errors import InvalidConfig, SimulationDiverged
-from ..gripper import GripperModel
+from ..gripper import UNIT_BOX_VERTICES, GripperModel
 from ..mesh import TriMesh
 from ..values import rigid
 from .decompose import Pieces
@@ -82,6 +82,7 @@ class World:
         self._is_jaw = np.stack([ids == body["left"], ids == body["right"]])
         self._is_hand = self._is_jaw.any(0) | (ids == body["hand"])
         self._is_table = ids == 0
+        self._corners_obj = _corners(mesh)
         self._object_qpos = int(self.model.joint("object").qposadr[0])
         self._travel_qpos = [int(self.model.joint(n).qposadr[0]) for n in ("left", "right")]
         self._seed = 0
@@ -191,6 +192,11 @@ class World:
         return self._pose(self._hand_body)
 
     @property
+    def corners(self) -> Float[np.ndarray, "8 3"]:
+        """Of the object's bounding box, in the world, m."""
+        return transforms.apply(self.T_world_obj, self._corners_obj)
+
+    @property
     def object_center(self) -> Vector:
         """Centre of mass of the object in the world, m."""
         return np.array(self.data.xipos[self._object_body])
@@ -282,6 +288,11 @@ def _new_spec() -> mujoco.MjSpec:
         mujoco.mjtDisableBit.mjDSBL_AUTORESET
     )  # a lost state is an error, never a silent restart
     return spec
+
+
+def _corners(mesh: TriMesh) -> Float[np.ndarray, "8 3"]:
+    """Of the bounding box, obj frame."""
+    return mesh.bounds[0] + mesh.extents * UNIT_BOX_VERTICES
 
 
 def _compile(mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> mujoco.MjModel:

@@ -23,7 +23,7 @@ planners="oracle builtin-cem builtin-fixed builtin-dense heuristic reg igq rando
 gqcnn-fixed:$out/gqcnn20.onnx gqcnn-cem:$out/gqcnn20.onnx rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc"
 antipodal bench run --policy $planners --objects "$meshes" --trials 5 --cache "$out/pieces" -o "$out/dexnet" --seed 0
 for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
-  antipodal bench run --policy oracle builtin-cem heuristic reg rival-clear:$rival_fc --objects "$meshes" --trials 2 \
+  antipodal bench run --policy oracle builtin-cem heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
     --cache "$out/pieces" -o "$out/${how%% *}" --seed 0 ${how#* }
 done
 antipodal bench run --policy builtin-cem heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \

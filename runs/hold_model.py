@@ -1,7 +1,7 @@
 """Fit P(hold) to simulated lifts: agreement.parquet of training objects ─▶ src/antipodal/assets/models/hold.json.
 
     antipodal objects make -n 350 --seed 5 -o out/hold/objects
-    antipodal bench agreement out/hold/objects -o out/hold/lifts -n 6400 --max-objects 160 \
+    antipodal bench agreement --objects out/hold/objects -o out/hold/lifts -n 6400 --max-objects 160 \
         --seed 1 --near-misses
     python runs/hold_model.py out/hold/lifts/agreement.parquet
 

@@ -17,7 +17,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from itertools import pairwise
@@ -31,6 +31,7 @@ from .camera import DepthImage
 from .crop import CropConfig, crop_grasps
 from .errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from .grasp import PlanarGrasp
+from .gripper import GripperModel, gripper_names, load_gripper
 from .values import config_from_dict
 
 METADATA_KEY = "antipodal"
@@ -57,18 +58,46 @@ class NetworkQuality:
     crop: CropConfig
     """The window that it was trained with."""
     gripper: str
-    """Name of the gripper that it was trained for."""
+    """Name of the gripper that it scores for; as loaded, the one that it was trained for."""
     metadata: Mapping[str, Any]
     """Everything that the file says about itself: schema, architecture, crop, gripper, training."""
     precision: Precision
     """What it computes in: never auto."""
     _network: _Batched
+    scale: float = 1.0
+    """Stroke of the hand that it scores for, in strokes of the hand that it was trained for."""
+    tip_shift: float = 0.0
+    """What brings the fingertips of the one, so scaled, to those of the other, m along the approach."""
+
+    def for_gripper(self, gripper: GripperModel) -> NetworkQuality:
+        """Score another hand's grasps: the crop shrinks about the fingertips until its stroke is the trained one's.
+
+        Hand and object scaled alike touch alike: a crop in units of the stroke, measured from the fingertips, is one
+        that the network knows. Networks of windows in pixels, and of hands that are not built in, stay as they are.
+        """
+        window = self.crop.window_m
+        if window is None or gripper.name == self.gripper or self.gripper not in gripper_names():
+            return self
+        trained = load_gripper(self.gripper)
+        scale = gripper.max_width / trained.max_width
+        return replace(
+            self,
+            crop=replace(self.crop, window_m=scale * window),
+            gripper=gripper.name,
+            scale=scale,
+            tip_shift=trained.tip_overhang - gripper.tip_overhang / scale,
+        )
 
     def __call__(self, image: DepthImage, grasps: PlanarGrasp) -> Float[np.ndarray, "N"]:
         """Return each grasp's predicted probability of success, float64 in [0, 1]."""
         if len(grasps) == 0:
             return np.empty(0)
-        return self.score(crop_grasps(image, grasps, self.crop), grasps.depth)
+        crops, depth = crop_grasps(image, grasps, self.crop), grasps.depth
+        if self.scale != 1 or self.tip_shift != 0:
+            # depths too: the network takes from them how finely its window is seen
+            depth = depth / self.scale
+            crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
+        return self.score(crops, depth)
 
     def score(
         self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import InvalidConfig
 from ..gripper import GripperModel
+from ..quality import NetworkQuality
 from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
@@ -28,7 +29,8 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
 
     Args:
         name: a key of :data:`POLICIES`.
-        quality: scores the candidates.
+        quality: scores the candidates; a network trained for another hand is told of this one
+            (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
         gripper: every planned grasp approaches with its whole stroke open.
         options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
 
@@ -37,4 +39,6 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     """
     if name not in POLICIES:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
+    if isinstance(quality, NetworkQuality):
+        quality = quality.for_gripper(gripper)
     return POLICIES[name](quality, gripper, **options)

@@ -23,7 +23,7 @@ from antipodal.success import (
     hold_probability,
     polynomial,
     read_hold_model,
-    success_probability,
+    success_chances,
 )
 from conftest import box, cylinder, sphere
 
@@ -174,7 +174,7 @@ def test_success_needs_both_a_free_approach_and_a_hold(rng: np.random.Generator)
     T = standing(mesh)
     grasps = above(0.03)
     epsilon = np.array([0.004])
-    p = success_probability(mesh, T, grasps, YUMI, epsilon, np.random.default_rng(1))
+    p = success_chances(mesh, T, grasps, YUMI, epsilon, np.random.default_rng(1)).success
     again = np.random.default_rng(1)
     free = free_share(mesh, T, grasps, YUMI, again)
     in_obj = grasps.in_frame(transforms.inverse(T))

@@ -57,7 +57,7 @@ from .sampling import SamplingConfig as SamplingConfig
 from .sampling import sample_antipodal as sample_antipodal
 from .stable_pose import StablePose as StablePose
 from .stable_pose import stable_poses as stable_poses
-from .success import success_probability as success_probability
+from .success import success_chances as success_chances
 from .waypoints import Waypoints as Waypoints
 from .waypoints import waypoints as waypoints
 

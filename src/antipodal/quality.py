@@ -37,7 +37,7 @@ from .values import config_from_dict
 METADATA_KEY = "antipodal"
 METADATA_SCHEMA = 1
 MAX_BATCH = 256
-"""More grasps than this are no faster for each."""
+"""What an export's speed is measured with: more grasps at once are no faster for each."""
 BATCH, LARGE_BATCH, LARGE = 16, 64, 8_000_000
 """Grasps in one request: few, so that all cores share a plan's; more for networks of more bytes than ``LARGE``, whose
 weights are read from memory for each request. Shapes never change: nothing is compiled twice."""
@@ -293,7 +293,9 @@ def _batched(model: Any, size: int, precision: Precision) -> _Batched:
     large = sum(_bytes(node) for node in model.get_ordered_ops()) > LARGE
     batch = LARGE_BATCH if large else BATCH
     model.reshape({"crop": [batch, 1, size, size], "depth": [batch, 1]})
-    n_streams = min(len(os.sched_getaffinity(0)), MAX_STREAMS)
+    # the cores that this process may use; not every system says so
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    n_streams = min(len(allowed), MAX_STREAMS)
     has_products = any(node.get_type_name() in PRODUCTS for node in model.get_ordered_ops())
     if precision == "float32" or not has_products:
         stages = (_compiled(model, "float32", n_streams),)

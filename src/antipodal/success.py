@@ -134,22 +134,6 @@ class Chances(NamedTuple):
         return self.free * self.hold
 
 
-def success_probability(
-    mesh: TriMesh,
-    T_world_obj: Float[np.ndarray, "4 4"],
-    grasps_world: Grasp,
-    gripper: GripperModel,
-    robust_epsilon: Float[np.ndarray, "N"],
-    rng: np.random.Generator,
-    execution: ExecutionNoise = EXECUTION_NOISE,
-    metric: Metric = ferrari_canny,
-) -> Float[np.ndarray, "N"]:
-    """P(free) · P(hold) of N grasps whose robust ε is known."""
-    return success_chances(
-        mesh, T_world_obj, grasps_world, gripper, robust_epsilon, rng, execution, metric
-    ).success
-
-
 def success_chances(
     mesh: TriMesh,
     T_world_obj: Float[np.ndarray, "4 4"],

@@ -11,10 +11,12 @@ from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
 from .base import Rejected as Rejected
+from .cem import WIDE_SEEDS
 from .cem import cem_policy as cem_policy
 from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
 from .request import Request as Request
+from .weighed import WeighedQuality as WeighedQuality
 
 POLICIES: dict[str, Callable[..., Policy]] = {
     "antipodal": rank_policy,
@@ -29,8 +31,8 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
 
     Args:
         name: a key of :data:`POLICIES`.
-        quality: scores the candidates; a network trained for another hand is told of this one
-            (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
+        quality: scores the candidates. A network of ours is told of the hand (:func:`weighed_network`) and seeds the
+            cross-entropy method with every pair that a rubber jaw could hold.
         gripper: every planned grasp approaches with its whole stroke open.
         options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
 
@@ -39,6 +41,16 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     """
     if name not in POLICIES:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
-    if isinstance(quality, NetworkQuality):
-        quality = quality.for_gripper(gripper)
+    if isinstance(quality, NetworkQuality) and quality.crop.window_m is not None:
+        quality = weighed_network(quality, gripper)
+        if name == "cem":
+            options = {"sampler": WIDE_SEEDS, **options}
     return POLICIES[name](quality, gripper, **options)
+
+
+def weighed_network(quality: NetworkQuality, gripper: GripperModel) -> WeighedQuality:
+    """Make a network whose crop is in metres a judge of this hand's grasps, with the geometry and the weight beside it.
+
+    Trained for another hand, it is told of this one (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
+    """
+    return WeighedQuality(quality.for_gripper(gripper), gripper)

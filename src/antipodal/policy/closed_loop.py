@@ -32,7 +32,7 @@ from .cem import cem_policy
 from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
-from .rank import scores
+from .rank import scorer
 from .request import Asked
 from .sighting import Match, Sighting, match, sight
 from .warm_start import (
@@ -375,7 +375,7 @@ class ClosedLoopPolicy:
         drawn = join([near, *far])
         checked = check_grasps(view, drawn, hand, self._constraints)
         free = drawn[checked.keep]
-        q = scores(view.image, free, self._quality) if len(free) else np.empty(0)
+        q = scorer(view, self._quality)(free)
         spatial = free.to_grasp(view.image.intrinsics, view.approach_axis)
         spatial = spatial.in_frame(seen.T_fixed_camera)
         n = int(checked.keep[: len(near)].sum())

@@ -18,7 +18,7 @@ from .base import Plan, Policy, QualityFn, no_grasps
 from .constraints import DEFAULT_CONSTRAINTS, Checked, ConstraintConfig, check_grasps
 from .finish import finished_plan, gather, join
 from .places import DEFAULT_DENSE, DenseConfig, clear_places
-from .rank import scores
+from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
@@ -57,12 +57,13 @@ def dense_policy(
         places = clear_places(view, hand, config, constraints)
         counts = {"cells": places.n_seen, "clear": places.n_clear, "sampled": len(places.grasps)}
         seen = keep(places.grasps) if len(places.grasps) else no_grasps()
-        q = scores(image, seen, quality) if len(seen) else np.empty(0)
+        score = scorer(view, quality)
+        q = score(seen)
         for k in range(config.n_rounds if len(seen) else 0):
             best = np.argsort(-q, kind="stable")[: config.n_refined]
             moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
             if len(moved):
-                seen, q = join([seen, moved]), np.concatenate([q, scores(image, moved, quality)])
+                seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
         for _, checked in tried:
             for name, n in checked.counts.items():
                 counts[name] = counts.get(name, 0) + n

@@ -26,7 +26,7 @@ def test_a_plan_of_a_network_is_scored_by_three_judges_in_the_plans_own_view(rng
 
 
 def test_asked_without_a_view_a_weighed_quality_looks_itself(rng):
-    image, mask = seen(box(0.03, 0.05, 0.04))
+    image = seen(box(0.03, 0.05, 0.04))[0]
     plan = make_policy("antipodal", BUILTIN, YUMI)(image, None, rng)
     assert WeighedQuality(BUILTIN, YUMI)(image, plan.grasps) == pytest.approx(
         plan.quality, abs=1e-3

@@ -71,6 +71,27 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys) -> None:
     assert "Example: antipodal " + " ".join(verb) in shown
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing from antipodal plan: PATH"),
+        (["d.npy"], "--camera STR preset, or a .intr"),
+        (["d.npy", "--camera"], "Missing value for argument '--camera'"),
+        (["d.npy", "--camera", CAMERA, "--colour", "red"], "Unrecognized options: --colour"),
+        (["d.npy", "--camera", CAMERA, "--policy", "best"], "invalid choice 'best' for argument"),
+        (["d.npy", "--camera", CAMERA, "--seed", "x"], "Error parsing --seed"),
+        (["d.npy", "--camera", CAMERA, "--box", "1", "2"], "Error parsing --box"),
+    ],
+    ids=["nothing", "missing", "no value", "unknown", "choice", "word", "too few"],
+)
+def test_a_flag_that_is_unknown_missing_or_unreadable_is_one_line(arguments, said, capsys) -> None:
+    line = fails(["plan", *arguments], capsys)
+    assert line.startswith("antipodal plan: ")
+    assert said in line
+    assert line.endswith("; antipodal plan --help says more")
+    assert not set("╭│─\x1b") & set(line)
+
+
 def test_an_unknown_verb_lists_the_known_ones(capsys) -> None:
     assert run(["grab"]) == 2
     assert "expected one of demo, plan" in capsys.readouterr().err

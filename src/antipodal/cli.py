@@ -6,8 +6,12 @@ is no; 2: misuse, in one line. Flags and help come from the signatures below.
 
 from __future__ import annotations
 
+import functools
+import io
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +27,7 @@ from .cli_plan import doctor, plan
 from .cli_retarget import retarget
 from .cli_serve import serve
 from .cli_view import view
-from .errors import AntipodalError, NoGraspFound
+from .errors import AntipodalError, InvalidConfig, NoGraspFound
 from .terminal import emit, generation_report, progress_bar, stderr, stdout
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
@@ -235,7 +239,7 @@ def run(arguments: list[str]) -> int:
 
 def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     try:
-        return tyro.cli(verb, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+        return _parsed(verb, prog, arguments)()
     except NoGraspFound as error:
         stderr(f"{prog}: no grasp: {error}")
         return 1
@@ -247,6 +251,33 @@ def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
         stderr(f"{prog}: interrupted")
         return 130
     return 2
+
+
+def _parsed(verb: Verb, prog: str, arguments: list[str]) -> Callable[[], int]:
+    """Read the flags of a verb; return what runs it.
+
+    Raises:
+        InvalidConfig: a flag is unknown, missing or cannot be read.
+    """
+
+    @functools.wraps(verb)
+    def bind(*args: Any, **options: Any) -> Callable[[], int]:
+        return functools.partial(verb, *args, **options)
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(bind, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as end:
+        if end.code in (None, 0):  # --help
+            raise
+        raise InvalidConfig(f"{_one_line(said.getvalue())}; {prog} --help says more") from None
+
+
+def _one_line(box: str) -> str:
+    """The words of tyro's box of errors, down to the line that points to the help."""
+    words = re.sub(r"[╭╮╰╯│─\s]+", " ", box.split("\n", 1)[-1])  # its first line is a title
+    return re.sub(r" For full helptext.*", "", words).strip().removesuffix(".")
 
 
 def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:

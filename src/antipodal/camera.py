@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -130,21 +130,16 @@ class DepthImage:
         if depth.dtype.kind not in "fiu":
             raise InvalidImage(f"depth has dtype {depth.dtype}: expected float metres")
         depth = depth.astype(np.float32)
-        if not np.isfinite(depth).all():
-            raise InvalidImage(
-                f"depth has {int((~np.isfinite(depth)).sum())} NaN or infinite pixels: expected 0 where there is no "
-                "return; replace them, e.g. numpy.nan_to_num(depth, nan=0, posinf=0, neginf=0)"
-            )
-        if (depth < 0).any():
-            raise InvalidImage(
-                f"depth has {int((depth < 0).sum())} negative pixels: expected metres ≥ 0, 0 = no return"
-            )
-        if not depth.any():
+        # nan is neither: of an image that is as it should be, both are all that is looked at
+        least, most = float(depth.min()), float(depth.max())
+        if not (0 <= least <= most < np.inf):
+            self._refuse(depth)
+        if most == 0:
             raise InvalidImage(
                 "depth is 0 everywhere: expected metres; is the sensor covered or the file empty?"
             )
         # no median is above a maximum that is not: spares every plan a sort of its image
-        if depth.max() > MAX_DEPTH and (median := float(np.median(depth[depth > 0]))) > MAX_DEPTH:
+        if most > MAX_DEPTH and (median := float(np.median(depth[depth > 0]))) > MAX_DEPTH:
             raise InvalidImage(
                 f"median depth is {median:g}: expected metres below {MAX_DEPTH:g}; if these are millimetres, "
                 "say so with --depth-unit 0.001 (or load_depth(…, unit=0.001))"
@@ -155,6 +150,18 @@ class DepthImage:
             object.__setattr__(
                 self, "T_world_camera", rigid(self.T_world_camera, "T_world_camera", ndim=2)
             )
+
+    @staticmethod
+    def _refuse(depth: np.ndarray) -> NoReturn:
+        """Say what is no depth."""
+        if not np.isfinite(depth).all():
+            raise InvalidImage(
+                f"depth has {int((~np.isfinite(depth)).sum())} NaN or infinite pixels: expected 0 where there is no "
+                "return; replace them, e.g. numpy.nan_to_num(depth, nan=0, posinf=0, neginf=0)"
+            )
+        raise InvalidImage(
+            f"depth has {int((depth < 0).sum())} negative pixels: expected metres ≥ 0, 0 = no return"
+        )
 
     @cached_property
     def valid(self) -> Bool[np.ndarray, "H W"]:

@@ -118,7 +118,20 @@ class Batched:
             raise TypeError(
                 f"a single {type(self).__name__} cannot be indexed: give its arrays a leading axis"
             )
-        return dataclasses.replace(self, **{n: getattr(self, n)[index] for n in self._ranks})  # type: ignore[type-var]
+        part = object.__new__(type(self))
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(part, field.name, getattr(self, field.name))
+        for name, rank in self._ranks.items():
+            whole = getattr(self, name)
+            a = np.asarray(whole[index])
+            if a.ndim < rank or a.shape[a.ndim - rank :] != whole.shape[whole.ndim - rank :]:
+                raise InvalidConfig(
+                    f"{type(self).__name__}: {index!r} reaches past the batch axes {self.batch_shape}"
+                )
+            # checked when it was made: to check its parts again would be most of a plan's work
+            a.setflags(write=False)
+            object.__setattr__(part, name, a)
+        return part
 
     def __iter__(self) -> Iterator[Self]:
         return (self[i] for i in range(len(self)))

@@ -60,11 +60,9 @@ def unlike(grasps: Grasp, request: Request) -> Int[np.ndarray, "K"]:
 
 def gather(parts: Sequence[tuple[PlanarGrasp, Checked]]) -> Rejected:
     """Join what several checks have rejected."""
-    rejected = [Rejected(g[~c.keep], c.reason[~c.keep]) for g, c in parts]
-    return Rejected(
-        join([no_grasps(), *(r.grasps for r in rejected)]),
-        np.concatenate([np.empty(0, np.int64), *(r.reason for r in rejected)]),
-    )
+    grasps = join([no_grasps(), *(g for g, _ in parts)])
+    reason = np.concatenate([np.empty(0, np.int64), *(c.reason for _, c in parts)])
+    return Rejected(grasps[reason >= 0], reason[reason >= 0])
 
 
 def join(batches: Sequence[PlanarGrasp]) -> PlanarGrasp:

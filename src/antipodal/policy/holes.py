@@ -9,7 +9,7 @@ the image with its holes.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..camera import DepthImage
 from .rays import along
@@ -26,34 +26,57 @@ def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> Dept
         return image
     import cv2  # heavy: loaded with the first image
 
-    distance, missing = along(image, approach_axis), ~image.valid
+    missing = ~image.valid
+    u0, v0, width, height = cv2.boundingRect(missing.view(np.uint8))
+    # with a rim of valid pixels, or of the image's border, around it
+    window = np.s_[max(v0 - 1, 0) : v0 + height + 1, max(u0 - 1, 0) : u0 + width + 1]
+    missing, distance = missing[window], along(image, approach_axis, window)
     n, found = cv2.connectedComponents(missing.view(np.uint8), connectivity=4)
-    labels = np.asarray(found, np.int64)
-    hole, rim = _rims(labels, missing, distance)
-    nearest, farthest = np.full(n, np.inf), np.full(n, -np.inf)
-    np.minimum.at(nearest, hole, rim)
-    np.maximum.at(farthest, hole, rim)
-    nearest[0] = farthest[0] = 0.0  # label 0 is no hole
-    far = rim >= ((nearest + farthest) / 2)[hole]
-    total = np.bincount(hole[far], rim[far], n)
-    level = total / np.maximum(np.bincount(hole[far], minlength=n), 1)
-    v, u = np.nonzero(missing)
+    labels, pixels = np.asarray(found, np.intp), np.flatnonzero(missing)
+    level = _levels(labels, pixels, distance, n)
+    v, u = np.divmod(pixels, missing.shape[1])
+    v, u = v + window[0].start, u + window[1].start
     slope = image.intrinsics.deproject(np.stack([u, v], -1), np.ones(len(u))) @ approach_axis
+    mended = level[labels.ravel()[pixels]] / np.maximum(slope, 1e-3)
     depth = np.array(image.depth)
     # a ray along the table never meets it: leave the pixel missing
-    depth[v, u] = np.where(slope > 1e-3, level[labels[v, u]] / np.maximum(slope, 1e-3), 0.0)
-    return image.with_depth(np.where(depth < 1e3, depth, 0.0))
+    depth[v, u] = np.where((slope > 1e-3) & (mended < 1e3), mended, 0.0)
+    return image.with_depth(depth)
 
 
-def _rims(
-    labels: np.ndarray, missing: np.ndarray, distance: np.ndarray
-) -> tuple[np.ndarray, Float[np.ndarray, "R"]]:
-    """Label of the hole and distance of the surface at every valid neighbour of a missing pixel."""
+def _levels(
+    labels: Int[np.ndarray, "h w"],
+    pixels: Int[np.ndarray, "m"],
+    distance: Float[np.ndarray, "h w"],
+    n: int,
+) -> Float[np.ndarray, "n"]:
+    """Distance of what lies behind each hole: the mean of the farther half of its rim, m; 0 without a rim.
+
+    Args:
+        labels: 1 … n − 1 on the holes, 0 elsewhere.
+        pixels: flat indices of the holes.
+        distance: of the surface.
+        n: one more than there are holes.
+    """
+    height, width = labels.shape
+    v, u = np.divmod(pixels, width)
+    hole, behind = labels.ravel(), distance.ravel()
     holes, rims = [], []
-    here, there = np.s_[:-1], np.s_[1:]
-    for a, b in (((here,), (there,)), ((slice(None), here), (slice(None), there))):
-        for inner, outer in ((a, b), (b, a)):
-            touching = missing[inner] & ~missing[outer]
-            holes.append(labels[inner][touching])
-            rims.append(distance[outer][touching])
-    return np.concatenate(holes), np.concatenate(rims)
+    for step, inside in (
+        (-width, v > 0),
+        (width, v < height - 1),
+        (-1, u > 0),
+        (1, u < width - 1),
+    ):
+        here = pixels[inside]
+        touching = hole[here + step] == 0
+        holes.append(hole[here[touching]])
+        rims.append(behind[here[touching] + step])
+    of, rim = np.concatenate(holes), np.concatenate(rims)
+    nearest, farthest = np.full(n, np.inf), np.full(n, -np.inf)
+    np.minimum.at(nearest, of, rim)
+    np.maximum.at(farthest, of, rim)
+    nearest[0] = farthest[0] = 0.0  # label 0 is no hole
+    far = rim >= ((nearest + farthest) / 2)[of]
+    total = np.bincount(of[far], rim[far], n)
+    return total / np.maximum(np.bincount(of[far], minlength=n), 1)

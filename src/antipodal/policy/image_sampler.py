@@ -136,33 +136,33 @@ def sample_grasps(
     reach = _reach_px(view.filled, edges, gripper.max_width)
     pairs = find_pairs(edges, reach, config.friction[-1])
     counts |= {"pairs": pairs.n_tried, "antipodal": len(pairs.edge)}
-    grasp, friction = _lift(view, gripper, edges, pairs)
-    counts |= {"in_width": len(friction)}
+    lifted = _lift(view, gripper, edges, pairs)
+    counts |= {"in_width": len(lifted.friction)}
     if view.request.workspace is not None or view.request.yaw_range is not None:
-        asked = in_workspace(view, grasp) & in_yaw_range(view, grasp)
-        grasp, friction = grasp[asked], friction[asked]
-        counts |= {"in_request": len(friction)}
-    ladder = _heights(view, gripper, grasp, rng, config)
-    per_pair = np.bincount(ladder.pair, minlength=len(friction))
+        grasp = lifted.grasps(view, gripper)
+        lifted = lifted.some(in_workspace(view, grasp) & in_yaw_range(view, grasp))
+        counts |= {"in_request": len(lifted.friction)}
+    ladder = _heights(view, gripper, lifted, rng, config)
+    friction = lifted.friction[ladder.pair]
     level = next(
-        (m for m in config.friction if per_pair[friction <= m].sum() >= config.n_grasps),
+        (m for m in config.friction if np.count_nonzero(friction <= m) >= config.n_grasps),
         config.friction[-1],
     )
-    chosen = np.flatnonzero(friction[ladder.pair] <= level)
+    chosen = np.flatnonzero(friction <= level)
     counts |= {"heights": len(chosen)}
-    chosen = rng.permutation(chosen)[: config.n_grasps]
+    chosen = chosen[rng.permutation(len(chosen))[: config.n_grasps]]
     if (
         config.height_step is None and 0 < len(chosen) < config.n_grasps
     ):  # few pairs: more depths of each
         chosen = rng.choice(chosen, config.n_grasps)
-        ladder = _heights(view, gripper, grasp, rng, config, ladder.pair[chosen])
+        ladder = _heights(view, gripper, lifted, rng, config, ladder.pair[chosen])
         chosen = np.arange(len(ladder.pair))
-    pose = grasp.pose[ladder.pair[chosen]].copy()
-    pose[:, :3, 3] += ladder.below[chosen, None] * view.approach_axis
-    ahead = pose[:, 2, 3] > 0.01  # m: heights above the surface may lie behind the camera
-    grasps = Grasp(pose[ahead], np.full(int(ahead.sum()), gripper.max_width)).to_planar(
-        view.image.intrinsics
-    )
+    some = lifted.some(ladder.pair[chosen])
+    some = some._replace(center=some.center + ladder.below[chosen, None] * view.approach_axis)
+    some = some.some(
+        some.center[:, 2] > 0.01
+    )  # m: heights above the surface may lie behind the camera
+    grasps = some.grasps(view, gripper).to_planar(view.image.intrinsics)
     return Sample(grasps, counts | {"sampled": len(grasps)})
 
 
@@ -177,20 +177,23 @@ def find_edges(
     Missing depth is no edge (reference 10.47): a pixel whose smoothing or gradient touches any is left out.
     """
     import cv2  # heavy: loaded with the first image
-    from scipy import ndimage
 
     rate = config.downsample
     rows, columns = _edge_window(filled, region, config)
     if min(rows.stop - rows.start, columns.stop - columns.start) < 2 * rate:
         return Edges(np.empty((0, 2)), np.empty((0, 2)))
-    smooth = along(filled, approach_axis)[rows, columns]
-    if config.smoothing_px:
-        smooth = ndimage.gaussian_filter(smooth, config.smoothing_px)
+    smooth = along(filled, approach_axis, (rows, columns))
+    if sigma := config.smoothing_px:
+        side = 2 * int(4 * sigma + 0.5) + 1  # to 4 σ
+        smooth = cv2.GaussianBlur(
+            smooth, (side, side), sigma, sigmaY=sigma, borderType=cv2.BORDER_REFLECT
+        )
     height, width = (s // rate for s in smooth.shape)
     small = cv2.resize(
         smooth[: height * rate, : width * rate], (width, height), interpolation=cv2.INTER_AREA
     )
-    strong = np.linalg.norm(_gradient(small), axis=-1) > config.gradient_threshold
+    du, dv = _gradient(small)
+    strong = du * du + dv * dv > np.float32(config.gradient_threshold**2)
     if not filled.valid[rows, columns].all():
         reach = 2 * (int(np.ceil(4 * config.smoothing_px)) + rate) + 1
         missing = (~filled.valid[rows, columns]).view(np.uint8)
@@ -234,21 +237,35 @@ def find_pairs(edges: Edges, max_distance_px: float, max_friction: float) -> Pai
     A pair is antipodal at μ if three angles are below atan μ: between its line and either normal, and between one
     normal and the other's opposite (Algorithm 1 and reference §8.2, steps 5 and 6). Returned is the least such μ.
     """
-    from scipy.spatial import KDTree  # loaded with the first image
-
-    if len(edges.px) < 2 or not max_distance_px > 0:
-        return Pairs(np.empty((0, 2), np.int64), np.empty(0), 0)
-    # nextafter: the bound itself is too wide
-    index = KDTree(edges.px).query_pairs(np.nextafter(max_distance_px, 0), output_type="ndarray")
-    first, second = edges.px[index[:, 0]], edges.px[index[:, 1]]
-    line = second - first
-    line = line / np.linalg.norm(line, axis=-1, keepdims=True)
+    n, n_tried = len(edges.px), 0
+    empty = Pairs(np.empty((0, 2), np.int64), np.empty(0), 0)
+    if n < 2 or not max_distance_px > 0:
+        return empty
+    least = np.cos(np.arctan(max_friction))
+    # half pixels, measured from their middle: their squares are exact in float64
+    px = edges.px - np.rint(edges.px.mean(0))
+    square, found, n_tried = (px**2).sum(-1), [], 0
+    for begin in range(0, n, ROWS):
+        # every pair once: with the edges after it
+        part, rest = slice(begin, begin + ROWS), slice(begin, n)
+        distance = square[part, None] + square[rest] - 2 * (px[part] @ px[rest].T)
+        near = np.triu(distance < max_distance_px**2, 1)
+        n_tried += int(np.count_nonzero(near))
+        near &= edges.outward[part] @ edges.outward[rest].T < -least
+        found.append(np.stack(np.divmod(np.flatnonzero(near), n - begin), -1) + begin)
+    index = np.concatenate(found)
+    line = edges.px[index[:, 1]] - edges.px[index[:, 0]]
+    line /= np.sqrt((line**2).sum(-1, keepdims=True))
     n1, n2 = edges.outward[index[:, 0]], edges.outward[index[:, 1]]
     cosine = np.minimum(-(n1 * line).sum(-1), (n2 * line).sum(-1))
     cosine = np.minimum(cosine, -(n1 * n2).sum(-1))
-    keep = cosine > np.cos(np.arctan(max_friction))
-    friction = np.tan(np.arccos(np.clip(cosine[keep], -1.0, 1.0)))
-    return Pairs(index[keep], friction, len(index))
+    keep = cosine > least
+    friction = np.sqrt(np.maximum(1 / cosine[keep] ** 2 - 1, 0))  # tan of the angle
+    return Pairs(index[keep], friction, n_tried)
+
+
+ROWS = 256
+"""Edges that are compared with all at a time: no more memory than that for all pairs of thousands."""
 
 
 def near(objects: Bool[np.ndarray, "H W"] | None, margin_px: int) -> Bool[np.ndarray, "H W"] | None:
@@ -267,10 +284,12 @@ class _Ladder(NamedTuple):
     """Depth of the grasp's centre below the surface along the approach axis, m."""
 
 
-def _gradient(image: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 2"]:
+def _gradient(
+    image: Float[np.ndarray, "H W"],
+) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
     """(∂/∂u, ∂/∂v) by central differences."""
-    dv, du = np.gradient(image.astype(np.float64))
-    return np.stack([np.asarray(du), np.asarray(dv)], -1)
+    dv, du = np.gradient(image)
+    return np.asarray(du), np.asarray(dv)
 
 
 def _gradient_at(
@@ -280,9 +299,8 @@ def _gradient_at(
     height, width = image.shape
     left, right = np.maximum(u - 1, 0), np.minimum(u + 1, width - 1)
     above, below = np.maximum(v - 1, 0), np.minimum(v + 1, height - 1)
-    values = image.astype(np.float64)
-    du = (values[v, right] - values[v, left]) / np.maximum(right - left, 1)
-    dv = (values[below, u] - values[above, u]) / np.maximum(below - above, 1)
+    du = (image[v, right].astype(float) - image[v, left]) / np.maximum(right - left, 1)
+    dv = (image[below, u].astype(float) - image[above, u]) / np.maximum(below - above, 1)
     return np.stack([du, dv], -1)
 
 
@@ -296,45 +314,60 @@ def _reach_px(image: DepthImage, edges: Edges, max_width: float) -> float:
     return max(image.intrinsics.fx, image.intrinsics.fy) * max_width / max(nearest - 0.05, 0.1)
 
 
-def _lift(
-    view: View, gripper: GripperModel, edges: Edges, pairs: Pairs
-) -> tuple[Grasp, Float[np.ndarray, "P"]]:
-    """Turn pixel pairs into grasps whose centre lies on the surface; drop those too wide for the gripper.
+class _Lifted(NamedTuple):
+    """Pairs in space: P of them, camera frame."""
+
+    center: Float[np.ndarray, "P 3"]
+    """On the surface, m."""
+    line: Float[np.ndarray, "P 3"]
+    """From edge to edge, across the approach, m."""
+    friction: Float[np.ndarray, "P"]
+
+    def some(self, which: np.ndarray) -> _Lifted:
+        """Return some rows."""
+        return _Lifted(self.center[which], self.line[which], self.friction[which])
+
+    def grasps(self, view: View, gripper: GripperModel) -> Grasp:
+        """Close along the lines."""
+        if len(self.center) == 0:
+            return Grasp(np.empty((0, 4, 4)), np.empty(0))
+        return Grasp.from_axes(self.center, self.line, view.approach_axis, gripper.max_width)
+
+
+def _lift(view: View, gripper: GripperModel, edges: Edges, pairs: Pairs) -> _Lifted:
+    """Put pixel pairs onto the surface; drop those too wide for the gripper.
 
     Both pixels' rays are cut with the plane across the approach axis through the surface at the pair's midpoint.
     """
     intrinsics, a = view.filled.intrinsics, view.approach_axis
-    ends = edges.px[pairs.edge]
-    middle = ends.mean(1)
-    u, v = np.floor(middle).astype(np.int64).T
-    right, below = (
-        np.minimum(u + 1, intrinsics.width - 1),
-        np.minimum(v + 1, intrinsics.height - 1),
-    )
-    depth = view.filled.depth
+    first, second = edges.px[pairs.edge[:, 0]], edges.px[pairs.edge[:, 1]]
+    middle = (first + second) / 2
+    u, v = middle.astype(np.int64).T
+    right = np.minimum(u + 1, intrinsics.width - 1)
+    row, below = v * intrinsics.width, np.minimum(v + 1, intrinsics.height - 1) * intrinsics.width
     # the nearest of the 2×2 pixels around the midpoint (reference §8.2, step 9)
-    corners = np.stack([depth[v, u], depth[v, right], depth[below, u], depth[below, right]])
-    surface = corners.min(0, initial=np.inf, where=corners > 0)
-    known = np.isfinite(surface)
-    along = intrinsics.deproject(middle[known], surface[known]) @ a
-    rays = intrinsics.deproject(ends[known], np.ones((known.sum(), 2)))
-    slope = rays @ a
-    ahead = (slope > 1e-3).all(-1)
-    points = rays[ahead] * (along[ahead, None] / slope[ahead])[..., None]
-    line = points[:, 1] - points[:, 0]
-    opening = np.linalg.norm(line, axis=-1)
-    fits = (opening > max(gripper.min_width, 1e-4)) & (opening < gripper.max_width)
-    friction = pairs.friction[known][ahead][fits]
-    center = points[fits].mean(1)
-    if len(center) == 0:
-        return Grasp(np.empty((0, 4, 4)), np.empty(0)), friction
-    return Grasp.from_axes(center, line[fits], a, gripper.max_width), friction
+    depth = view.filled.depth.ravel()
+    depth = np.where(depth > 0, depth, np.float32(np.inf)) if not view.filled.valid.all() else depth
+    corners = [depth.take(row + u), depth.take(row + right), depth.take(below + u)]
+    surface = np.minimum.reduce([*corners, depth.take(below + right)])
+    ray = intrinsics.deproject(edges.px, np.ones(len(edges.px)))
+    slope = ray @ a
+    ray = (
+        ray / np.where(slope > 1e-3, slope, np.nan)[:, None]
+    )  # to where it is 1 along the approach
+    with np.errstate(invalid="ignore"):  # no surface, or a ray that never meets it: nan
+        along = surface * (intrinsics.deproject(middle, np.ones(len(middle))) @ a)
+        one, other = ray[pairs.edge[:, 0]], ray[pairs.edge[:, 1]]
+        opening = along * np.sqrt(((other - one) ** 2).sum(-1))
+        fits = (opening > max(gripper.min_width, 1e-4)) & (opening < gripper.max_width)
+    one, other, along = one[fits], other[fits], along[fits, None]
+    return _Lifted((one + other) / 2 * along, (other - one) * along, pairs.friction[fits])
 
 
 def _heights(
     view: View,
     gripper: GripperModel,
-    grasp: Grasp,
+    lifted: _Lifted,
     rng: np.random.Generator,
     config: SamplerConfig,
     pair: Int[np.ndarray, "L"] | None = None,
@@ -345,10 +378,10 @@ def _heights(
     overhang it lies above the surface, and counts while the tips still engage. Without a table the ladder ends at
     the end of ``depth_range``.
     """
-    pair = np.arange(len(grasp)) if pair is None else pair
+    pair = np.arange(len(lifted.center)) if pair is None else pair
     deepest = np.full(len(pair), config.depth_range[1])
     if view.table is not None:
-        surface = view.table.height(grasp.center[pair])
+        surface = view.table.height(lifted.center[pair])
         lowest = max(config.table_clearance, (view.request.min_height or 0.0) + 1e-4)
         deepest = surface - gripper.tip_overhang - lowest
     keep = deepest + gripper.tip_overhang >= config.min_engagement

@@ -12,27 +12,48 @@ from jaxtyping import Float, Int
 
 from ..camera import DepthImage
 
+Window = tuple[slice, slice]
+"""Rows and columns."""
+WHOLE: Window = np.s_[:, :]
 
-def along(image: DepthImage, axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "H W"]:
-    """Distance of every pixel's point along a vector of the camera frame, float32 m; 0 where depth is missing."""
+
+def along(
+    image: DepthImage,
+    axis: Float[np.ndarray, "3"],
+    window: Window = WHOLE,
+    dtype: type = np.float32,
+) -> Float[np.ndarray, "h w"]:
+    """Distance of every pixel's point along a vector of the camera frame, m; 0 where depth is missing.
+
+    Args:
+        image: the depth image.
+        axis: in the camera frame.
+        window: rows and columns that are asked for.
+        dtype: of the answer.
+    """
     column, row = _slopes(image, axis)
-    return image.depth * np.add.outer(row, column)
+    distance = np.add.outer(row[window[0]].astype(dtype), column[window[1]].astype(dtype))
+    return np.multiply(distance, image.depth[window], out=distance)
 
 
 def along_at(
-    image: DepthImage, axis: Float[np.ndarray, "3"], pixels: Int[np.ndarray, "n"]
-) -> Float[np.ndarray, "n"]:
-    """Do the same for some pixels, given as flat indices."""
-    column, row = _slopes(image, axis)
-    v, u = np.divmod(pixels, len(column))
-    return image.depth.ravel()[pixels] * (row[v] + column[u])
+    image: DepthImage, axes: Float[np.ndarray, "*axes 3"], pixels: Int[np.ndarray, "n"]
+) -> Float[np.ndarray, "*axes n"]:
+    """Do the same for some pixels, given as flat indices, along one vector or several; float32 m."""
+    v, u = np.divmod(pixels, image.intrinsics.width)
+    depth, found = image.depth.ravel()[pixels], []
+    for axis in np.atleast_2d(axes):
+        column, row = (slope.astype(np.float32) for slope in _slopes(image, axis))
+        found.append(depth * (row[v] + column[u]))
+    found = np.stack(found)
+    return found.reshape(*np.shape(axes)[:-1], -1)
 
 
 def _slopes(
     image: DepthImage, axis: Float[np.ndarray, "3"]
 ) -> tuple[Float[np.ndarray, "W"], Float[np.ndarray, "H"]]:
-    """What the column and what the row adds to a · p at unit depth, float32."""
+    """What the column and what the row adds to a · p at unit depth."""
     camera = image.intrinsics
     column = (np.arange(camera.width) - camera.cx) * (axis[0] / camera.fx) + axis[2]
     row = (np.arange(camera.height) - camera.cy) * (axis[1] / camera.fy)
-    return column.astype(np.float32), row.astype(np.float32)
+    return column, row

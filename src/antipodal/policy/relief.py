@@ -85,17 +85,18 @@ def build_relief(
     R = across(approach_axis)
     region = image.valid if objects is None else image.valid & objects
     pixels = np.flatnonzero(region if region.any() else image.valid)
-    focus = np.stack([along_at(image, axis, pixels) for axis in R[:2]])
+    focus = along_at(image, R[:2], pixels).astype(float)
     # without objects: the central 96 % of the view, so that one far pixel does not stretch the map
-    ends = [2, 98] if objects is None else [0, 100]
-    low, high = np.percentile(focus, ends, axis=1)
-    low, high = low - MARGIN, high + MARGIN
+    ends = (
+        np.percentile(focus, [2, 98], axis=1) if objects is None else (focus.min(1), focus.max(1))
+    )
+    low, high = ends[0] - MARGIN, ends[1] + MARGIN
     cell = max(CELL, float((high - low).max()) / MAX_CELLS)
     shape = np.ceil((high - low) / cell).astype(int) + 2
     corner = low - cell
     empty = Relief(np.full(shape, np.inf, np.float32), corner, cell, R)
-    closed = _close(_first_surface(image, empty, floor))
-    return empty._replace(depth=np.where(closed < floor, closed, np.float32(np.inf)))
+    first = _first_surface(image, empty, floor)
+    return empty._replace(depth=_obstacles(first, floor))
 
 
 def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.ndarray, "X Y"]:
@@ -106,13 +107,17 @@ def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.
     z = along(image, relief.R_relief_camera[2])
     above = image.valid & (z < floor)
     pixels = np.flatnonzero(image.valid & _widened(above, image, relief))
-    shape, index = relief.depth.shape, []
-    for axis, first, n in zip(relief.R_relief_camera[:2], relief.corner, shape, strict=True):
-        at = along_at(image, axis / relief.cell, pixels) - np.float32(first / relief.cell)
+    index = []
+    for axis, corner, n in zip(
+        relief.R_relief_camera, relief.corner, relief.depth.shape, strict=False
+    ):
+        at = along(image, axis / relief.cell).take(pixels)
+        at -= np.float32(corner / relief.cell)
         # what lies outside the map ends in its outermost ring
-        index.append(np.clip(at, 0, n - 1).astype(np.intp))
+        index.append(np.clip(at, 0, n - 1, out=at).astype(np.int32))
+    shape = relief.depth.shape
     first = np.full(relief.depth.size, np.inf, np.float32)
-    np.minimum.at(first, index[0] * shape[1] + index[1], z.ravel()[pixels])
+    np.minimum.at(first, index[0].astype(np.intp) * shape[1] + index[1], z.take(pixels))
     first = first.reshape(shape)
     first[[0, -1]] = first[:, [0, -1]] = np.inf
     return first
@@ -121,12 +126,12 @@ def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.
 def _widened(
     above: Bool[np.ndarray, "H W"], image: DepthImage, relief: Relief
 ) -> Bool[np.ndarray, "H W"]:
-    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`_close` asks for them."""
+    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`_obstacles` asks for them."""
     import cv2  # heavy: loaded with the first image
 
     if above.all() or not above.any():
         return above
-    nearest = float(image.depth[above].min())
+    nearest = cv2.minMaxLoc(image.depth, above.view(np.uint8))[0]
     focal = max(image.intrinsics.fx, image.intrinsics.fy)
     reach = min(int(np.ceil(3 * relief.cell * focal / max(nearest, 0.1))), MAX_REACH)
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
@@ -141,19 +146,27 @@ def across(approach_axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
     return np.stack([x, np.cross(z, x), z])
 
 
-def _close(depth: Float[np.ndarray, "X Y"]) -> Float[np.ndarray, "X Y"]:
-    """Give a cell that no pixel fell into, between seen cells, the mean of those."""
+def _obstacles(first: Float[np.ndarray, "X Y"], floor: float) -> Float[np.ndarray, "X Y"]:
+    """Leave out the table, and give a cell that no pixel fell into, between seen cells, the mean of those.
+
+    The mean of table alone is table, so that only gaps beside obstacles are looked at.
+    """
     import cv2  # heavy: loaded with the first image
 
-    seen = np.isfinite(depth)
-    known = np.where(seen, depth, np.float32(0.0))
-    total, count = (
-        cv2.boxFilter(a, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        for a in (known, seen.astype(np.float32))
+    seen, obstacle = first < np.inf, first < floor
+    count = cv2.boxFilter(
+        seen.view(np.uint8), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
+    beside = cv2.dilate(obstacle.view(np.uint8), np.ones((3, 3), np.uint8))
     # three of the eight neighbours: less is the rim of the map or of a shadow
-    closed = np.where(
-        seen, depth, np.where(count > 2.5, total / np.maximum(count, 1), np.float32(np.inf))
-    )
-    closed[[0, -1]] = closed[:, [0, -1]] = np.inf
-    return closed
+    gap = (count >= 3) & ~seen & beside.view(bool)
+    gap[[0, -1]] = gap[:, [0, -1]] = False
+    cells, width = np.flatnonzero(gap), first.shape[1]
+    steps = np.array([dx * width + dy for dx in (-1, 0, 1) for dy in (-1, 0, 1)])
+    around = first.take(steps[:, None] + cells)
+    known = around < np.inf
+    mean = np.where(known, around, 0).sum(0) / known.sum(0)
+    depth = np.full(first.shape, np.inf, np.float32)
+    np.copyto(depth, first, where=obstacle)
+    depth.ravel()[cells] = np.where(mean < floor, mean, np.inf)
+    return depth

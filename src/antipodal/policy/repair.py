@@ -77,12 +77,13 @@ def repair(
         approach_axis: unit, camera frame: holes are filled with what lies farther along it.
         config: what is mended.
     """
-    n_given, dropped = int(image.valid.sum()), drop_flying(image, config)
-    n_flying = n_given - int(dropped.valid.sum())
+    dropped = drop_flying(image, config)
+    n_left = int(np.count_nonzero(dropped.valid))
+    n_flying = int(np.count_nonzero(image.valid)) - n_left
     if not config.fill_holes:
         return Repaired(dropped, n_flying, 0)
     filled = fill_holes(dropped, approach_axis)
-    return Repaired(filled, n_flying, int(filled.valid.sum()) - n_given + n_flying)
+    return Repaired(filled, n_flying, int(np.count_nonzero(filled.valid)) - n_left)
 
 
 def drop_flying(image: DepthImage, config: RepairConfig = DEFAULT_REPAIR) -> DepthImage:

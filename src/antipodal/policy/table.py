@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..values import array
-from .rays import along
+from .rays import Window, along
 
 
 @dataclass(frozen=True)
@@ -89,21 +89,23 @@ def fit_table(
     Returns:
         The plane, or None where no plane holds enough pixels.
     """
-    usable = _sample(image, mask)
-    if len(usable) < 50:
+    grid, usable = _sample(image, mask)
+    if np.count_nonzero(usable) < 50:
         return None
-    v, u = np.divmod(usable, image.intrinsics.width)
     normal = image.table_normal_camera()
-    points = image.intrinsics.deproject(np.stack([u, v], -1), image.depth.ravel()[usable])
     if normal is not None:
-        plane = TablePlane(normal, -_commonest(points @ normal, config.tolerance))
+        distance = along(image, normal, grid, float)[usable]
+        plane = TablePlane(normal, -_commonest(distance, config.tolerance))
+        height = distance + plane.offset
     else:
+        points = _points(image, grid, usable)
         voters = points[rng.integers(len(points), size=min(config.n_points, len(points)))]
         hypothesis = _ransac(voters, rng, config)
         if hypothesis is None:
             return None
         plane = _refine(points, hypothesis, config.tolerance)
-    inside = np.abs(plane.height(points)) < config.tolerance
+        height = plane.height(points)
+    inside = np.abs(height) < config.tolerance
     if inside.mean() < config.min_share or plane.offset <= 0 or plane.tilt > config.max_tilt:
         return None
     return plane
@@ -115,25 +117,34 @@ FEW_FITTED = 2000
 """Where the grid hits fewer usable pixels than this, all are taken."""
 
 
-def _sample(image: DepthImage, mask: Bool[np.ndarray, "H W"] | None) -> Int[np.ndarray, "n"]:
-    """Choose pixels outside the mask that have depth, evenly over the image; their flat indices."""
+def _sample(
+    image: DepthImage, mask: Bool[np.ndarray, "H W"] | None
+) -> tuple[Window, Bool[np.ndarray, "h w"]]:
+    """Choose a grid of pixels, evenly over the image, and those of them outside the mask that have depth."""
     height, width = image.depth.shape
     step = max(int(np.sqrt(height * width / N_FITTED)), 1)
     for every in (step, 1):
-        seen = image.depth[::every, ::every] > 0
-        if mask is not None:
-            seen &= ~mask[::every, ::every]
-        v, u = np.nonzero(seen)
-        if len(v) >= FEW_FITTED:
+        grid = np.s_[::every, ::every]
+        usable = image.valid[grid] if mask is None else image.valid[grid] & ~mask[grid]
+        if np.count_nonzero(usable) >= FEW_FITTED:
             break
-    return (v * width + u) * every
+    return grid, usable
+
+
+def _points(
+    image: DepthImage, grid: Window, usable: Bool[np.ndarray, "h w"]
+) -> Float[np.ndarray, "n 3"]:
+    """Points of a grid's usable pixels in the camera frame, m."""
+    v, u = np.nonzero(usable)
+    px = np.stack([u, v], -1) * grid[0].step
+    return image.intrinsics.deproject(px, image.depth[grid][usable])
 
 
 def raised(
     image: DepthImage, table: TablePlane, config: TableConfig = DEFAULT_TABLE
 ) -> Bool[np.ndarray, "H W"]:
     """Segment everything that rises above the table and is of some area, the scene's walls and arms too."""
-    return _large(image, _above(image, table, config), config)
+    return _large(image, _above(image, _height(image, table), config), config)
 
 
 def objects_on(
@@ -147,8 +158,9 @@ def objects_on(
     unless nothing else is there. Where walls surround the table on all sides it is a bin's floor, and what stands
     within the floor's outline is taken, though the pile may touch a wall.
     """
-    above, outside = _above(image, table, config), _unseen_outside(image)
-    floor = walled_floor(image, table, outside, config)
+    height, outside = _height(image, table), _unseen_outside(image)
+    above = _above(image, height, config)
+    floor = walled_floor(image, height, outside, config)
     if floor is not None:
         return _large(image, above & floor, config)
     return _large(image, above, config, outside)
@@ -156,7 +168,7 @@ def objects_on(
 
 def walled_floor(
     image: DepthImage,
-    table: TablePlane,
+    height: Float[np.ndarray, "H W"],
     outside: Bool[np.ndarray, "H W"],
     config: TableConfig = DEFAULT_TABLE,
 ) -> Bool[np.ndarray, "H W"] | None:
@@ -167,10 +179,10 @@ def walled_floor(
     """
     import cv2
 
-    height = _height(image, table)
     flat = (image.valid & (np.abs(height) < config.min_height)).view(np.uint8)
     flat = cv2.morphologyEx(flat, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    if not flat.any() or np.count_nonzero(flat[outside]) > MAX_OPEN_RIM * outside.sum():
+    n_open = np.count_nonzero(np.asarray(flat).view(bool) & outside)
+    if not flat.any() or n_open > MAX_OPEN_RIM * np.count_nonzero(outside):
         return None
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat, connectivity=4)
     area = np.array(stats[:, cv2.CC_STAT_AREA])
@@ -198,14 +210,17 @@ WALL = 0.02
 
 def _height(image: DepthImage, table: TablePlane) -> Float[np.ndarray, "H W"]:
     """Height of every pixel's point above the table, float32 m; that of the camera where depth is missing."""
-    return along(image, table.normal_camera) + np.float32(table.offset)
+    distance = along(image, table.normal_camera)
+    return np.add(distance, np.float32(table.offset), out=distance)
 
 
-def _above(image: DepthImage, table: TablePlane, config: TableConfig) -> Bool[np.ndarray, "H W"]:
+def _above(
+    image: DepthImage, height: Float[np.ndarray, "H W"], config: TableConfig
+) -> Bool[np.ndarray, "H W"]:
     """Pixels above the table, without specks and threads."""
     import cv2  # heavy: loaded with the first image
 
-    above = image.valid & (_height(image, table) > config.min_height)
+    above = image.valid & (height > config.min_height)
     opened = cv2.morphologyEx(above.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return np.asarray(opened).view(bool)
 

@@ -84,7 +84,8 @@ def look(
         objects = np.zeros(image.depth.shape, bool)
     floor = np.inf if table is None else table.offset - config.min_height
     relief = build_relief(filled, approach_axis, objects, floor)
-    changed = {"flying_px": int(image.valid.sum() - kept.valid.sum()), "filled_px": n_filled}
+    n_flying = np.count_nonzero(image.valid) - np.count_nonzero(kept.valid)
+    changed = {"flying_px": n_flying, "filled_px": n_filled}
     return View(
         image,
         filled,

@@ -7,6 +7,7 @@ cells: with a narrow jaw a millimetre of room is worth knowing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,10 @@ STRAYS = 2
 """So many points may lie nearer than the one that counts: flying pixels at the object's edges."""
 CHUNK = 200_000
 """Pairs of grasp and point looked at together: their single precision fits a core's cache."""
+TILE = 0.08
+"""Grasps within a square of this side are looked at together, with the points in their reach, m."""
+MARGIN = 0.02
+"""What lies farther than this from every part of the hand is not looked at, m."""
 LINE = 0.00275
 """Breadth of the strips into which the jaw is divided across, m."""
 
@@ -30,7 +35,7 @@ class Closing(NamedTuple):
 
     clearance: Float[np.ndarray, "N 2"]
     """Least distance across the approach from a finger's cross-section to what is higher than its tip, m; negative
-    inside; inf where nothing is."""
+    inside; inf where nothing is near."""
     palm_room: Float[np.ndarray, "N"]
     """Height of the palm's face above what is below it, m; inf where nothing is."""
     slope: Float[np.ndarray, "N 2"]
@@ -62,19 +67,43 @@ def close_jaws(
         penetration: points less than this above the tips are not in the way, and not between the jaws, m.
     """
     R_relief_camera = view.relief.R_relief_camera
-    n_at_once = max(CHUNK // max(len(seen.points), 1), 1)
-    parts = [
-        _close_some(
-            seen.points, R_relief_camera, grasps_camera[k : k + n_at_once], gripper, penetration
-        )
-        for k in range(0, max(len(grasps_camera), 1), n_at_once)
-    ]
-    room, palm, slope, coverage, depth = map(np.concatenate, zip(*parts, strict=True))
-    object_id = _object_of(seen, view.image.intrinsics.project(grasps_camera.center))
     across = R_relief_camera[:2] @ grasps_camera.pose[:, :3, :]
+    n, columns = len(grasps_camera), None
+    for rows, points in _by_place(seen.points, across[:, :, 3], _reach(gripper)):
+        part = _close_some(points, R_relief_camera, grasps_camera[rows], gripper, penetration)
+        columns = columns or [np.empty((n, *column.shape[1:])) for column in part]
+        for column, values in zip(columns, part, strict=True):
+            column[rows] = values
+    assert columns is not None  # no grasps are one place
+    object_id = _object_of(seen, view.image.intrinsics.project(grasps_camera.center))
     away = seen.centroid[object_id] - across[:, :, 3]
     lever = np.abs((away * across[:, :, 1]).sum(-1))
+    room, palm, slope, coverage, depth = columns
     return Closing(room, palm, slope, coverage, depth, lever, seen.volume[object_id])
+
+
+def _reach(gripper: GripperModel) -> float:
+    """Distance across the approach from a grasp's centre beyond which nothing is looked at, m."""
+    boxes = gripper.boxes(np.array([gripper.max_width]))
+    corner = np.abs(boxes.centers[0, :, :2]) + boxes.sizes[0, :, :2] / 2
+    return float(np.linalg.norm(corner, axis=-1).max()) + MARGIN
+
+
+def _by_place(
+    points: Float[np.ndarray, "P 3"], centers: Float[np.ndarray, "N 2"], reach: float
+) -> Iterator[tuple[Int[np.ndarray, "K"], Float[np.ndarray, "Q 3"]]]:
+    """Rows of grasps that are near each other, so many at once as fit, and the points within their reach."""
+    tile = np.floor(centers / TILE).astype(np.int64)
+    places, place = np.unique(tile, axis=0, return_inverse=True)
+    for k in range(max(len(places), 1)):
+        rows = np.flatnonzero(place == k)
+        near = points
+        if len(rows):
+            low, high = centers[rows].min(0) - reach, centers[rows].max(0) + reach
+            near = points[np.all((points[:, :2] > low) & (points[:, :2] < high), axis=-1)]
+        n_at_once = max(CHUNK // max(len(near), 1), 1)
+        for start in range(0, max(len(rows), 1), n_at_once):
+            yield rows[start : start + n_at_once], near
 
 
 def _object_of(seen: Seen, center_px: Float[np.ndarray, "N 2"]) -> Int[np.ndarray, "N"]:

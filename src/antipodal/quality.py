@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -38,7 +38,7 @@ METADATA_KEY = "antipodal"
 METADATA_SCHEMA = 1
 MAX_BATCH = 256
 """What an export's speed is measured with: more grasps at once are no faster for each."""
-BATCH, LARGE_BATCH, LARGE = 16, 64, 8_000_000
+BATCH, LARGE_BATCH, LARGE = 5, 64, 8_000_000
 """Grasps in one request: few, so that all cores share a plan's; more for networks of more bytes than ``LARGE``, whose
 weights are read from memory for each request. Shapes never change: nothing is compiled twice."""
 MAX_STREAMS = 8
@@ -48,6 +48,10 @@ PRODUCTS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """What products are computed in; auto is bfloat16 where the CPU has it and the file is not quantised."""
+
+
+Cropped = Callable[[slice], tuple[np.ndarray, np.ndarray]]
+"""Crops (n, S, S) and depths (n) of some of the grasps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +94,16 @@ class NetworkQuality:
 
     def __call__(self, image: DepthImage, grasps: PlanarGrasp) -> Float[np.ndarray, "N"]:
         """Return each grasp's predicted probability of success, float64 in [0, 1]."""
-        if len(grasps) == 0:
-            return np.empty(0)
-        crops, depth = crop_grasps(image, grasps, self.crop), grasps.depth
-        if self.scale != 1 or self.tip_shift != 0:
-            # depths too: the network takes from them how finely its window is seen
-            depth = depth / self.scale
-            crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
-        return self.score(crops, depth)
+
+        def cropped(part: slice) -> tuple[np.ndarray, np.ndarray]:
+            crops, depth = crop_grasps(image, grasps[part], self.crop), grasps.depth[part]
+            if self.scale != 1 or self.tip_shift != 0:
+                # depths too: the network takes from them how finely its window is seen
+                depth = depth / self.scale
+                crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
+            return crops, depth
+
+        return self._score(len(grasps), cropped)
 
     def score(
         self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
@@ -108,9 +114,10 @@ class NetworkQuality:
             raise IncompatibleCheckpoint(
                 f"crops {crops.shape} with {len(depth)} depths: {self.name} expects ({len(depth)}, {size}, {size})"
             )
-        crop = np.asarray(crops, np.float32)[:, None]
-        quality = self._network(crop, np.asarray(depth, np.float32)[:, None])
-        return np.clip(quality.astype(float), 0.0, 1.0)
+        return self._score(len(depth), lambda part: (crops[part], depth[part]))
+
+    def _score(self, n: int, cropped: Cropped) -> Float[np.ndarray, "N"]:
+        return np.clip(self._network(n, cropped).astype(float), 0.0, 1.0)
 
 
 def model_names() -> list[str]:
@@ -241,7 +248,7 @@ def _chosen(precision: Precision, file: NetworkFile) -> Precision:
 
 @dataclass(frozen=True, eq=False)
 class _Batched:
-    """A network compiled for batches of one size, several at a time: (N, 1, S, S) crops, (N, 1) depths → (N,)."""
+    """A network compiled for batches of one size, several at a time: N crops and depths → (N,)."""
 
     stages: tuple[Any, ...]
     """Compiled models; the outputs of each are the inputs of the next."""
@@ -250,9 +257,9 @@ class _Batched:
     idle: deque[list[Any]]
     """Requests that no thread uses: each list one for each stage, joined. Two threads may ask at once."""
 
-    def __call__(self, crop: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """Score any number; each answer depends on its own crop and depth alone."""
-        quality = np.empty(len(crop), np.float32)
+    def __call__(self, n: int, cropped: Cropped) -> np.ndarray:
+        """Score n; each answer depends on its own crop and depth alone. While some are scored the next are cropped."""
+        quality = np.empty(n, np.float32)
         busy: deque[tuple[list[Any], slice]] = deque()
 
         def collect() -> list[Any]:
@@ -261,12 +268,13 @@ class _Batched:
             quality[part] = requests[-1].get_output_tensor().data[: part.stop - part.start]
             return requests
 
-        for start in range(0, len(crop), self.batch):
-            part = slice(start, min(start + self.batch, len(crop)))
+        for start in range(0, n, self.batch):
+            part = slice(start, min(start + self.batch, n))
+            crops, depth = cropped(part)
             requests = collect() if len(busy) == self.n_streams else self._requests()
-            for name, values in (("crop", crop), ("depth", depth)):
-                # the rest of the batch keeps what was there: its answers are left out
-                requests[0].get_tensor(name).data[: part.stop - part.start] = values[part]
+            # the rest of the batch keeps what was there: its answers are left out
+            requests[0].get_tensor("crop").data[: len(depth), 0] = crops
+            requests[0].get_tensor("depth").data[: len(depth), 0] = depth
             for request in requests[:-1]:
                 request.infer()
             requests[-1].start_async()

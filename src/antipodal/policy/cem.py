@@ -51,8 +51,8 @@ class CEMConfig:
     """Share of the set that the mixture is fitted to, γ in (0, 1]."""
     regularisation: float = 0.01
     """Added to the covariances' diagonal in standardised features."""
-    n_batches: int = 4
-    """Most batches of 4c draws that are tried for c that satisfy the constraints."""
+    n_batches: int = 8
+    """Most batches of 2c draws that are tried for c that satisfy the constraints."""
     oversampling: int = 6
     """Candidates sampled per seed, of which the constraints leave some."""
 
@@ -197,7 +197,13 @@ def _seeds(
     """Sample seeds that satisfy the constraints; where random depths give few, add Algorithm 1's whole ladder."""
     sampler = replace(sampler, n_grasps=config.oversampling * config.n_seeds)
     sample = sample_grasps(view, gripper, rng, sampler)
-    seeds, counts = _keep(view, sample.grasps, gripper, constraints, tried), sample.counts
+    seeds, counts = sample.grasps[:0], sample.counts
+    # in random order: what comes after enough is not looked at
+    for begin in range(0, len(sample.grasps), 2 * config.n_seeds):
+        part = sample.grasps[begin : begin + 2 * config.n_seeds]
+        seeds = join([seeds, _keep(view, part, gripper, constraints, tried)])
+        if len(seeds) >= config.n_seeds:
+            break
     if len(seeds) < config.n_seeds // 4:
         friction = (
             *sampler.friction,
@@ -207,10 +213,9 @@ def _seeds(
         more = sample_grasps(view, gripper, rng, ladder)
         seeds = join([seeds, _keep(view, more.grasps, gripper, constraints, tried)])
         # the same edges and pairs were looked at twice
-        counts = more.counts | {
-            k: counts[k] + more.counts[k] for k in ("heights", "sampled") if k in counts
-        }
+        counts = more.counts | {"heights": counts.get("heights", 0) + more.counts.get("heights", 0)}
     seeds = seeds[: config.n_seeds]
+    counts |= {"sampled": sum(len(grasps) for grasps, _ in tried)}
     return seeds, counts | _tally(tried, counts) | {"seeds": len(seeds)}
 
 
@@ -242,7 +247,7 @@ def _resample(
     mixture = fit_mixture(x, n_gaussians(len(x), config), rng, config.regularisation)
     kept = elites[:0]
     for _ in range(config.n_batches):
-        draws = mixture.sample(4 * config.n_resamples, rng) * std + mean
+        draws = mixture.sample(2 * config.n_resamples, rng) * std + mean
         grasps = from_features(draws[draws[:, 4] > 0], view.image.intrinsics, gripper.max_width)
         kept = join([kept, _keep(view, grasps, gripper, constraints, tried)])
         if len(kept) >= config.n_resamples:

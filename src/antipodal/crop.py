@@ -9,8 +9,6 @@ different orders: nearest neighbour for the rotation, and the grasp a fraction o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -89,31 +87,29 @@ def crop_depth(
     import cv2  # heavy: loaded with the first crop
 
     crops = np.empty((len(center_px), size, size), np.float32)
+    weight = np.ones_like(crops)
     # k samples per output pixel and axis: as many as the window has source pixels, so that none is skipped
     ks = np.clip(np.ceil(windows / size - 1e-9), 1, MAX_SAMPLES).astype(int)
     matrices = _crop_to_image(center_px, angle, windows, size * ks)
-    low, high, whole = _around(depth.shape, center_px, angle, windows)
+    low, high, inside = _around(depth.shape, center_px, angle, windows)
+    matrices[:, :, 2] -= low
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
-    def block_means(source: np.ndarray, matrix: np.ndarray, k: int, shape: tuple[int, int]) -> Any:
-        fine = cv2.warpAffine(source, matrix, (shape[0] * k, shape[1] * k), flags=flags)
+    def block_means(source: np.ndarray, matrix: np.ndarray, k: int) -> np.ndarray:
+        fine = cv2.warpAffine(source, matrix, (size * k, size * k), flags=flags)
         # by a whole factor, INTER_AREA is the mean of each k × k block
-        return fine if k == 1 else cv2.resize(fine, shape, interpolation=cv2.INTER_AREA)
+        return fine if k == 1 else cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
 
-    for i, k in enumerate(ks.tolist()):
-        matrix, (u0, v0), (u1, v1) = matrices[i], low[i], high[i]
-        crops[i] = block_means(depth, matrix, k, (size, size))
-        window = depth[v0:v1, u0:u1]
-        part = _beside_missing(window, (u0, v0), whole[i], matrix, k, size)
-        if part is not None:
-            rows, columns = part
-            begin = matrix @ [columns.start * k, rows.start * k, 1.0] - [u0, v0]
-            block = np.column_stack([matrix[:, :2], begin])
-            shape = (columns.stop - columns.start, rows.stop - rows.start)
-            mean = block_means(window, block, k, shape)
-            weight = block_means((window > 0).astype(np.float32), block, k, shape)
-            known = weight > MIN_VALID
-            crops[i, rows, columns] = np.where(known, mean / np.where(known, weight, 1), 0.0)
+    corners = zip(low.tolist(), high.tolist(), strict=True)
+    for i, ((u0, v0), (u1, v1)) in enumerate(corners):
+        around, k = depth[v0:v1, u0:u1], int(ks[i])
+        crops[i] = block_means(around, matrices[i], k)
+        valid = around > 0
+        if not (inside[i] and valid.all()):
+            weight[i] = block_means(valid.astype(np.float32), matrices[i], k)
+    known = weight > MIN_VALID
+    np.divide(crops, weight, out=crops, where=known)
+    crops[~known] = 0.0
     return crops
 
 
@@ -134,7 +130,7 @@ def _crop_to_image(
 def _around(
     shape: tuple[int, ...], center_px: np.ndarray, angle: np.ndarray, windows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rectangle of pixels around each window, (u, v) from and to, cut to the image; and whether it lies within it."""
+    """Rectangle of pixels around each window, (u, v) from and to, cut to the image, and whether it was in it."""
     reach = (windows / 2 * (np.abs(np.cos(angle)) + np.abs(np.sin(angle))))[:, None] + 1
     low, high = np.floor(center_px - reach), np.ceil(center_px + reach) + 1
     limit = np.array(shape[::-1])
@@ -142,46 +138,3 @@ def _around(
     # never empty: beside the image it is the nearest pixel
     low, high = np.clip(low, 0, limit - 1), np.clip(high, 1, limit)
     return low.astype(int), high.astype(int), whole
-
-
-def _beside_missing(
-    window: Float[np.ndarray, "h w"],
-    corner: tuple[int, int],
-    whole: bool,
-    matrix: Float[np.ndarray, "2 3"],
-    k: int,
-    size: int,
-) -> tuple[slice, slice] | None:
-    """Rows and columns of a crop that may touch what is missing, None if nothing is.
-
-    Args:
-        window: the pixels around the crop.
-        corner: (u, v) of the first.
-        whole: no part of the crop leaves the image.
-        matrix: from samples of the crop to pixels.
-        k: samples per pixel of the crop and axis.
-        size: of the crop, px.
-    """
-    import cv2
-
-    if not whole:
-        return slice(0, size), slice(0, size)
-    u, v, width, height = cv2.boundingRect((window == 0).view(np.uint8))
-    if width == 0:
-        return None
-    # the rectangle of missing pixels and those beside them, which bilinear samples reach, turned into the crop
-    cos, sin = float(matrix[0, 0]), float(matrix[1, 0])
-    across, down = (width + 1) / 2, (height + 1) / 2
-    x = u + (width - 1) / 2 + float(corner[0]) - float(matrix[0, 2])
-    y = v + (height - 1) / 2 + float(corner[1]) - float(matrix[1, 2])
-    square = cos * cos + sin * sin
-    parts = []
-    for middle, reach in (
-        (cos * y - sin * x, abs(sin) * across + abs(cos) * down),
-        (cos * x + sin * y, abs(cos) * across + abs(sin) * down),
-    ):
-        first, last = ((middle + side * reach) / square / k for side in (-1, 1))
-        parts.append(slice(max(floor(first), 0), min(floor(last) + 1, size)))
-    if any(part.start >= part.stop for part in parts):
-        return None
-    return parts[0], parts[1]

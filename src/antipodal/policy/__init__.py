@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from ..errors import InvalidConfig
 from ..gripper import GripperModel
-from ..quality import NetworkQuality
 from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
@@ -17,6 +16,7 @@ from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
 from .request import Request as Request
 from .weighed import WeighedQuality as WeighedQuality
+from .weighed import told_of
 
 POLICIES: dict[str, Callable[..., Policy]] = {
     "antipodal": rank_policy,
@@ -31,8 +31,9 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
 
     Args:
         name: a key of :data:`POLICIES`.
-        quality: scores the candidates. A network of ours is told of the hand (:func:`weighed_network`) and seeds the
-            cross-entropy method with every pair that a rubber jaw could hold.
+        quality: scores the candidates. A network of ours is told of the hand
+            (:func:`~antipodal.policy.weighed.told_of`) and seeds the cross-entropy method with every pair that a rubber
+            jaw could hold.
         gripper: every planned grasp approaches with its whole stroke open.
         options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
 
@@ -41,16 +42,7 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     """
     if name not in POLICIES:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
-    if isinstance(quality, NetworkQuality) and quality.crop.window_m is not None:
-        quality = weighed_network(quality, gripper)
-        if name == "cem":
-            options = {"sampler": WIDE_SEEDS, **options}
+    quality = told_of(quality, gripper)
+    if name == "cem" and isinstance(quality, WeighedQuality):
+        options = {"sampler": WIDE_SEEDS, **options}
     return POLICIES[name](quality, gripper, **options)
-
-
-def weighed_network(quality: NetworkQuality, gripper: GripperModel) -> WeighedQuality:
-    """Make a network whose crop is in metres a judge of this hand's grasps, with the geometry and the weight beside it.
-
-    Trained for another hand, it is told of this one (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
-    """
-    return WeighedQuality(quality.for_gripper(gripper), gripper)

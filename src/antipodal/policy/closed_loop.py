@@ -44,6 +44,7 @@ from .warm_start import (
     planar,
     shifted,
 )
+from .weighed import told_of
 
 
 class Phase(StrEnum):
@@ -214,15 +215,17 @@ class ClosedLoopPolicy:
         """Build the tracker.
 
         Args:
-            quality: scores the candidates.
+            quality: scores the candidates; a network of ours is told of the hand.
             gripper: every grasp approaches with its whole stroke open.
             config: filters and thresholds.
             planner: finds the first grasp, and a new one when it is lost; default the cross-entropy method.
             constraints: what a candidate must satisfy in every frame.
         """
         self.gripper, self.config = gripper, config
-        self._quality, self._constraints = quality, constraints
-        self._planner: Policy = planner or cem_policy(quality, gripper, constraints=constraints)
+        self._quality, self._constraints = told_of(quality, gripper), constraints
+        self._planner: Policy = planner or cem_policy(
+            self._quality, gripper, constraints=constraints
+        )
         self._track: Track | None = None
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
+from ..quality import NetworkQuality
 from ..success import GRAVITY
 from .base import QualityFn
 from .closing import Closing
@@ -67,6 +68,17 @@ class WeighedQuality(ViewQuality):
             return weigh(q, geometry, weight_torque(closing, self.config), self.config)
 
         return score
+
+
+def told_of(quality: QualityFn, gripper: GripperModel) -> QualityFn:
+    """Make a network whose crop is in metres a judge of this hand's grasps, with geometry and weight beside it.
+
+    Trained for another hand, it is told of this one (:meth:`antipodal.quality.NetworkQuality.for_gripper`). Networks of
+    windows in pixels, as published, and any other function stay as they are.
+    """
+    if isinstance(quality, NetworkQuality) and quality.crop.window_m is not None:
+        return WeighedQuality(quality.for_gripper(gripper), gripper)
+    return quality
 
 
 def weigh(

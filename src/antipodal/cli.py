@@ -31,6 +31,15 @@ from .errors import AntipodalError, InvalidConfig, NoGraspFound
 from .terminal import emit, generation_report, progress_bar, stderr, stdout
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+EXTRAS = {
+    "data": ("pyarrow", "numba", "h5py"),
+    "train": ("torch", "lightning", "onnx", "onnxscript", "onnxruntime", "tensorboard"),
+    "cluster": ("ray",),
+    "bench": ("sklearn", "small_gicp", "PIL"),
+    "serve": ("fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "httpx"),
+    "view": ("viser",),
+}
+"""Modules that an extra brings."""
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 Verb = Callable[..., int]
 
@@ -243,8 +252,10 @@ def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     except NoGraspFound as error:
         stderr(f"{prog}: no grasp: {error}")
         return 1
-    except (AntipodalError, ImportError) as error:
+    except AntipodalError as error:
         stderr(f"{prog}: {error}")
+    except ImportError as error:
+        stderr(f"{prog}: {_remedy(error)}")
     except OSError as error:
         stderr(f"{prog}: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -272,6 +283,15 @@ def _parsed(verb: Verb, prog: str, arguments: list[str]) -> Callable[[], int]:
         if end.code in (None, 0):  # --help
             raise
         raise InvalidConfig(f"{_one_line(said.getvalue())}; {prog} --help says more") from None
+
+
+def _remedy(error: ImportError) -> str:
+    """Say which extra brings a module that is missing."""
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            return f"needs {module}: pip install 'antipodal[{extra}]'"
+    return str(error)
 
 
 def _one_line(box: str) -> str:

@@ -35,6 +35,10 @@ from .errors import InvalidConfig
 from .files import claim, write_json
 from .gripper import load_gripper
 from .mesh import MESH_SUFFIXES
+from .nn.config import PRESETS as NETWORKS
+from .nn.export import export_run
+from .nn.start import Start
+from .nn.train import train
 from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
 from .retarget_ready import write_ready
@@ -175,7 +179,7 @@ def _examine(cell: Cell, say: Callable[[str], None]) -> None:
 def _say_odd(findings: Iterable[Finding], say: Callable[[str], None], about: str = "") -> None:
     for finding in findings:
         if finding.severity != "ok":
-            say(f"{finding.severity}: {about}{finding.message}")
+            say(f"warning: {about}{finding.message}")
 
 
 def _claim(cell: Cell) -> None:
@@ -238,11 +242,6 @@ def _cameras(cell: Cell) -> str | CameraDistribution:
 
 def _train(cell: Cell, budget: Budget, progress: bool) -> Path:
     """Train from the shipped weights and export; return the file."""
-    from .nn.config import PRESETS as NETWORKS
-    from .nn.export import export_run
-    from .nn.start import Start
-    from .nn.train import train
-
     out, model = cell.output, cell.output / "model.onnx"
     config = dataclasses.replace(
         NETWORKS["compact"],

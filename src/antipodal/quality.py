@@ -41,6 +41,8 @@ MAX_BATCH = 256
 BATCH, LARGE_BATCH, LARGE = 5, 25, 8_000_000
 """Grasps in one request: few, so that all cores share a plan's; more for networks of more bytes than ``LARGE``, whose
 weights are read from memory for each request. Shapes never change: nothing is compiled twice."""
+MAX_PENDING = 64
+"""Requests begun and not yet answered, at most: their crops are kept."""
 MAX_STREAMS = 8
 """Cores that one network uses at most."""
 PRODUCTS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
@@ -50,6 +52,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 """What products are computed in; auto is bfloat16 where the CPU has it and the file is not quantised."""
 
 
+Answer = Callable[[], np.ndarray]
+"""Waits for what was begun: (N,)."""
 Cropped = Callable[[slice], tuple[np.ndarray, np.ndarray]]
 """Crops (n, S, S) and depths (n) of some of the grasps."""
 
@@ -94,6 +98,10 @@ class NetworkQuality:
 
     def __call__(self, image: DepthImage, grasps: PlanarGrasp) -> Float[np.ndarray, "N"]:
         """Return each grasp's predicted probability of success, float64 in [0, 1]."""
+        return self.start(image, grasps)()
+
+    def start(self, image: DepthImage, grasps: PlanarGrasp) -> Answer:
+        """Crop, and begin to compute; the caller may do something else before it asks for the answer."""
 
         def cropped(part: slice) -> tuple[np.ndarray, np.ndarray]:
             crops, depth = crop_grasps(image, grasps[part], self.crop), grasps.depth[part]
@@ -103,7 +111,7 @@ class NetworkQuality:
                 crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
             return crops, depth
 
-        return self._score(len(grasps), cropped)
+        return self._start(len(grasps), cropped)
 
     def score(
         self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
@@ -114,10 +122,11 @@ class NetworkQuality:
             raise IncompatibleCheckpoint(
                 f"crops {crops.shape} with {len(depth)} depths: {self.name} expects ({len(depth)}, {size}, {size})"
             )
-        return self._score(len(depth), lambda part: (crops[part], depth[part]))
+        return self._start(len(depth), lambda part: (crops[part], depth[part]))()
 
-    def _score(self, n: int, cropped: Cropped) -> Float[np.ndarray, "N"]:
-        return np.clip(self._network(n, cropped).astype(float), 0.0, 1.0)
+    def _start(self, n: int, cropped: Cropped) -> Answer:
+        answer = self._network.start(n, cropped)
+        return lambda: np.clip(answer().astype(float), 0.0, 1.0)
 
 
 def model_names() -> list[str]:
@@ -253,12 +262,11 @@ class _Batched:
     stages: tuple[Any, ...]
     """Compiled models; the outputs of each are the inputs of the next."""
     batch: int
-    n_streams: int
     idle: deque[list[Any]]
     """Requests that no thread uses: each list one for each stage, joined. Two threads may ask at once."""
 
-    def __call__(self, n: int, cropped: Cropped) -> np.ndarray:
-        """Score n; each answer depends on its own crop and depth alone. While some are scored the next are cropped."""
+    def start(self, n: int, cropped: Cropped) -> Answer:
+        """Begin to score n; each answer depends on its own crop and depth alone. The next are cropped meanwhile."""
         quality = np.empty(n, np.float32)
         busy: deque[tuple[list[Any], slice]] = deque()
 
@@ -271,7 +279,7 @@ class _Batched:
         for start in range(0, n, self.batch):
             part = slice(start, min(start + self.batch, n))
             crops, depth = cropped(part)
-            requests = collect() if len(busy) == self.n_streams else self._requests()
+            requests = collect() if len(busy) == MAX_PENDING else self._requests()
             # the rest of the batch keeps what was there: its answers are left out
             requests[0].get_tensor("crop").data[: len(depth), 0] = crops
             requests[0].get_tensor("depth").data[: len(depth), 0] = depth
@@ -279,9 +287,13 @@ class _Batched:
                 request.infer()
             requests[-1].start_async()
             busy.append((requests, part))
-        while busy:
-            self.idle.append(collect())
-        return quality
+
+        def answer() -> np.ndarray:
+            while busy:
+                self.idle.append(collect())
+            return quality
+
+        return answer
 
     def _requests(self) -> list[Any]:
         try:
@@ -310,7 +322,7 @@ def _batched(model: Any, size: int, precision: Precision) -> _Batched:
     else:
         before, after = _cut(model)
         stages = (_compiled(before, "float32", 1), _compiled(after, "bfloat16", n_streams))
-    return _Batched(stages, batch, n_streams, deque())
+    return _Batched(stages, batch, deque())
 
 
 def _bytes(node: Any) -> int:

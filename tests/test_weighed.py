@@ -55,3 +55,11 @@ def test_of_two_grasps_alike_in_the_crop_the_one_nearer_to_the_middle_is_better(
     view = look(image, mask, np.random.default_rng(0))
     near, far = WeighedQuality(BUILTIN, YUMI).at(view)(grasps)
     assert near > far + 0.01
+
+
+def test_two_answers_begun_before_either_is_asked_for_do_not_mix(rng):
+    image, mask = seen(box(0.03, 0.05, 0.04))
+    grasps = make_policy("antipodal", BUILTIN, YUMI)(image, mask, rng).grasps
+    answers = [BUILTIN.start(image, some) for some in (grasps[:30], grasps[20:27])]
+    assert answers[1]() == pytest.approx(BUILTIN(image, grasps[20:27]), abs=1e-6)
+    assert answers[0]() == pytest.approx(BUILTIN(image, grasps[:30]), abs=1e-6)

@@ -24,7 +24,7 @@ from antipodal.bench.runner import open_run, read_rows
 from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.camera_files import load_camera
 from antipodal.dataset.model import BUILTIN
-from antipodal.errors import InvalidConfig
+from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
 from antipodal.files import write_json
 from antipodal.gripper import load_gripper
 from antipodal.gripper_files import save_gripper
@@ -55,7 +55,7 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     save_mesh(box(0.2, 0.2, 0.2), parts / "crate.ply")
     said: list[str] = []
     summary = retarget(cell, module.Callbacks(step=said.append))
-    assert any(line.startswith("about ") and "minutes" in line for line in said[:1])
+    assert any(line.startswith("about ") and "minutes" in line for line in said)
     assert any(line.startswith("refused open.off: not closed") for line in said)
     assert any("crate: no side of this mesh fits between the jaws of yumi" in line for line in said)
     assert any(line.startswith("7 parts in m") and "2 are held out" in line for line in said)
@@ -109,9 +109,36 @@ def test_nothing_graspable_is_said():
     assert "do not fit this gripper" in verdict(None, None, None, "ours")
 
 
-def test_an_unknown_budget_is_refused(tmp_path):
-    with pytest.raises(InvalidConfig, match="overnight"):
-        Cell(tmp_path, tmp_path, "yumi", None, budget="forever")
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"budget": "forever"}, "overnight"),
+        ({"workers": 0}, "workers 0"),
+        ({"seed": -1}, "seed -1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_at_once(setting, said, tmp_path):
+    with pytest.raises(InvalidConfig, match=said):
+        Cell(tmp_path, tmp_path, "yumi", None, **setting)
+
+
+def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*_):
+        raise Enough
+
+    monkeypatch.setattr(module, "run_generate", stop)
+    out = tmp_path / "cell"
+    with pytest.raises(UnknownAsset, match="no folder"):
+        retarget(Cell(tmp_path / "prats", out, "yumi", None))
+    with pytest.raises(InvalidMesh, match="it would fit in m"):
+        retarget(Cell(parts, out, "yumi", None, mesh_unit="inch"))
+    with pytest.raises(Enough):
+        retarget(Cell(parts, out, "yumi", None))
+    with pytest.raises(InvalidConfig, match="another cell"):
+        retarget(Cell(parts, out, "yumi", None, seed=1))
 
 
 @pytest.mark.parametrize(("gripper", "camera"), [("franka_hand", "phoxi"), ("mine", "mine")])

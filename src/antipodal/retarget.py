@@ -43,6 +43,7 @@ from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
 from .retarget_ready import write_ready
 from .retarget_verdict import NEW, SEEN, summarise
+from .values import check_seed
 
 MIN_PARTS_TO_HOLD_OUT = 5
 """With fewer parts all of them train, and the benchmark lifts no part that training has not seen."""
@@ -102,6 +103,9 @@ class Cell:
     def __post_init__(self) -> None:
         if self.budget not in BUDGETS:
             raise InvalidConfig(f"budget '{self.budget}': expected one of {', '.join(BUDGETS)}")
+        if self.workers < 1:
+            raise InvalidConfig(f"workers {self.workers}: expected at least 1")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -126,11 +130,11 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     tell, budget, out = tell or Callbacks(), BUDGETS[cell.budget], cell.output
     _examine(cell, tell.step)
     _claim(cell)
+    n_judged = _objects(cell, budget, tell.step)
     minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
     tell.step(
         f"about {minutes:.0f} minutes with {cell.workers} processes; the same command resumes"
     )
-    n_judged = _objects(cell, budget, tell.step)
     run_generate(
         out / "objects",
         out / "data",
@@ -196,7 +200,10 @@ def _claim(cell: Cell) -> None:
         "mesh_unit": cell.mesh_unit,
         "seed": cell.seed,
     }
-    claim(cell.output / "cell.json", record, "cell")
+    file = cell.output / "cell.json"
+    if not (cell.output / "judged" / "objects.json").is_file():
+        file.unlink(missing_ok=True)  # nothing was made from these inputs: they may be corrected
+    claim(file, record, "cell")
 
 
 def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -31,7 +32,8 @@ from antipodal.gripper_files import save_gripper
 from antipodal.mesh import save_mesh
 from antipodal.retarget import BUDGETS, SHIPPED, Budget, Cell, retarget
 from antipodal.retarget_ready import write_ready
-from antipodal.retarget_verdict import verdict
+from antipodal.retarget_verdict import HELPS, improve, verdict
+from antipodal.sim.trial import Outcome
 from conftest import box, cylinder
 from service_process import running_command
 
@@ -82,7 +84,12 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
         [np.reshape(r["T_world_camera"], (4, 4)) for r in read_rows(folder / "trials.parquet")]
     )
     assert (np.linalg.norm(away[:, :3, 3], axis=-1) > 0.75).any()  # the paper's cameras are nearer
-    assert "848 × 480 px" in (cell.output / "bench" / "report.html").read_text()
+    page = html.unescape((cell.output / "bench" / "report.html").read_text())
+    assert "848 × 480 px" in page
+    assert (
+        "parts have no grasp for this hand as they lie (seen_crate" in page or "(new_crate" in page
+    )
+    assert all(line in page for line in (summary["verdict"], *summary["improve"]))
     model = (cell.output / "model.onnx").read_bytes()
     assert retarget(cell)["success_rate"] == summary["success_rate"]
     assert (cell.output / "model.onnx").read_bytes() == model
@@ -103,6 +110,26 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
 def test_the_verdict_follows_the_interval(better, interval, said):
     comparison = {"better": better, "worse": "x", "interval": interval}
     assert said in verdict(0.9, 0.8, comparison, "ours")
+
+
+def test_what_to_improve_names_parts_and_what_helps():
+    def lifts(name, graspable, *outcomes):
+        return [
+            {"object": name, "graspable": graspable, "success": o == "SUCCESS", "outcome": o}
+            for o in outcomes
+        ]
+
+    trials = lifts("crate", False, "NO_GRASP", "SUCCESS")
+    trials += lifts("pin", True, "SUCCESS", "SLIPPED_LIFT", "SLIPPED_LIFT")
+    trials += lifts("cup", True, "SUCCESS", "MISSED") + lifts("box", True, "SUCCESS")
+    assert improve(trials) == [
+        "1 of 4 parts have no grasp for this hand as they lie (crate): a wider stroke, a fixture, or leave them out",
+        f"2 of 3 failures: {HELPS['SLIPPED_LIFT']}",
+        f"1 of 3 failures: {HELPS['MISSED']}",
+        "weakest parts: pin 1 of 3, cup 1 of 2",
+    ]
+    assert improve(lifts("box", True, "SUCCESS")) == []
+    assert set(HELPS) == {outcome.name for outcome in Outcome if outcome != Outcome.SUCCESS}
 
 
 def test_nothing_graspable_is_said():

@@ -42,7 +42,7 @@ from .nn.train import train
 from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
 from .retarget_ready import write_ready
-from .retarget_verdict import NEW, SEEN, summarise
+from .retarget_verdict import NEW, SEEN, improve, summarise
 from .values import check_seed
 
 MIN_PARTS_TO_HOLD_OUT = 5
@@ -164,9 +164,11 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     run_bench(run, tell.trials)
     trials = open_trials(out / "bench")
     report = make_report(trials)
-    page = write_page(trials, report, out / "judged")
+    rows = trials.of(planners[0], trials.errors[0]).to_pylist()
+    summary = summarise(report, planners) | {"improve": improve(rows), "model": str(model)}
+    page = write_page(trials, report, out / "judged", [summary["verdict"], *summary["improve"]])
     write_ready(out, cell.gripper, cell.camera)
-    summary = summarise(report, planners) | {"model": str(model), "report": str(page)}
+    summary["report"] = str(page)
     write_json(summary, out / "summary.json")
     return summary
 

@@ -86,9 +86,7 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     assert (np.linalg.norm(away[:, :3, 3], axis=-1) > 0.75).any()  # the paper's cameras are nearer
     page = html.unescape((cell.output / "bench" / "report.html").read_text())
     assert "848 × 480 px" in page
-    assert (
-        "parts have no grasp for this hand as they lie (seen_crate" in page or "(new_crate" in page
-    )
+    assert any("_crate" in line for line in summary["improve"])
     assert all(line in page for line in (summary["verdict"], *summary["improve"]))
     model = (cell.output / "model.onnx").read_bytes()
     assert retarget(cell)["success_rate"] == summary["success_rate"]

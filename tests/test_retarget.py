@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -24,14 +25,15 @@ from antipodal.bench.runner import open_run, read_rows
 from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.camera_files import load_camera
 from antipodal.dataset.model import BUILTIN
-from antipodal.errors import InvalidConfig
+from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
 from antipodal.files import write_json
 from antipodal.gripper import load_gripper
 from antipodal.gripper_files import save_gripper
 from antipodal.mesh import save_mesh
 from antipodal.retarget import BUDGETS, SHIPPED, Budget, Cell, retarget
 from antipodal.retarget_ready import write_ready
-from antipodal.retarget_verdict import verdict
+from antipodal.retarget_verdict import HELPS, improve, verdict
+from antipodal.sim.trial import Outcome
 from conftest import box, cylinder
 from service_process import running_command
 
@@ -55,7 +57,7 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     save_mesh(box(0.2, 0.2, 0.2), parts / "crate.ply")
     said: list[str] = []
     summary = retarget(cell, module.Callbacks(step=said.append))
-    assert any(line.startswith("about ") and "minutes" in line for line in said[:1])
+    assert any(line.startswith("about ") and "minutes" in line for line in said)
     assert any(line.startswith("refused open.off: not closed") for line in said)
     assert any("crate: no side of this mesh fits between the jaws of yumi" in line for line in said)
     assert any(line.startswith("7 parts in m") and "2 are held out" in line for line in said)
@@ -82,7 +84,10 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
         [np.reshape(r["T_world_camera"], (4, 4)) for r in read_rows(folder / "trials.parquet")]
     )
     assert (np.linalg.norm(away[:, :3, 3], axis=-1) > 0.75).any()  # the paper's cameras are nearer
-    assert "848 × 480 px" in (cell.output / "bench" / "report.html").read_text()
+    page = html.unescape((cell.output / "bench" / "report.html").read_text())
+    assert "848 × 480 px" in page
+    assert any("_crate" in line for line in summary["improve"])
+    assert all(line in page for line in (summary["verdict"], *summary["improve"]))
     model = (cell.output / "model.onnx").read_bytes()
     assert retarget(cell)["success_rate"] == summary["success_rate"]
     assert (cell.output / "model.onnx").read_bytes() == model
@@ -105,13 +110,60 @@ def test_the_verdict_follows_the_interval(better, interval, said):
     assert said in verdict(0.9, 0.8, comparison, "ours")
 
 
+def test_what_to_improve_names_parts_and_what_helps():
+    def lifts(name, graspable, *outcomes):
+        return [
+            {"object": name, "graspable": graspable, "success": o == "SUCCESS", "outcome": o}
+            for o in outcomes
+        ]
+
+    trials = lifts("crate", False, "NO_GRASP", "SUCCESS")
+    trials += lifts("pin", True, "SUCCESS", "SLIPPED_LIFT", "SLIPPED_LIFT")
+    trials += lifts("cup", True, "SUCCESS", "MISSED") + lifts("box", True, "SUCCESS")
+    assert improve(trials) == [
+        "1 of 4 parts have no grasp for this hand as they lie (crate): a wider stroke, a fixture, or leave them out",
+        f"2 of 3 failures: {HELPS['SLIPPED_LIFT']}",
+        f"1 of 3 failures: {HELPS['MISSED']}",
+        "weakest parts: pin 1 of 3, cup 1 of 2",
+    ]
+    assert improve(lifts("box", True, "SUCCESS")) == []
+    assert set(HELPS) == {outcome.name for outcome in Outcome if outcome != Outcome.SUCCESS}
+
+
 def test_nothing_graspable_is_said():
     assert "do not fit this gripper" in verdict(None, None, None, "ours")
 
 
-def test_an_unknown_budget_is_refused(tmp_path):
-    with pytest.raises(InvalidConfig, match="overnight"):
-        Cell(tmp_path, tmp_path, "yumi", None, budget="forever")
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"budget": "forever"}, "overnight"),
+        ({"workers": 0}, "workers 0"),
+        ({"seed": -1}, "seed -1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_at_once(setting, said, tmp_path):
+    with pytest.raises(InvalidConfig, match=said):
+        Cell(tmp_path, tmp_path, "yumi", None, **setting)
+
+
+def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*_):
+        raise Enough
+
+    monkeypatch.setattr(module, "run_generate", stop)
+    out = tmp_path / "cell"
+    with pytest.raises(UnknownAsset, match="no folder"):
+        retarget(Cell(tmp_path / "prats", out, "yumi", None))
+    with pytest.raises(InvalidMesh, match="it would fit in m"):
+        retarget(Cell(parts, out, "yumi", None, mesh_unit="inch"))
+    with pytest.raises(Enough):
+        retarget(Cell(parts, out, "yumi", None))
+    with pytest.raises(InvalidConfig, match="another cell"):
+        retarget(Cell(parts, out, "yumi", None, seed=1))
 
 
 @pytest.mark.parametrize(("gripper", "camera"), [("franka_hand", "phoxi"), ("mine", "mine")])

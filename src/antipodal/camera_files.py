@@ -200,7 +200,10 @@ def _read_array(path: Path) -> np.ndarray:
         try:
             values = np.load(path, allow_pickle=False)
         except (ValueError, EOFError, OSError, MemoryError, BadZipFile) as error:
-            raise InvalidImage(f"{path.name} is not a readable .npy array: {error}") from error
+            said = "" if "pickle" in str(error) else f" ({error})"  # numpy: "load it unsafely"
+            raise InvalidImage(
+                f"{path.name} is not a readable .npy array{said}: expected numbers, as numpy.save writes them"
+            ) from error
         if not isinstance(values, np.ndarray):
             raise InvalidImage(
                 f"{path.name} holds several arrays: expected one, as numpy.save writes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,20 +69,10 @@ def gripper_new(
         json: print the gripper as JSON.
     """
     given = dict(locals())
-    from .gripper import load_gripper
     from .gripper_files import save_gripper
-    from .gripper_questions import QUESTIONS, answers_of, gripper_from_answers, read_answer
+    from .gripper_questions import gripper_from_answers
 
-    answers = answers_of(load_gripper(like))
-    for question in QUESTIONS:
-        if given[question.name] is not None:
-            read_answer(question, given[question.name])  # refused before anything is asked
-            answers[question.name] = given[question.name]
-    if ask:
-        for question in QUESTIONS:
-            if given[question.name] is None:
-                answers[question.name] = _ask(question, answers[question.name])
-    gripper = gripper_from_answers(answers)
+    gripper = gripper_from_answers(_answers(given, like, ask))
     save_gripper(gripper, output, ["Made by 'antipodal gripper new'."])
     _finish(gripper, output, [], json)
     return 0
@@ -169,6 +159,23 @@ def gripper_import(
     save_gripper(made.gripper, output, [f"Imported from {source.name}.", *made.notes])
     _finish(made.gripper, output, list(made.notes), json)
     return 0
+
+
+def _answers(given: Mapping[str, str | None], like: str, ask: bool) -> dict[str, str]:
+    """Take each answer from its flag; else ask, or take another gripper's."""
+    from .gripper import load_gripper
+    from .gripper_questions import QUESTIONS, answers_of, read_answer
+
+    answers = answers_of(load_gripper(like))
+    said = {q.name: value for q in QUESTIONS if (value := given[q.name]) is not None}
+    for question in QUESTIONS:
+        if question.name in said:
+            read_answer(question, said[question.name])  # refused before anything is asked
+    if ask:
+        for question in QUESTIONS:
+            if question.name not in said:
+                answers[question.name] = _ask(question, answers[question.name])
+    return answers | said
 
 
 def _ask(question: Any, default: str) -> str:

@@ -55,6 +55,7 @@ def retarget(
             shares.append((group[name]["success_rate"], group[name]["success_interval"]))
         lines.append(f"  {Path(name).stem:<14} " + " ".join(_share(*share) for share in shares))
     lines += [
+        *summary["improve"],
         f"report: {summary['report']}",
         f"plan with: {output / 'plan.sh'} DEPTH; serve with: {output / 'serve.sh'}",
     ]

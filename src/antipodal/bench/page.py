@@ -22,8 +22,20 @@ from .report import THIRDS, Trials, short_names
 Planners = dict[str, dict[str, Any]]
 
 
-def write_page(trials: Trials, report: dict[str, Any], objects: Path | None = None) -> Path:
-    """Write report.html beside the trials; return its path."""
+def write_page(
+    trials: Trials,
+    report: dict[str, Any],
+    objects: Path | None = None,
+    said: Sequence[str] = (),
+) -> Path:
+    """Write report.html beside the trials; return its path.
+
+    Args:
+        trials: the finished run.
+        report: its numbers.
+        objects: folder of the meshes, where it has moved since.
+        said: sentences that come first: what the numbers mean to whoever asked.
+    """
     names = short_names(list(report["planners"]))
     report = _renamed(report, names)
     found = [
@@ -37,6 +49,7 @@ def write_page(trials: Trials, report: dict[str, Any], objects: Path | None = No
         title="Grasp benchmark",
         subtitle=_subtitle(report),
         cards=_cards(planners, order),
+        short=_short(said),
         success=success_chart(planners, order),
         table=_table(planners, order),
         matrix=_matrix(report, order),
@@ -87,6 +100,13 @@ def _cards(planners: Planners, order: Sequence[str]) -> str:
             (_ms(planners[fastest]["plan_time_median"]), f"fastest plan: {escape(fastest)}")
         )
     return cards(said)
+
+
+def _short(said: Sequence[str]) -> str:
+    if not said:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in said)
+    return f"<section><h2>In short</h2><ul>{items}</ul></section>"
 
 
 def _table(planners: Planners, order: Sequence[str]) -> str:

@@ -81,7 +81,7 @@ def test_a_view_is_a_function_of_seed_and_number_and_shards_are_not_made_twice(t
 @pytest.mark.parametrize("how", MIRRORS)
 def test_mirrored_windows_stand_for_mirrored_grasps(how, rng):
     view = view_of(box(0.03, 0.08, 0.05), yaw=0.3)
-    (window,) = height_windows(view, YUMI, None, (SIZE,))
+    (window,) = height_windows(view, YUMI, (SIZE,))
     place = rng.integers(np.prod(SHAPE), size=(1, 100))
     height, there = moved(window.height[None], place, how)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def label_view(
         view = look(image, None, rng)
     except AntipodalError:  # an object without a stable pose, a camera that sees nothing
         return []
-    windows = height_windows(view, gripper, 2, (SIZE,))
+    windows = list(islice(height_windows(view, gripper, (SIZE,)), 2))
     if not windows:
         return []
     # the second is another object, or the table's noise

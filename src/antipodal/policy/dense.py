@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -64,9 +65,9 @@ class DenseConfig:
     """So often."""
     n_scored: int = 10
     """The best of those that may be executed are scored; twice ``n_grasps`` where that is more."""
-    n_refined: int = 2
+    n_refined: int = 1
     """The best are moved a little, ``n_moves`` ways each."""
-    n_moves: int = 5
+    n_moves: int = 10
     near_cells: int = 2
     """Two entries are alike if their cells are no more than so many apart, both ways, …"""
     turned: int = 1
@@ -151,7 +152,7 @@ def dense_policy(
         n_scored = max(config.n_scored, 2 * n_wanted)
         turned = asked_angles(view)
         seen = no_grasps()
-        for windows in _turns(height_windows(view, hand, config.n_windows), config):
+        for windows in _turns(height_windows(view, hand), config):
             found = propose(view, windows, told, turned)
             counts["cells"] += found.n_cells
             counts["clear"] += found.n_clear
@@ -223,13 +224,20 @@ def asked_angles(view: View) -> Float[np.ndarray, "A"]:
     return np.where(may.any(1), theta[np.arange(len(theta)), may.argmax(1)], np.nan)
 
 
-def _turns(windows: list[HeightWindow], config: DenseConfig) -> Iterator[list[HeightWindow]]:
+def _turns(windows: Iterator[HeightWindow], config: DenseConfig) -> Iterator[list[HeightWindow]]:
     """First the windows that hold something, then, if more is wanted, the small ones."""
-    volume = np.array([w.height[*w.cells.T].sum() for w in windows])
-    large = int(np.count_nonzero(volume >= config.small * volume.max(initial=0.0)))
-    for part in (windows[:large], windows[large:]):
-        if part:
-            yield part
+    large: list[HeightWindow] = []
+    small: list[HeightWindow] = []
+    for window in islice(windows, config.n_windows):
+        if large and window.volume < config.small * large[0].volume:
+            small.append(window)
+            break
+        large.append(window)
+    if large:
+        yield large
+    small += islice(windows, config.n_windows - len(large) - len(small))
+    if small:
+        yield small
 
 
 def _in_workspace(view: View, window: HeightWindow) -> Int[np.ndarray, "K 2"]:

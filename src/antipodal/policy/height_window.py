@@ -8,10 +8,11 @@ told in strokes. A cell's tips lie so far below the surface in the cell, but nev
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
@@ -54,6 +55,8 @@ class HeightWindow(NamedTuple):
     """Distance of height 0 along the approach, m."""
     cells: Int[np.ndarray, "K 2"]
     """Where a grasp may be centred."""
+    volume: float = 0.0
+    """Sum of the heights of those of the relief's cells."""
 
 
 class Cells(NamedTuple):
@@ -76,23 +79,19 @@ def closing_axes(view: View, theta: Float[np.ndarray, "N"]) -> Float[np.ndarray,
 
 
 def height_windows(
-    view: View,
-    gripper: GripperModel,
-    most: int | None = None,
-    sides: tuple[int, ...] = SIDES,
-) -> list[HeightWindow]:
+    view: View, gripper: GripperModel, sides: tuple[int, ...] = SIDES
+) -> Iterator[HeightWindow]:
     """Cover what may be grasped with windows, the most voluminous first; a cell is a candidate in one of them.
 
     Args:
         view: the scene.
         gripper: its stroke is the unit.
-        most: so many windows at most.
         sides: cells along a window's side that are to choose from, the largest last.
     """
     relief, stroke = view.relief, gripper.max_width
-    seen = np.argwhere(np.isfinite(relief.depth))
+    seen = _where(np.isfinite(relief.depth))
     if len(seen) == 0:
-        return []
+        return
     depth = relief.depth[seen[:, 0], seen[:, 1]]
     floor = view.table.offset if view.table is not None else float(depth.max())
     above = np.clip((np.float32(floor) - depth) / np.float32(stroke), 0.0, MAX_HEIGHT)
@@ -102,8 +101,9 @@ def height_windows(
     where = _on_objects(view, seen[high], depth[high])
     inner = (sides[-1] - 2 * MARGIN - 2) * CELL * stroke / relief.cell
     parts = [p for group in _groups(where) for p in _parts(group, inner)]
-    parts.sort(key=lambda cells: -float(height[cells[:, 0], cells[:, 1]].sum()))
-    return [_window(relief, height, cells, stroke, floor, sides) for cells in parts[:most]]
+    volumes = [float(height[cells[:, 0], cells[:, 1]].sum()) for cells in parts]
+    for k in np.argsort(np.negative(volumes), kind="stable"):
+        yield _window(relief, height, parts[k], stroke, floor, sides)._replace(volume=volumes[k])
 
 
 def to_grasps(
@@ -140,6 +140,11 @@ def to_grasps(
         gripper.max_width,
     )
     return spatial.to_planar(view.image.intrinsics)
+
+
+def _where(is_so: Bool[np.ndarray, "X Y"]) -> Int[np.ndarray, "K 2"]:
+    """Do as ``np.argwhere``, in a tenth of the time."""
+    return np.stack(np.divmod(np.flatnonzero(is_so), is_so.shape[1]), -1)
 
 
 def _on_objects(
@@ -207,6 +212,6 @@ def _window(
     into = np.rint((where - first) / step).astype(np.int64)
     may = np.zeros((side, side), bool)
     may[into[:, 0], into[:, 1]] = True
-    cells = np.argwhere(may & (cut > LOWEST_SURFACE))
+    cells = _where(may & (cut > LOWEST_SURFACE))
     corner = relief.corner + (first + 0.5) * relief.cell
     return HeightWindow(cut, corner, stroke, floor, cells)

@@ -21,11 +21,12 @@ from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
-from antipodal.policy.base import Plan, empty_plan
+from antipodal.policy.base import Plan, QualityFn, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
 from antipodal.policy.heuristics import geometric_policy, geometric_quality
 from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
+from antipodal.quality import load_quality
 from antipodal.render.depth import render
 from antipodal.render.noise import SensorNoise
 from antipodal.render.scene import Scene
@@ -102,6 +103,19 @@ def test_a_grasp_follows_its_object_and_learns_the_velocity() -> None:
     ahead = steps[-1].ahead(0.5)
     assert ahead is not None
     assert np.allclose(ahead.center - last.center, 0.5 * steps[-1].velocity)
+
+
+def test_a_network_is_told_of_the_hand_that_follows() -> None:
+    network, hand = load_quality("builtin"), load_gripper("robotiq_2f85")
+    assert network.gripper != hand.name
+
+    def followed(quality: QualityFn) -> list[float]:
+        tracker = ClosedLoopPolicy(quality, hand, planner=planner_at(0.0, 0.0))
+        return [step.quality for step in follow([(0.0, 0.0)] * 4, tracker)]
+
+    told = followed(network)
+    assert told == followed(network.for_gripper(hand))
+    assert told != followed(lambda image, grasps: network(image, grasps))
 
 
 def test_turning_rises_where_the_object_turns_and_falls_again() -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from antipodal.errors import InvalidConfig
+from antipodal.policy.holes import fill_holes
 from antipodal.policy.rays import along, along_at
-from antipodal.policy.relief import MARGIN, build_relief
+from antipodal.policy.relief import MARGIN, build_relief, obstacles
 from antipodal.quality import load_quality
 from conftest import box, cylinder
 from policy_scenes import YUMI, down, seen, view_of
+
+CROSS = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
 
 
 def test_one_coordinate_of_all_points_is_that_of_the_points(rng):
@@ -20,6 +24,43 @@ def test_one_coordinate_of_all_points_is_that_of_the_points(rng):
     np.testing.assert_allclose(along(image, axis), expected, atol=1e-6)
     pixels = np.flatnonzero(mask)
     np.testing.assert_allclose(along_at(image, axis, pixels), expected[mask], atol=1e-6)
+    both = along_at(image, np.stack([axis, -2 * axis]), pixels)
+    np.testing.assert_allclose(both, np.stack([expected[mask], -2 * expected[mask]]), atol=1e-6)
+    window = np.s_[100:200:3, 7:30]
+    np.testing.assert_allclose(along(image, axis, window), expected[window], atol=1e-6)
+
+
+def test_each_hole_gets_the_mean_of_the_farther_half_of_its_own_rim(rng):
+    image, _ = seen(box(0.06, 0.06, 0.04), tilt=0.3)
+    depth = np.array(image.depth)
+    depth[rng.random(depth.shape) < 0.02] = 0.0
+    depth[:9, 300:340] = depth[200:230, 310:350] = depth[470:, 600:] = 0.0  # two at the border
+    holed, axis = image.with_depth(depth), np.array([0.1, 0.2, np.sqrt(0.95)])
+    distance, filled = holed.points_camera() @ axis, fill_holes(holed, axis)
+    labels, n = ndimage.label(~holed.valid)
+    assert n > 1000 and filled.valid.all()
+    for hole in (1, n, *rng.choice(np.arange(2, n), 60, replace=False)):
+        inside = labels == hole
+        rim = distance[ndimage.binary_dilation(inside) & ~inside]
+        # a pixel of the rim counts for each side that it shares with the hole
+        sides = ndimage.convolve(inside.astype(int), CROSS, mode="constant")
+        times = sides[ndimage.binary_dilation(inside) & ~inside]
+        far = rim >= (rim.min() + rim.max()) / 2
+        level = np.average(rim[far], weights=times[far])
+        np.testing.assert_allclose(filled.points_camera()[inside] @ axis, level, atol=1e-6)
+
+
+def test_a_gap_beside_an_obstacle_gets_the_mean_of_the_cells_around_it(rng):
+    first = np.where(rng.random((60, 70)) < 0.5, rng.uniform(0.6, 0.72, (60, 70)), np.inf)
+    first = first.astype(np.float32)
+    first[[0, -1]] = first[:, [0, -1]] = np.inf
+    expected = first.copy()
+    for x, y in np.argwhere(np.isinf(first[1:-1, 1:-1])) + 1:
+        around = first[x - 1 : x + 2, y - 1 : y + 2]
+        if np.isfinite(around).sum() >= 3:
+            expected[x, y] = around[np.isfinite(around)].mean()
+    expected[expected >= 0.7] = np.inf
+    np.testing.assert_allclose(obstacles(first, 0.7), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mesh", [box(0.03, 0.08, 0.05), cylinder(0.018, 0.06)])

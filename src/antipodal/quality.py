@@ -38,7 +38,7 @@ METADATA_KEY = "antipodal"
 METADATA_SCHEMA = 1
 MAX_BATCH = 256
 """What an export's speed is measured with: more grasps at once are no faster for each."""
-BATCH, LARGE_BATCH, LARGE = 5, 64, 8_000_000
+BATCH, LARGE_BATCH, LARGE = 5, 25, 8_000_000
 """Grasps in one request: few, so that all cores share a plan's; more for networks of more bytes than ``LARGE``, whose
 weights are read from memory for each request. Shapes never change: nothing is compiled twice."""
 MAX_STREAMS = 8

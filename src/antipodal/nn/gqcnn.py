@@ -95,20 +95,21 @@ class LocalResponseNorm(nn.Module):
     """x_c / (1 + α Σ_{|k|≤2} x²_{c+k})^¾ over neighbouring channels [Krizhevsky12, §3.3].
 
     The sum is a 1×1 convolution with a banded matrix: half the time of ``torch.nn.LocalResponseNorm``, which divides α
-    by the number of channels in the sum besides.
+    by the number of channels in the sum besides. The power is taken by roots: as a logarithm it is a quarter of the
+    network's time in bfloat16.
     """
 
     band: Tensor
 
-    def __init__(self, n_channels: int, alpha: float, radius: int = 2, beta: float = 0.75):
+    def __init__(self, n_channels: int, alpha: float, radius: int = 2):
         super().__init__()
         channel = torch.arange(n_channels)
         band = ((channel[:, None] - channel[None]).abs() <= radius).float()
         self.register_buffer("band", alpha * band[:, :, None, None], persistent=False)
-        self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + functional.conv2d(x * x, self.band.to(x.dtype))).pow(-self.beta)
+        root = (1 + functional.conv2d(x * x, self.band.to(x.dtype))).sqrt()
+        return x / (root * root.sqrt())
 
 
 class GQCNN(nn.Module):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from ..errors import InvalidConfig
 from ..gripper import GripperModel
-from ..quality import NetworkQuality
 from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
 from .base import Rejected as Rejected
+from .base import told_of
 from .cem import cem_policy as cem_policy
 from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
@@ -39,6 +39,4 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     """
     if name not in POLICIES:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
-    if isinstance(quality, NetworkQuality):
-        quality = quality.for_gripper(gripper)
-    return POLICIES[name](quality, gripper, **options)
+    return POLICIES[name](told_of(quality, gripper), gripper, **options)

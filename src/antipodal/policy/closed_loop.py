@@ -27,7 +27,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
-from .base import Policy, QualityFn
+from .base import Policy, QualityFn, told_of
 from .cem import cem_policy
 from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
@@ -214,15 +214,17 @@ class ClosedLoopPolicy:
         """Build the tracker.
 
         Args:
-            quality: scores the candidates.
+            quality: scores the candidates; a network trained for another hand is told of this one.
             gripper: every grasp approaches with its whole stroke open.
             config: filters and thresholds.
             planner: finds the first grasp, and a new one when it is lost; default the cross-entropy method.
             constraints: what a candidate must satisfy in every frame.
         """
         self.gripper, self.config = gripper, config
-        self._quality, self._constraints = quality, constraints
-        self._planner: Policy = planner or cem_policy(quality, gripper, constraints=constraints)
+        self._quality, self._constraints = told_of(quality, gripper), constraints
+        self._planner: Policy = planner or cem_policy(
+            self._quality, gripper, constraints=constraints
+        )
         self._track: Track | None = None
 
     def reset(self) -> None:

@@ -96,7 +96,7 @@ def build_relief(
     corner = low - cell
     empty = Relief(np.full(shape, np.inf, np.float32), corner, cell, R)
     first = _first_surface(image, empty, floor)
-    return empty._replace(depth=_obstacles(first, floor))
+    return empty._replace(depth=obstacles(first, floor))
 
 
 def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.ndarray, "X Y"]:
@@ -126,7 +126,7 @@ def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.
 def _widened(
     above: Bool[np.ndarray, "H W"], image: DepthImage, relief: Relief
 ) -> Bool[np.ndarray, "H W"]:
-    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`_obstacles` asks for them."""
+    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`obstacles` asks for them."""
     import cv2  # heavy: loaded with the first image
 
     if above.all() or not above.any():
@@ -146,7 +146,7 @@ def across(approach_axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
     return np.stack([x, np.cross(z, x), z])
 
 
-def _obstacles(first: Float[np.ndarray, "X Y"], floor: float) -> Float[np.ndarray, "X Y"]:
+def obstacles(first: Float[np.ndarray, "X Y"], floor: float) -> Float[np.ndarray, "X Y"]:
     """Leave out the table, and give a cell that no pixel fell into, between seen cells, the mean of those.
 
     The mean of table alone is table, so that only gaps beside obstacles are looked at.

@@ -78,7 +78,7 @@ class DenseConfig:
     """Of its turn about the approach, rad."""
     n_windows: int = 8
     """Most windows that the network is shown."""
-    small: float = 0.1
+    small: float = 0.25
     """A window with less than this share of the largest's volume, the table's noise for one, waits until the others
     have given too few grasps."""
 

@@ -32,13 +32,15 @@ docs: $(VENV)/docs.done
 	$(BIN)/python docs/figures/draw_conventions.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The wheel alone, in an empty environment: the demo must work there, without torch.
-build: $(VENV)/all.done
+# sdist, wheel out of it, and the wheel alone in an empty environment: the demo must work there, without torch.
+build: $(BIN)/python
 	rm -rf dist build/wheel-test
-	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	$(PIP) install --quiet "build>=1.3"
+	$(BIN)/python -m build --outdir dist .
 	$(PYTHON) -m venv build/wheel-test
 	build/wheel-test/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt dist/*.whl
-	build/wheel-test/bin/antipodal demo -o build/wheel-demo
+	! build/wheel-test/bin/python -c "import torch" 2> /dev/null
+	cd build && wheel-test/bin/antipodal demo -o wheel-demo
 
 clean:
 	rm -rf $(VENV) out dist build

@@ -30,7 +30,7 @@ from antipodal.mesh import rescale
 from antipodal.objects.families import make_one
 from antipodal.policy.closed_loop import ClosedLoopPolicy
 from antipodal.policy.hand_in_view import without_hand
-from antipodal.policy.heuristics import geometric_policy, geometric_quality
+from antipodal.policy.heuristics import GeometricQuality, geometric_policy
 from antipodal.render.noise import SensorNoise
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.tracking import TrackingConfig, photograph
@@ -62,7 +62,7 @@ CONFIG = TrackingConfig(noise=SensorNoise(edge_dropout=0.0, flying_rate=0.0))
 """The benchmark's sensor without its flying pixels: at 45° they hang in the air behind objects, and block fingers."""
 GRIPPER = replace(load_gripper("robotiq_2f85"), max_width=0.07)
 """Opened to 70 mm. Its fingers are long: from the side its object stays in sight between them."""
-QUALITY = geometric_quality(GRIPPER)
+QUALITY = GeometricQuality(GRIPPER)
 PLANNER = geometric_policy(GRIPPER)
 
 

@@ -1,7 +1,8 @@
 """The service under load on loopback: errors, memory, latency, and its throughput as a share of the bare policy's.
 
-Slices of the bare policy (as many processes as the service has workers; then as many threads in one process) and of the
-service take turns, so that whatever else the machine does falls on all of them. The callers run on the same machine.
+Slices of the bare policy (as many processes as the service has workers, the same image and seeds) and of the service
+take turns, so that whatever else the machine does falls on both. A slice ends when what it began is done, and its rate
+is what it did over the time that it took, so that no plan is cut off. The callers run on the same machine.
 
     python benchmarks/service.py [--minutes 5] [--callers 8] [--workers N]    (default half a minute under load)
 """
@@ -27,13 +28,13 @@ import antipodal
 from antipodal.camera import DepthImage
 from antipodal.errors import AntipodalError
 from antipodal.objects import make_object
-from antipodal.policy.base import Policy
 from antipodal.policy.request import Request
 from antipodal.render.noise import observe
 from antipodal.service.client import PlanClient
 
 K = 10
-N_SLICES = 10
+SLICE = 10.0
+"""Of the service, s; the bare policy's is half as long, and lies on both sides."""
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 
 
@@ -43,20 +44,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--bare", type=int, default=0, help="internal: so many threads that plan")
+    parser.add_argument("--bare", action="store_true", help="internal: plan on demand")
     options = parser.parse_args()
     if options.bare:
-        bare(options.bare)
+        bare()
         return
-    measured = measure(options.minutes, options.callers, options.workers)
-    report(measured, options.minutes, options.callers, options.workers)
+    n_slices = max(2, round(60 * options.minutes / SLICE))
+    measured = measure(n_slices, options.callers, options.workers)
+    report(measured, options.callers, options.workers)
 
 
 class Measured(NamedTuple):
     """What was seen slice by slice."""
 
-    rates: dict[str, list[float]]
-    """Plans per second: of the bare policy one slice more, so that each slice of the service lies between two."""
+    service: list[float]
+    """Plans per second."""
+    bare: list[float]
+    """The same; one slice more, so that each slice of the service lies between two."""
     times: list[float]
     """Of every answer, s."""
     plan_times: list[float]
@@ -66,64 +70,63 @@ class Measured(NamedTuple):
     code: int
 
 
-def measure(minutes: float, n_callers: int, n_workers: int) -> Measured:
+def measure(n_slices: int, n_callers: int, n_workers: int) -> Measured:
     """Load the service, in turns with the bare policy."""
-    seconds = 60 * minutes / N_SLICES
-    processes, threads = [start_bare(1) for _ in range(n_workers)], start_bare(n_workers)
+    children = [start_bare() for _ in range(n_workers)]
     service, url, log = start_service(n_workers, n_callers)
     image = scene()
-    rates: dict[str, list[float]] = {"processes": [], "threads": [], "service": []}
+    rates: tuple[list[float], list[float]] = ([], [])
     times: list[float] = []
     errors: list[str] = []
-    memory = []
-
-    def run_bare() -> None:
-        rates["processes"].append(rate_of(processes, seconds / 10))
-        rates["threads"].append(rate_of([threads], seconds / 10))
-
     try:
-        for child in [*processes, threads]:
+        for child in children:
             child.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
         with PlanClient(url) as client:
             client.wait_until_ready(300)
         load(url, image, n_callers, 3.0)  # warm
-        memory.append(rss(service.pid))
-        run_bare()
-        for _ in range(N_SLICES):
-            took, wrong = load(url, image, n_callers, seconds)
-            rates["service"].append(len(took) / seconds)
+        memory = [rss(service.pid)]
+        rates[1].append(rate_of(children, SLICE / 2))
+        for _ in range(n_slices):
+            took, wrong, seconds = load(url, image, n_callers, SLICE)
+            rates[0].append(len(took) / seconds)
             times += took
             errors += wrong
             memory.append(rss(service.pid))
-            run_bare()
+            rates[1].append(rate_of(children, SLICE / 2))
     finally:
         service.send_signal(signal.SIGTERM)
-        for child in [*processes, threads]:
+        for child in children:
             child.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
-    code = service.wait(120)
-    return Measured(rates, times, plan_times(log), errors, memory, code)
+    return Measured(*rates, times, plan_times(log), errors, memory, service.wait(120))
 
 
-def report(measured: Measured, minutes: float, n_callers: int, n_workers: int) -> None:
+def report(measured: Measured, n_callers: int, n_workers: int) -> None:
     """Print it."""
-    rates, memory = measured.rates, measured.memory
-    print(f"{n_callers} callers, {n_workers} workers, {minutes:g} min, {len(measured.times)} plans")
+    service, bare, memory = np.array(measured.service), np.array(measured.bare), measured.memory
+    minutes = len(service) * SLICE / 60
+    print(
+        f"{n_callers} callers, {n_workers} workers, {minutes:.1f} min, {len(measured.times)} plans"
+    )
     print(f"errors               {len(measured.errors)} {sorted(set(measured.errors))[:3]}")
-    for name, rate in rates.items():
-        print(f"{name:<20} {' '.join(f'{r:5.2f}' for r in rate)} plans/s")
-    for name in ("processes", "threads"):
-        around = (np.array(rates[name][1:]) + rates[name][:-1]) / 2
-        shares = np.array(rates["service"]) / around
-        low, share, high = np.percentile(shares, [25, 50, 75])
-        print(f"service / {name:<10} {share:.0%}, median; quartiles {low:.0%} and {high:.0%}")
+    for name, rates in (("service", service), ("bare policy", bare)):
+        low, middle, high = np.percentile(rates, [10, 50, 90])
+        print(
+            f"{name:<20} {middle:.2f} plans/s, median; {low:.2f} to {high:.2f} of 80 % of the slices"
+        )
+    shares = np.log(2 * service / (bare[1:] + bare[:-1]))
+    drawn = np.random.default_rng(0).choice(shares, (10_000, len(shares))).mean(1)
+    share, low, high = np.exp([shares.mean(), *np.percentile(drawn, [2.5, 97.5])])
+    print(
+        f"service / bare       {share:.1%} [{low:.1%}, {high:.1%}], geometric mean of {len(shares)} pairs"
+    )
     for name, values in (("answer", measured.times), ("planning alone", measured.plan_times)):
         p50, p99 = np.percentile(values, [50, 99])
         print(f"{name:<20} p50 {p50:.2f} s, p99 {p99:.2f} s, worst {max(values):.2f} s")
-    later = memory[N_SLICES // 2 :]
-    per_minute = np.polyfit(np.arange(len(later)) * minutes / N_SLICES, later, 1)[0]
+    later = memory[len(memory) // 2 :]
+    per_minute = np.polyfit(np.arange(len(later)) * SLICE / 60, later, 1)[0]
     print(
-        f"memory               {' '.join(f'{m:.0f}' for m in memory)} MB, "
-        f"{per_minute:+.2f} MB/min in the second half"
+        f"memory               {memory[0]:.0f} MB warm, {min(memory):.0f} to {max(memory):.0f}, "
+        f"{memory[-1]:.0f} at the end, {per_minute:+.2f} MB/min of load in the second half"
     )
     print(f"exit code            {measured.code}")
 
@@ -137,8 +140,8 @@ def scene() -> DepthImage:
     )  # fmt: skip
 
 
-def bare(n_threads: int) -> None:
-    """Plan for as long as each line of stdin says; print how often."""
+def bare() -> None:
+    """Plan for as long as each line of stdin says; print plans per second."""
     import cv2
 
     cv2.setNumThreads(1)  # as in the service
@@ -148,27 +151,17 @@ def bare(n_threads: int) -> None:
     policy(image, None, np.random.default_rng(0))
     print("ready", flush=True)
     for line in sys.stdin:
-        until = time.monotonic() + float(line)
-        with ThreadPoolExecutor(n_threads) as pool:
-            counts = list(
-                pool.map(lambda i, t=until: repeat(policy, image, i, t), range(n_threads))
-            )
-        print(sum(counts), flush=True)
+        start, seconds, n = time.monotonic(), float(line), 0
+        while time.monotonic() < start + seconds:
+            policy(image, Request(n_grasps=K), np.random.default_rng(n))
+            n += 1
+        print(n / (time.monotonic() - start), flush=True)
 
 
-def repeat(policy: Policy, image: DepthImage, seed: int, until: float) -> float:
-    """Plan until a time; return how often, the last one by its share."""
-    n, rng = 0.0, np.random.default_rng(seed)
-    while (start := time.monotonic()) < until:
-        policy(image, Request(n_grasps=K), rng)
-        n += min(1.0, (until - start) / (time.monotonic() - start))
-    return n
-
-
-def start_bare(n_threads: int) -> subprocess.Popen[str]:
+def start_bare() -> subprocess.Popen[str]:
     """Start a process of this script that plans on demand."""
     return subprocess.Popen(
-        [sys.executable, __file__, "--bare", str(n_threads)],
+        [sys.executable, __file__, "--bare"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -181,7 +174,7 @@ def rate_of(children: list[subprocess.Popen[str]], seconds: float) -> float:
     for child in children:
         child.stdin.write(f"{seconds}\n")  # pyright: ignore[reportOptionalMemberAccess]
         child.stdin.flush()  # pyright: ignore[reportOptionalMemberAccess]
-    return sum(float(child.stdout.readline()) for child in children) / seconds  # pyright: ignore[reportOptionalMemberAccess]
+    return sum(float(child.stdout.readline()) for child in children)  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def start_service(n_workers: int, n_callers: int) -> tuple[subprocess.Popen[bytes], str, Path]:
@@ -201,32 +194,30 @@ def start_service(n_workers: int, n_callers: int) -> tuple[subprocess.Popen[byte
 
 def load(
     url: str, image: DepthImage, n_callers: int, seconds: float
-) -> tuple[list[float], list[str]]:
-    """Call from so many threads; return the times of those that ended within ``seconds``, and the errors."""
+) -> tuple[list[float], list[str], float]:
+    """Call from so many threads for ``seconds``; return the answers' times, the errors, and when the last came."""
     times: list[float] = []
     errors: list[str] = []
-    lock, until = threading.Lock(), time.monotonic() + seconds
+    lock, begin = threading.Lock(), time.monotonic()
 
     def call(seed: int) -> None:
         with PlanClient(url, timeout=120) as client:
-            while (start := time.monotonic()) < until:
+            while (start := time.monotonic()) < begin + seconds:
                 said = None
                 try:
                     if len(client.plan(image, k=K, seed=seed).grasps) != K:
                         said = "an incomplete plan"
                 except AntipodalError as error:
                     said = str(error)
-                end = time.monotonic()
                 with lock:
+                    times.append(time.monotonic() - start)
                     if said is not None:
                         errors.append(said)
-                    elif end <= until:
-                        times.append(end - start)
                 seed += n_callers
 
     with ThreadPoolExecutor(n_callers) as pool:
         list(pool.map(call, range(n_callers)))
-    return times, errors
+    return times, errors, time.monotonic() - begin
 
 
 def plan_times(log: Path) -> list[float]:

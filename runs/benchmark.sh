@@ -19,7 +19,7 @@ if [ ! -f "$out/gqcnn20.onnx" ]; then
   antipodal export "$out/gqcnn" -o "$out/gqcnn20.onnx"
 fi
 rival="$out/GQCNN-4.0-PJ.onnx" rival_fc="$out/FC-GQCNN-4.0-PJ.onnx"
-planners="oracle builtin-cem builtin-fixed builtin-dense heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
+planners="oracle builtin-cem builtin-cem-bfloat16 builtin-fixed builtin-dense heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
 gqcnn-fixed:$out/gqcnn20.onnx gqcnn-cem:$out/gqcnn20.onnx rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc"
 antipodal bench run --policy $planners --objects "$meshes" --trials 5 --cache "$out/pieces" -o "$out/dexnet" --seed 0
 for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do

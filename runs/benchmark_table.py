@@ -13,6 +13,7 @@ NAMES = {
     "heuristic": "best heuristic: no learning",
     "builtin-cem": "**built-in model, CEM**",
     "builtin-fixed": "**built-in model, fixed set**",
+    "builtin-cem-bfloat16": "**built-in model, CEM, bfloat16**",
     "builtin-dense": "**built-in model, dense**",
     "igq": "IGQ",
     "random": "random antipodal",

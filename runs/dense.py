@@ -13,6 +13,7 @@ from antipodal.files import write_json
 from antipodal.gripper import load_gripper
 from antipodal.nn.dense import DenseNetwork
 from antipodal.nn.train_dense import DenseTraining, train_dense, write_dense
+from antipodal.policy.weighed import told_of
 from antipodal.quality import load_quality
 
 GRIPPER = load_gripper("yumi")
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--share", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))
     given = parser.parse_args()
     if given.step == "label":
-        network = load_quality("builtin", "auto")
+        network = told_of(load_quality("builtin", "auto"), GRIPPER)
         share = (given.share[0], given.share[1])
         make_views(
             given.out / "views",

@@ -3,5 +3,5 @@
 # MESHES: a folder of meshes in metres, ContactDB's 50 there.
 # Usage: runs/retarget.sh MESHES [OUT]   (resumable; OUT/bench/report.html, OUT/summary.json)
 set -euo pipefail
-antipodal retarget --meshes "$1" --unit m --gripper franka_hand --camera realsense_d435 --budget 15min \
+antipodal retarget --meshes "$1" --mesh-unit m --gripper franka_hand --camera realsense_d435 --budget 15min \
   --workers 2 --seed 0 -o "${2:-out/retarget}"

@@ -97,7 +97,15 @@ def running_code(code: str, folder: Path, api_key: str | None = None) -> Iterato
     yield from _running([sys.executable, "-c", code], folder, api_key)
 
 
-def _running(arguments: list[str], folder: Path, api_key: str | None) -> Iterator[Service]:
+@contextmanager
+def running_command(
+    arguments: Sequence[str], folder: Path, api_key: str | None = None
+) -> Iterator[Service]:
+    """The same for a whole command line."""
+    yield from _running(arguments, folder, api_key)
+
+
+def _running(arguments: Sequence[str], folder: Path, api_key: str | None) -> Iterator[Service]:
     log_path = folder / "service.log"
     with log_path.open("wb") as stderr:
         process = subprocess.Popen(arguments, stderr=stderr)

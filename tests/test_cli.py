@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -69,6 +71,51 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys) -> None:
     assert exit_.value.code == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "Example: antipodal " + " ".join(verb) in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing from antipodal plan: PATH"),
+        (["d.npy"], "--camera STR preset, or a .intr"),
+        (["d.npy", "--camera"], "Missing value for argument '--camera'"),
+        (["d.npy", "--camera", CAMERA, "--colour", "red"], "Unrecognized options: --colour"),
+        (["d.npy", "--camera", CAMERA, "--policy", "best"], "invalid choice 'best' for argument"),
+        (["d.npy", "--camera", CAMERA, "--seed", "x"], "Error parsing --seed"),
+        (["d.npy", "--camera", CAMERA, "--box", "1", "2"], "Error parsing --box"),
+    ],
+    ids=["nothing", "missing", "no value", "unknown", "choice", "word", "too few"],
+)
+def test_a_flag_that_is_unknown_missing_or_unreadable_is_one_line(arguments, said, capsys) -> None:
+    line = fails(["plan", *arguments], capsys)
+    assert line.startswith("antipodal plan: ")
+    assert said in line
+    assert line.endswith("; antipodal plan --help says more")
+    assert not set("╭│─\x1b") & set(line)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("fastapi", ["serve"], "serve"),
+        ("viser", ["view", "mug.ply"], "view"),
+        ("pyarrow", ["bench", "report", "out"], "data"),
+        ("numba", ["generate", "objects", "-o", "data"], "data"),
+        ("torch", ["train", "data", "-o", "run"], "train"),
+        ("lightning", ["retarget", "--meshes", "parts", "-o", "cell"], "train"),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_else(module, arguments, extra, tmp_path) -> None:
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; from antipodal.cli import main; "
+        f"main({arguments!r})"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 2
+    assert f"pip install 'antipodal[{extra}]'" in run.stderr
+    assert run.stderr.count("\n") == 1
 
 
 def test_an_unknown_verb_lists_the_known_ones(capsys) -> None:

@@ -24,7 +24,7 @@ from antipodal.gripper import load_gripper
 from antipodal.policy.base import Plan, QualityFn, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
-from antipodal.policy.heuristics import geometric_policy, geometric_quality
+from antipodal.policy.heuristics import GeometricQuality, geometric_policy
 from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
 from antipodal.quality import load_quality
 from antipodal.render.depth import render
@@ -355,7 +355,7 @@ def test_the_loop_lifts_a_box_that_turns_at_full_speed_and_one_look_does_not() -
     planner = geometric_policy(hand)
     outcome = {}
     for loop in (Loop.OPEN, Loop.CLOSED):
-        tracker = ClosedLoopPolicy(geometric_quality(hand), hand, planner=planner)
+        tracker = ClosedLoopPolicy(GeometricQuality(hand), hand, planner=planner)
         controller = LoopController(loop, planner, tracker, hand, np.random.default_rng(0))
         outcome[loop] = run_scene(scene, world, controller, config).outcome
     assert outcome == {Loop.OPEN: Outcome.MISSED, Loop.CLOSED: Outcome.SUCCESS}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from antipodal.grasp import Grasp
-from antipodal.policy.closing import Closing, close_jaws, object_points
+from antipodal.policy.closing import Closing, close_jaws
+from antipodal.policy.seen import see_objects
 from antipodal.policy.view import View
 from conftest import box, cylinder
 from policy_scenes import INTRINSICS, YUMI, down, view_of
@@ -19,7 +20,8 @@ FACE = YUMI.max_width / 2 + YUMI.jaw_clearance
 def closed(view: View, points: np.ndarray, yaw: np.ndarray) -> Closing:
     T = np.asarray(view.image.T_world_camera)
     grasps = down(T, np.asarray(points), np.asarray(yaw))
-    return close_jaws(view, grasps.to_grasp(INTRINSICS, view.approach_axis), YUMI)
+    grasps_camera = grasps.to_grasp(INTRINSICS, view.approach_axis)
+    return close_jaws(view, see_objects(view), grasps_camera, YUMI)
 
 
 def test_a_bar_between_the_jaws_leaves_the_stroke_minus_its_width():
@@ -102,18 +104,10 @@ def test_swapped_jaws_swap_the_answers_and_a_batch_is_its_parts(rng):
     T = np.asarray(view.image.T_world_camera)
     grasps = down(T, points, yaw).to_grasp(INTRINSICS, view.approach_axis)
     turned = Grasp(grasps.pose @ np.diag([-1.0, -1.0, 1.0, 1.0]), grasps.width)
-    here, there = close_jaws(view, grasps, YUMI), close_jaws(view, turned, YUMI)
+    seen = see_objects(view)
+    here, there = (close_jaws(view, seen, g, YUMI) for g in (grasps, turned))
     assert there.clearance[:, ::-1] == pytest.approx(here.clearance, abs=1e-9)
     assert there.lever == pytest.approx(here.lever)
-    part = close_jaws(view, grasps[7:9], YUMI)
+    part = close_jaws(view, seen, grasps[7:9], YUMI)
     for name in Closing._fields:
         assert getattr(part, name) == pytest.approx(getattr(here, name)[7:9]), name
-
-
-def test_the_points_weigh_the_volume_below_them():
-    view = view_of(box(0.06, 0.03, 0.04), tilt=0.0)
-    points, weight = object_points(view)
-    assert len(points) == (view.objects & view.image.valid).sum()
-    # one height, hence one weight but for the rays' slant
-    top = np.abs(points[:, 2] - points[:, 2].min()) < 1e-3
-    assert weight[top].std() < 0.01 * weight[top].mean()

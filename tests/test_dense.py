@@ -144,7 +144,9 @@ def test_the_networks_best_angles_turn_with_the_box(yaw):
     found = propose(view, [window], shipped_window_quality(), asked_angles(view))
     axes = closing_axes(view, angles()) @ scene.T_world_camera[:3, :3].T
     narrow = (axes[:, :2] @ [np.cos(yaw), np.sin(yaw)])[found.cells.angle[:200]]
-    assert np.mean(2 * narrow**2 - 1) > 0.1  # cos 2β: 1 across the narrow side, −1 across the long one
+    assert (
+        np.mean(2 * narrow**2 - 1) > 0.1
+    )  # cos 2β: 1 across the narrow side, −1 across the long one
 
 
 def test_the_middle_of_an_object_wider_than_the_jaws_gives_an_empty_plan_that_says_so(rng):

@@ -13,10 +13,10 @@ from antipodal.policy.heuristics import (
     DEFAULT_GEOMETRIC,
     IGQ_SAMPLER,
     GeometricConfig,
+    GeometricQuality,
     centroid_policy,
     centroid_quality,
     geometric_policy,
-    geometric_quality,
     hold_chance,
     random_policy,
     random_quality,
@@ -26,7 +26,7 @@ from conftest import box, cylinder
 from policy_scenes import INTRINSICS, YUMI, down, seen
 
 
-def test_the_geometric_quality_prefers_centred_square_deep_grasps():
+def test_the_GeometricQuality_prefers_centred_square_deep_grasps():
     image, _ = seen(box(0.024, 0.08, 0.045))
     points = np.array(
         [
@@ -39,17 +39,17 @@ def test_the_geometric_quality_prefers_centred_square_deep_grasps():
     )
     yaw = np.array([0.0, 0.0, 0.6, 0.0, 0.0])
     grasps = down(np.asarray(image.T_world_camera), points, yaw)
-    q = geometric_quality(YUMI, GeometricConfig(power=1.0))(image, grasps)
+    q = GeometricQuality(YUMI, GeometricConfig(power=1.0))(image, grasps)
     good, off_centre, skew, shallow, at_the_end = q
     assert good > 0.8
     assert max(off_centre, skew, shallow, at_the_end) < 0.8 * good
 
 
-def test_the_geometric_quality_is_the_same_for_swapped_jaws_and_in_any_batch(rng):
+def test_the_GeometricQuality_is_the_same_for_swapped_jaws_and_in_any_batch(rng):
     image, _ = seen(cylinder(0.018, 0.05))
     points = np.concatenate([rng.normal(0, 0.01, (40, 2)), rng.uniform(0.02, 0.05, (40, 1))], -1)
     grasps = down(np.asarray(image.T_world_camera), points, rng.uniform(-np.pi, np.pi, 40))
-    quality = geometric_quality(YUMI)
+    quality = GeometricQuality(YUMI)
     q = quality(image, grasps)
     assert ((q >= 0) & (q <= 1)).all() and q.std() > 0.05
     swapped = PlanarGrasp(grasps.center_px, grasps.angle + np.pi, grasps.depth, grasps.width)
@@ -61,7 +61,7 @@ def test_the_geometric_quality_is_the_same_for_swapped_jaws_and_in_any_batch(rng
 def test_a_quality_does_not_remember_the_wrong_image():
     bar, _ = seen(box(0.024, 0.08, 0.045))
     low, _ = seen(box(0.06, 0.08, 0.02))
-    quality, fresh = geometric_quality(YUMI), geometric_quality(YUMI)
+    quality, fresh = GeometricQuality(YUMI), GeometricQuality(YUMI)
     grasps = down(np.asarray(bar.T_world_camera), np.array([[0.0, 0.0, 0.03]]), np.zeros(1))
     first = quality(bar, grasps)
     assert quality(low, grasps) == fresh(low, grasps)
@@ -108,7 +108,9 @@ def test_the_random_baseline_draws_another_candidate_with_another_seed():
 def test_the_chance_to_get_there_is_a_half_where_one_finger_has_just_its_room():
     far = np.full((1, 2), np.inf)
     config = DEFAULT_GEOMETRIC
-    ideal = Closing(far, np.array([np.inf]), np.zeros((1, 2)), np.ones(1), np.ones(1), np.zeros(1))
+    ideal = Closing(
+        far, np.array([np.inf]), np.zeros((1, 2)), np.ones(1), np.ones(1), np.zeros(1), np.zeros(1)
+    )
     assert reach_chance(ideal, np.array([np.inf])) == pytest.approx([1.0])
     tight = ideal._replace(clearance=np.array([[config.finger_room, np.inf]]))
     assert reach_chance(tight, np.array([np.inf])) == pytest.approx([0.5])
@@ -123,7 +125,13 @@ def test_the_chance_to_hold_falls_to_one_in_e_at_each_length_of_the_config():
     config, e = DEFAULT_GEOMETRIC, np.exp(1.0)
     deep = np.array([1.0])
     ideal = Closing(
-        np.full((1, 2), 1.0), np.ones(1), np.zeros((1, 2)), np.ones(1), deep, np.zeros(1)
+        np.full((1, 2), 1.0),
+        np.ones(1),
+        np.zeros((1, 2)),
+        np.ones(1),
+        deep,
+        np.zeros(1),
+        np.zeros(1),
     )
     assert hold_chance(ideal) == pytest.approx([1.0])
     slanted = ideal._replace(slope=np.array([[0.0, config.slope]]))

@@ -42,6 +42,8 @@ LAYERS: dict[int, set[str]] = {
         "cli_serve",
         "cli_retarget",
         "retarget",
+        "retarget_ready",
+        "retarget_verdict",
         "demo",
         "terminal",
         "service",

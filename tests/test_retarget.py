@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("httpx", reason="the serve extra is not installed")
+
+import httpx
 
 from antipodal import retarget as module
 from antipodal.bench.config import bench_config
 from antipodal.bench.runner import open_run, read_rows
+from antipodal.camera import CameraIntrinsics, DepthImage
+from antipodal.camera_files import load_camera
 from antipodal.dataset.model import BUILTIN
 from antipodal.errors import InvalidConfig
+from antipodal.files import write_json
+from antipodal.gripper import load_gripper
+from antipodal.gripper_files import save_gripper
 from antipodal.mesh import save_mesh
-from antipodal.retarget import BUDGETS, Budget, Cell, retarget, verdict
+from antipodal.retarget import BUDGETS, SHIPPED, Budget, Cell, retarget
+from antipodal.retarget_ready import write_ready
+from antipodal.retarget_verdict import verdict
 from conftest import box, cylinder
+from service_process import running_command
 
 
 @pytest.fixture
@@ -32,17 +49,28 @@ def parts(tmp_path):
 def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     parts, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(BUDGETS, "15min", Budget(3, 1500, 1, 1, 1))
+    monkeypatch.setitem(BUDGETS, "15min", Budget(3, 1500, 1, 6))
     cell = Cell(parts, tmp_path / "cell", "yumi", "realsense_d435", workers=1)
+    (parts / "open.off").write_text("OFF\n3 1 0\n0 0 0\n0.05 0 0\n0 0.05 0\n3 0 1 2\n")
+    save_mesh(box(0.2, 0.2, 0.2), parts / "crate.ply")
     said: list[str] = []
     summary = retarget(cell, module.Callbacks(step=said.append))
-    assert "6 parts" in said[1]
+    assert any(line.startswith("about ") and "minutes" in line for line in said[:1])
+    assert any(line.startswith("refused open.off: not closed") for line in said)
+    assert any("crate: no side of this mesh fits between the jaws of yumi" in line for line in said)
+    assert any(line.startswith("7 parts in m") and "2 are held out" in line for line in said)
     assert (cell.output / "model.onnx").is_file()
     assert (cell.output / "bench" / "report.html").is_file()
-    judged = {p.name for p in (cell.output / "judged").glob("*.ply")}
-    trained = {p.name for p in (cell.output / "objects").glob("*.ply")}
-    assert len(judged) == 2  # every fifth of six parts
-    assert not judged & trained
+    judged = {p.stem for p in (cell.output / "judged").glob("*.ply")}
+    trained = {p.stem for p in (cell.output / "objects").glob("parts_*.ply")}
+    new = {name.removeprefix("new_") for name in judged if name.startswith("new_")}
+    seen = {name.removeprefix("seen_") for name in judged if name.startswith("seen_")}
+    assert len(new) == 2  # every fifth of seven parts
+    assert seen == {name.removeprefix("parts_") for name in trained}
+    assert not new & seen
+    by_part = summary["by_part"]
+    n = {group: by_part[group]["builtin-cem"]["n_graspable"] for group in ("seen", "new")}
+    assert n["seen"] + n["new"] == summary["n_graspable"] > 0
     assert json.loads((cell.output / "summary.json").read_text())["verdict"] == summary["verdict"]
     # the benchmark's camera is the user's: 848 × 480 px, f 424 px ± 1 %, and as near and as tilted as in training
     folder, run = open_run(cell.output / "bench")
@@ -84,3 +112,48 @@ def test_nothing_graspable_is_said():
 def test_an_unknown_budget_is_refused(tmp_path):
     with pytest.raises(InvalidConfig, match="overnight"):
         Cell(tmp_path, tmp_path, "yumi", None, budget="forever")
+
+
+@pytest.mark.parametrize(("gripper", "camera"), [("franka_hand", "phoxi"), ("mine", "mine")])
+def test_a_cell_holds_the_commands_that_plan_and_serve_with_it(
+    gripper, camera, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    cell, ours = tmp_path / "a cell", tmp_path / "ours"
+    cell.mkdir(), ours.mkdir()
+    shutil.copy(SHIPPED.with_suffix(".onnx"), cell / "model.onnx")
+    intrinsics = load_camera("phoxi").intrinsics
+    if gripper == "mine":
+        save_gripper(replace(load_gripper("franka_hand"), name="mine"), ours / "hand.toml")
+        write_json({"intrinsics": intrinsics.to_json()}, ours / "camera.json")
+        gripper, camera = str(ours / "hand.toml"), str(ours / "camera.json")
+    write_ready(cell, gripper, camera)
+    shutil.rmtree(ours)  # the cell needs nothing outside it
+    depth = tmp_path / "depth.npy"
+    np.save(depth, block_on_a_table(intrinsics).depth)
+    said = subprocess.run(
+        [cell / "plan.sh", depth, "--json"], capture_output=True, text=True, cwd=tmp_path
+    )
+    planned = json.loads(said.stdout)["grasps"]
+    assert planned, said.stderr
+    with running_command(
+        [str(cell / "serve.sh"), "--port", "0", "--workers", "1"], tmp_path
+    ) as service:
+        answer = httpx.post(
+            f"{service.url}/v1/plan",
+            data={"request": (cell / "request.json").read_text()},
+            files={"depth": depth.read_bytes()},
+            timeout=60,
+        )
+    served = answer.json()["grasps"]
+    assert served == planned[: len(served)]
+    assert served
+
+
+def block_on_a_table(intrinsics: CameraIntrinsics) -> DepthImage:
+    """A block of 30 × 60 × 40 mm on a table at 0.7 m, seen from straight above."""
+    depth = np.full((intrinsics.height, intrinsics.width), 0.7, np.float32)
+    v, u = intrinsics.height // 2, intrinsics.width // 2
+    half_v, half_u = (int(side / 2 * intrinsics.fx / 0.66) for side in (0.06, 0.03))
+    depth[v - half_v : v + half_v, u - half_u : u + half_u] = 0.66
+    return DepthImage(depth, intrinsics)

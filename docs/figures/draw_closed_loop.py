@@ -24,7 +24,7 @@ from antipodal.gripper import load_gripper
 from antipodal.mesh import rescale
 from antipodal.objects.families import make_one
 from antipodal.policy.closed_loop import ClosedLoopPolicy
-from antipodal.policy.heuristics import geometric_policy, geometric_quality
+from antipodal.policy.heuristics import GeometricQuality, geometric_policy
 from antipodal.render.noise import SensorNoise
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.tracking import Command, Frame, TrackingConfig
@@ -68,7 +68,7 @@ def replace_grasp(command: Command, pose: np.ndarray) -> Command:
 def record(loop: Loop, scene: TrackingScene, world: World) -> tuple[Recorder, str]:
     """Run one trial."""
     planner = geometric_policy(HAND)
-    tracker = ClosedLoopPolicy(geometric_quality(HAND), HAND, planner=planner)
+    tracker = ClosedLoopPolicy(GeometricQuality(HAND), HAND, planner=planner)
     rng = np.random.default_rng([INDEX, 3])
     recorder = Recorder(LoopController(loop, planner, tracker, HAND, rng))
     config = TrackingConfig(noise=SensorNoise(edge_dropout=0.0, flying_rate=0.0))

@@ -6,8 +6,12 @@ is no; 2: misuse, in one line. Flags and help come from the signatures below.
 
 from __future__ import annotations
 
+import functools
+import io
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +27,19 @@ from .cli_plan import doctor, plan
 from .cli_retarget import retarget
 from .cli_serve import serve
 from .cli_view import view
-from .errors import AntipodalError, NoGraspFound
+from .errors import AntipodalError, InvalidConfig, NoGraspFound
 from .terminal import emit, generation_report, progress_bar, stderr, stdout
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+EXTRAS = {
+    "data": ("pyarrow", "numba", "h5py"),
+    "train": ("torch", "lightning", "onnx", "onnxscript", "onnxruntime", "tensorboard"),
+    "cluster": ("ray",),
+    "bench": ("sklearn", "small_gicp", "PIL"),
+    "serve": ("fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "httpx"),
+    "view": ("viser",),
+}
+"""Modules that an extra brings."""
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 Verb = Callable[..., int]
 
@@ -235,18 +248,56 @@ def run(arguments: list[str]) -> int:
 
 def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     try:
-        return tyro.cli(verb, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+        return _parsed(verb, prog, arguments)()
     except NoGraspFound as error:
         stderr(f"{prog}: no grasp: {error}")
         return 1
-    except (AntipodalError, ImportError) as error:
+    except AntipodalError as error:
         stderr(f"{prog}: {error}")
+    except ImportError as error:
+        stderr(f"{prog}: {_remedy(error)}")
     except OSError as error:
         stderr(f"{prog}: {error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         stderr(f"{prog}: interrupted")
         return 130
     return 2
+
+
+def _parsed(verb: Verb, prog: str, arguments: list[str]) -> Callable[[], int]:
+    """Read the flags of a verb; return what runs it.
+
+    Raises:
+        InvalidConfig: a flag is unknown, missing or cannot be read.
+    """
+
+    @functools.wraps(verb)
+    def bind(*args: Any, **options: Any) -> Callable[[], int]:
+        return functools.partial(verb, *args, **options)
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(bind, prog=prog, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as end:
+        if end.code in (None, 0):  # --help
+            raise
+        raise InvalidConfig(f"{_one_line(said.getvalue())}; {prog} --help says more") from None
+
+
+def _remedy(error: ImportError) -> str:
+    """Say which extra brings a module that is missing."""
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            return f"needs {module}: pip install 'antipodal[{extra}]'"
+    return str(error)
+
+
+def _one_line(box: str) -> str:
+    """The words of tyro's box of errors, down to the line that points to the help."""
+    words = re.sub(r"[╭╮╰╯│─\s]+", " ", box.split("\n", 1)[-1])  # its first line is a title
+    return re.sub(r" For full helptext.*", "", words).strip().removesuffix(".")
 
 
 def _help(prog: str, verbs: Mapping[str, Any], arguments: list[str]) -> int:

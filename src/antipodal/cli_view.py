@@ -48,13 +48,9 @@ def view(
         port: where to listen; the next free one if it is taken.
         open: open the browser.
     """
-    try:
-        from .viewer.app import ViewOptions, prepare
-        from .viewer.server import open_server, url_of
-    except ModuleNotFoundError as error:
-        if error.name not in ("viser", "pyarrow"):
-            raise
-        raise ImportError("view needs viser: pip install 'antipodal[view]'") from error
+    from .viewer.app import ViewOptions, prepare
+    from .viewer.server import open_server, url_of
+
     options = ViewOptions(
         gripper, mesh_unit, n, camera, mask, depth_unit, model, policy, objects, seed
     )

@@ -1,18 +1,21 @@
 """From somebody's parts, gripper and camera to a network for their cell: what ``antipodal retarget`` does.
 
-    check ─▶ objects (parts + procedural) ─▶ data set ─▶ train from the shipped weights ─▶ export ─▶ benchmark ─▶ report
+    check ─▶ objects (parts + procedural) ─▶ data set ─▶ train from the shipped weights ─▶ export ─▶ benchmark ─▶ say
 
-Every step leaves a file that the next run finds, so that the same command resumes. Parts are held out where there are
-enough of them; the benchmark draws poses, cameras and friction that training has not seen in any case. The network is
-compared with the shipped one and with the best heuristic on the same lifts, and the report says whether it pays.
+Every step leaves a file that the next run finds, so that the same command resumes. All parts are lifted in the
+benchmark, in poses, before cameras and with friction that training has not seen; where there are enough parts, some
+have not been trained on at all, and are told apart. The network is compared with the shipped one and with the best
+heuristic on the same lifts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,21 +30,30 @@ from .dataset.events import Report
 from .dataset.execution import Execution
 from .dataset.model import PRESETS
 from .dataset.run import run_generate, with_camera
+from .doctor import Finding, examine_camera, examine_gripper, examine_mesh
 from .errors import InvalidConfig
 from .files import claim, write_json
 from .gripper import load_gripper
 from .mesh import MESH_SUFFIXES
+from .nn.config import PRESETS as NETWORKS
+from .nn.export import export_run
+from .nn.start import Start
+from .nn.train import train
 from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
+from .retarget_ready import write_ready
+from .retarget_verdict import NEW, SEEN, summarise
 
 MIN_PARTS_TO_HOLD_OUT = 5
-"""With fewer parts all of them train, and only poses, views and friction are new to the benchmark."""
+"""With fewer parts all of them train, and the benchmark lifts no part that training has not seen."""
 PRESET = "builtin"
 """The generative model."""
 SHIPPED = Path(str(resources.files("antipodal") / "assets" / "models" / "builtin"))
 """The shipped network's weights as a training run, to start from."""
 BASELINES = ("builtin-cem", "heuristic")
 """What the new network has to beat."""
+FIXED, DATAPOINT, TRAINED, LIFT = 60.0, 0.003, 0.001, 0.6
+"""Seconds: of all that does not grow; then of one process for a datapoint, an image of an epoch, a lift."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +64,21 @@ class Budget:
     """Procedural objects beside the parts: they keep the network from learning the parts' backs by heart."""
     n_datapoints: int
     n_epochs: int
-    n_trials: int
-    """Lifts per part and planner."""
-    minutes: int
-    """About how long two cores take."""
+    n_lifts: int
+    """Lifts per planner, shared out among the parts."""
+
+    def minutes(self, n_processes: int) -> float:
+        """About how long it takes where two processes had two cores of an AMD EPYC (see docs/retarget.md)."""
+        images = self.n_datapoints * self.n_epochs
+        lifts = self.n_lifts * (1 + len(BASELINES))
+        seconds = DATAPOINT * self.n_datapoints + TRAINED * images + LIFT * lifts
+        return (FIXED + seconds / n_processes) / 60
 
 
 BUDGETS = {
-    "15min": Budget(60, 120_000, 3, 3, 15),
-    "2h": Budget(400, 800_000, 5, 10, 120),
-    "overnight": Budget(1500, 2_500_000, 10, 25, 600),
+    "15min": Budget(60, 120_000, 3, 240),
+    "2h": Budget(400, 800_000, 5, 1000),
+    "overnight": Budget(1500, 2_500_000, 10, 4000),
 }
 """Budgets by the name that the command line uses."""
 
@@ -77,8 +94,8 @@ class Cell:
     camera: str | None
     """Preset or file; None: the shipped model's range of cameras."""
     budget: str = "15min"
-    unit: str | None = None
-    """Of the meshes; None guesses."""
+    mesh_unit: str | None = None
+    """m, mm, cm, inch; None guesses."""
     workers: int = 2
     seed: int = 0
 
@@ -106,14 +123,14 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
         AntipodalError: parts, gripper or camera cannot be used.
         InvalidConfig: OUTPUT holds the cell of other inputs.
     """
-    tell, budget = tell or Callbacks(), BUDGETS[cell.budget]
-    load_gripper(cell.gripper)
-    cameras = _cameras(cell)
+    tell, budget, out = tell or Callbacks(), BUDGETS[cell.budget], cell.output
+    _examine(cell, tell.step)
     _claim(cell)
-    tell.step(f"about {budget.minutes} minutes on two cores; the same command resumes")
-    parts, trained_on, judged_on = _objects(cell, budget)
-    tell.step(f"{parts} parts; trains on {trained_on}, is judged on {judged_on}")
-    out = cell.output
+    minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
+    tell.step(
+        f"about {minutes:.0f} minutes with {cell.workers} processes; the same command resumes"
+    )
+    n_judged = _objects(cell, budget, tell.step)
     run_generate(
         out / "objects",
         out / "data",
@@ -129,23 +146,40 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     model = _train(cell, budget, tell.training)
     tell.step("lifting the parts in simulation")
     planners = (str(model), *BASELINES)
+    n_trials = math.ceil(budget.n_lifts / n_judged)
     run = BenchRun(
         planners,
         out / "judged",
         out / "bench",
         cell.gripper,
-        BenchConfig(budget.n_trials, cell.seed, cameras),
+        BenchConfig(n_trials, cell.seed, _cameras(cell)),
         cell.workers,
         out / "cache",
-        n_timed=min(6, judged_on),
+        n_timed=min(6, n_judged),
     )
     run_bench(run, tell.trials)
     trials = open_trials(out / "bench")
     report = make_report(trials)
     page = write_page(trials, report, out / "judged")
-    summary = _summary(report, planners) | {"model": str(model), "report": str(page)}
+    write_ready(out, cell.gripper, cell.camera)
+    summary = summarise(report, planners) | {"model": str(model), "report": str(page)}
     write_json(summary, out / "summary.json")
     return summary
+
+
+def _examine(cell: Cell, say: Callable[[str], None]) -> None:
+    """Refuse a gripper or camera that cannot be read; say what is odd about it."""
+    load_gripper(cell.gripper)
+    if cell.camera is not None:
+        load_camera(cell.camera)
+        _say_odd(examine_camera(cell.camera), say)
+    _say_odd(examine_gripper(cell.gripper), say)
+
+
+def _say_odd(findings: Iterable[Finding], say: Callable[[str], None], about: str = "") -> None:
+    for finding in findings:
+        if finding.severity != "ok":
+            say(f"warning: {about}{finding.message}")
 
 
 def _claim(cell: Cell) -> None:
@@ -159,25 +193,26 @@ def _claim(cell: Cell) -> None:
         "gripper": cell.gripper,
         "camera": cell.camera,
         "budget": cell.budget,
-        "unit": cell.unit,
+        "mesh_unit": cell.mesh_unit,
         "seed": cell.seed,
     }
     claim(cell.output / "cell.json", record, "cell")
 
 
-def _objects(cell: Cell, budget: Budget) -> tuple[int, int, int]:
-    """Make OUTPUT/objects (what trains) and OUTPUT/judged (what is lifted); return the numbers of parts."""
+def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> int:
+    """Make OUTPUT/objects, which trains, and OUTPUT/judged, which is lifted; return the number of the latter."""
     out = cell.output
     if not (out / "judged" / "objects.json").is_file():
-        for name in ("parts", "sources", "objects", "judged"):
+        for name in ("parts", "sources", "objects", "held_out", "judged"):
             shutil.rmtree(out / name, ignore_errors=True)
-        imported = import_meshes(cell.parts, out / "parts", cell.unit, licence="the user's")
+        imported = import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
         names = [record.file for record in imported.records]
-        held_out = names[::5] if len(names) >= MIN_PARTS_TO_HOLD_OUT else []
+        new = names[::5] if len(names) >= MIN_PARTS_TO_HOLD_OUT else []
         make_object_set(out / "sources" / "procedural", budget.n_procedural, cell.seed)
         for folder, chosen in (
-            ("sources/parts", [n for n in names if n not in held_out]),
-            ("held_out", held_out or names),
+            ("sources/parts", [n for n in names if n not in new]),
+            (f"held_out/{SEEN}", [n for n in names if n not in new]),
+            (f"held_out/{NEW}", new),
         ):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for name in chosen:
@@ -186,8 +221,15 @@ def _objects(cell: Cell, budget: Budget) -> tuple[int, int, int]:
         import_meshes(out / "held_out", out / "judged", "m", licence="the user's")
         shutil.rmtree(out / "sources")
         shutil.rmtree(out / "held_out")
-    n = {name: len(load_object_set(out / name)) for name in ("parts", "objects", "judged")}
-    return n["parts"], n["objects"], n["judged"]
+    parts, judged = load_object_set(out / "parts"), load_object_set(out / "judged")
+    for name, reason in parts.refused.items():
+        say(f"refused {name}: {reason}")
+    for record in parts.records:
+        _say_odd(examine_mesh(out / "parts" / record.file, cell.gripper), say, f"{record.name}: ")
+    n_new = sum(record.source.startswith(f"{NEW}/") for record in judged.records)
+    unit = parts.source["unit_reason"]
+    say(f"{len(parts)} parts in {unit}; {len(parts) - n_new} train, {n_new} are held out")
+    return len(judged)
 
 
 def _cameras(cell: Cell) -> str | CameraDistribution:
@@ -200,11 +242,6 @@ def _cameras(cell: Cell) -> str | CameraDistribution:
 
 def _train(cell: Cell, budget: Budget, progress: bool) -> Path:
     """Train from the shipped weights and export; return the file."""
-    from .nn.config import PRESETS as NETWORKS
-    from .nn.export import export_run
-    from .nn.start import Start
-    from .nn.train import train
-
     out, model = cell.output, cell.output / "model.onnx"
     config = dataclasses.replace(
         NETWORKS["compact"],
@@ -216,38 +253,3 @@ def _train(cell: Cell, budget: Budget, progress: bool) -> Path:
     if not model.is_file():
         export_run(out / "run", model)
     return model
-
-
-def _summary(report: dict[str, Any], planners: tuple[str, ...]) -> dict[str, Any]:
-    """The figures that decide, and the verdict in words."""
-    ours, shipped = planners[0], planners[1]
-    rates = {name: report["planners"][name]["success_rate"] for name in planners}
-    pair = {ours, shipped}
-    gain = next((c for c in report["comparisons"] if {c["better"], c["worse"]} == pair), None)
-    return {
-        "success_rate": rates,
-        "success_interval": {n: report["planners"][n]["success_interval"] for n in planners},
-        "n_graspable": report["planners"][ours]["n_graspable"],
-        "comparison": gain,
-        "verdict": verdict(rates[ours], rates[shipped], gain, ours),
-    }
-
-
-def verdict(
-    ours: float | None, shipped: float | None, comparison: dict[str, Any] | None, name: str
-) -> str:
-    """Say whether the new network pays."""
-    if ours is None or shipped is None:
-        return "no trial was graspable: the parts do not fit this gripper; see report.html"
-    said = f"{ours:.0%} of graspable lifts hold, {shipped:.0%} with the shipped model"
-    if comparison is None:
-        return f"{said}; too few parts for an interval"
-    sign = 1.0 if comparison["better"] == name else -1.0
-    low, high = sorted(sign * x for x in comparison["interval"])
-    if not low <= high:  # nan
-        return f"{said}; too few parts for an interval"
-    if low > 0:
-        return f"{said}: it pays (by {low:.0%} to {high:.0%})"
-    if high < 0:
-        return f"{said}: it does not pay, use the shipped model"
-    return f"{said}: no difference is certain ({low:+.0%} to {high:+.0%}); a larger budget may tell"

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..gripper import GripperModel
 from ..policy import make_policy
 from ..policy.heuristics import PAPER_CONSTRAINTS
-from ..quality import load_quality
+from ..quality import Precision, load_quality
 from .planner import Planner, image_planner
 
 
@@ -26,6 +26,8 @@ def faithful_planner(model: str | Path, policy: str, gripper: GripperModel) -> P
     return image_planner(make_policy(policy, quality, gripper, constraints=PAPER_CONSTRAINTS))
 
 
-def network_planner(model: str | Path, policy: str, gripper: GripperModel) -> Planner:
+def network_planner(
+    model: str | Path, policy: str, gripper: GripperModel, precision: Precision = "float32"
+) -> Planner:
     """Build what we ship: the same policies with obstacles checked. Raises as :func:`faithful_planner`."""
-    return image_planner(make_policy(policy, load_quality(model), gripper))
+    return image_planner(make_policy(policy, load_quality(model, precision), gripper))

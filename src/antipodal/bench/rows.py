@@ -96,6 +96,7 @@ ROWS: dict[str, Build] = {
     "reg": registration_planner,
     "builtin-fixed": lambda gripper: network_planner("builtin", "antipodal", gripper),
     "builtin-cem": lambda gripper: network_planner("builtin", "cem", gripper),
+    "builtin-cem-bfloat16": lambda gripper: network_planner("builtin", "cem", gripper, "bfloat16"),
     "builtin-dense": lambda gripper: network_planner("builtin", "dense", gripper),
 }
 """Planners that need nothing but a name."""

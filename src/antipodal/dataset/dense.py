@@ -35,6 +35,7 @@ from ..policy.height_window import (
     height_windows,
     to_grasps,
 )
+from ..policy.rank import scorer
 from ..policy.view import View, look
 from ..render.depth import object_window, render
 from ..render.noise import STRUCTURED_LIGHT, observe
@@ -150,7 +151,7 @@ def cell_quality(
     keep = check_grasps(view, grasps, gripper).keep
     q = np.zeros(len(grasps))
     if keep.any():
-        q[keep] = quality(view.image, grasps[keep])
+        q[keep] = scorer(view, quality)(grasps[keep])
     return q
 
 

@@ -10,11 +10,13 @@ from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
 from .base import Rejected as Rejected
-from .base import told_of
+from .cem import WIDE_SEEDS
 from .cem import cem_policy as cem_policy
 from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
 from .request import Request as Request
+from .weighed import WeighedQuality as WeighedQuality
+from .weighed import told_of
 
 POLICIES: dict[str, Callable[..., Policy]] = {
     "antipodal": rank_policy,
@@ -29,8 +31,9 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
 
     Args:
         name: a key of :data:`POLICIES`.
-        quality: scores the candidates; a network trained for another hand is told of this one
-            (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
+        quality: scores the candidates. A network of ours is told of the hand
+            (:func:`~antipodal.policy.weighed.told_of`) and seeds the cross-entropy method with every pair that a rubber
+            jaw could hold.
         gripper: every planned grasp approaches with its whole stroke open.
         options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
 
@@ -39,4 +42,7 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     """
     if name not in POLICIES:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
-    return POLICIES[name](told_of(quality, gripper), gripper, **options)
+    quality = told_of(quality, gripper)
+    if name == "cem" and isinstance(quality, WeighedQuality):
+        options = {"sampler": WIDE_SEEDS, **options}
+    return POLICIES[name](quality, gripper, **options)

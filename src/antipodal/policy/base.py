@@ -11,8 +11,6 @@ from jaxtyping import Float, Int
 from ..camera import CameraIntrinsics, DepthImage
 from ..errors import NoGraspFound
 from ..grasp import PlanarGrasp
-from ..gripper import GripperModel
-from ..quality import NetworkQuality
 from .reasons import REJECTIONS, commonest
 from .request import Asked
 
@@ -94,15 +92,6 @@ def empty_plan(reason: str, counts: Mapping[str, int] | None = None) -> Plan:
 
 QualityFn = Callable[[DepthImage, PlanarGrasp], np.ndarray]
 """(image, N grasps) → (N,) predicted robustness in [0, 1]: a network, an analytic oracle, or chance."""
-
-
-def told_of(quality: QualityFn, gripper: GripperModel) -> QualityFn:
-    """Tell a network whose grasps it scores (:meth:`antipodal.quality.NetworkQuality.for_gripper`).
-
-    Any other function stays as it is.
-    """
-    return quality.for_gripper(gripper) if isinstance(quality, NetworkQuality) else quality
-
 
 Policy = Callable[[DepthImage, Asked, np.random.Generator], Plan]
 """(image, what is asked, random state) → Plan. What is asked is a :class:`~.request.Request`, an object mask alone, or

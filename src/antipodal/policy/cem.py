@@ -26,7 +26,7 @@ from .constraints import DEFAULT_CONSTRAINTS, Checked, ConstraintConfig, check_g
 from .finish import finished_plan, gather, join
 from .image_sampler import PAPER_SAMPLER, SamplerConfig, sample_grasps
 from .mixture import fit_mixture
-from .rank import scores
+from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
@@ -79,6 +79,8 @@ RELEASE_CEM = CEMConfig(n_seeds=250, n_components=None)
 
 SEED_SAMPLER = SamplerConfig(friction=(0.8,), height_step=None)
 """Algorithm 1 without its friction schedule, with one random depth per pair (reference §8.3)."""
+WIDE_SEEDS = SamplerConfig(friction=(1.0,), height_step=None, depth_range=(0.0, 0.03))
+"""Every pair that a rubber jaw could hold, from the surface to as deep as the fingers are long."""
 
 
 def cem_policy(
@@ -99,7 +101,8 @@ def cem_policy(
         seeds, counts = _seeds(view, hand, rng, config, sampler, constraints, tried)
         if len(seeds) == 0:
             return finished_plan(view, seeds, np.empty(0), counts, gather(tried))
-        seen, q = seeds, scores(image, seeds, quality)
+        score = scorer(view, quality)
+        seen, q = seeds, score(seeds)
         current = np.arange(len(seen))
         for _ in range(config.n_iterations):
             elites = current[np.argsort(-q[current], kind="stable")]
@@ -107,7 +110,7 @@ def cem_policy(
             drawn = _resample(view, seen[elites], hand, rng, config, constraints, tried)
             current = np.concatenate([elites, np.arange(len(seen), len(seen) + len(drawn))])
             if len(drawn):
-                q = np.concatenate([q, scores(image, drawn, quality)])
+                q = np.concatenate([q, score(drawn)])
                 seen = join([seen, drawn])
         return finished_plan(view, seen, q, counts | _tally(tried, counts), gather(tried))
 

@@ -27,12 +27,12 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
-from .base import Policy, QualityFn, told_of
+from .base import Policy, QualityFn
 from .cem import cem_policy
 from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
-from .rank import scores
+from .rank import scorer
 from .request import Asked
 from .sighting import Match, Sighting, match, sight
 from .warm_start import (
@@ -44,6 +44,7 @@ from .warm_start import (
     planar,
     shifted,
 )
+from .weighed import told_of
 
 
 class Phase(StrEnum):
@@ -214,7 +215,7 @@ class ClosedLoopPolicy:
         """Build the tracker.
 
         Args:
-            quality: scores the candidates; a network trained for another hand is told of this one.
+            quality: scores the candidates; a network of ours is told of the hand.
             gripper: every grasp approaches with its whole stroke open.
             config: filters and thresholds.
             planner: finds the first grasp, and a new one when it is lost; default the cross-entropy method.
@@ -377,7 +378,7 @@ class ClosedLoopPolicy:
         drawn = join([near, *far])
         checked = check_grasps(view, drawn, hand, self._constraints)
         free = drawn[checked.keep]
-        q = scores(view.image, free, self._quality) if len(free) else np.empty(0)
+        q = scorer(view, self._quality)(free)
         spatial = free.to_grasp(view.image.intrinsics, view.approach_axis)
         spatial = spatial.in_frame(seen.T_fixed_camera)
         n = int(checked.keep[: len(near)].sum())

@@ -44,7 +44,7 @@ from .height_window import (
     height_windows,
     to_grasps,
 )
-from .rank import scores
+from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
@@ -165,13 +165,14 @@ def dense_policy(
                 break
         counts["sampled"] = sum(len(grasps) for grasps, _ in tried)
         seen = seen[:n_scored]
-        q = scores(image, seen, quality) if len(seen) else np.empty(0)
+        score = scorer(view, quality)
+        q = score(seen)
         if len(seen) and config.n_moves:
             best = np.argsort(-q, kind="stable")[: config.n_refined]
             moved = keep(_moved(view, seen[best], config, rng))
             counts["drawn"] = len(best) * config.n_moves
             if len(moved):
-                seen, q = join([seen, moved]), np.concatenate([q, scores(image, moved, quality)])
+                seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
         for _, checked in tried:
             for name, n in checked.counts.items():
                 counts[name] = counts.get(name, 0) + n

@@ -7,8 +7,8 @@ by as a ``QualityFn``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,16 +17,15 @@ from ..camera import DepthImage
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn
-from .cem import CEMConfig, cem_policy
+from .cem import WIDE_SEEDS, CEMConfig, cem_policy
 from .closing import Closing, close_jaws
 from .constraints import ConstraintConfig, tip_height
 from .image_sampler import PAPER_SAMPLER, SamplerConfig
 from .rank import rank_policy
 from .request import Asked, as_request
-from .view import View, look
-
-FIT_SEED = 0
-"""Random state of the plane fit inside a quality: the same image always gets the same score."""
+from .seen import see_objects
+from .view import View
+from .view_quality import Score, ViewQuality, last_view
 
 PAPER_CONSTRAINTS = ConstraintConfig(check_obstacles=False)
 """As published: in the image, on the object, above the table; fingers and palm are not checked against the image."""
@@ -35,8 +34,6 @@ IGQ_SAMPLER = SamplerConfig(height_step=None, depth_range=(0.01, 0.01))
 not give the depth: at 1 cm the YuMi's tips reach 22 mm below the surface and its palm stays 8 mm above."""
 GEOMETRIC_SEARCH = CEMConfig(n_seeds=200, n_iterations=4, n_resamples=80)
 """The geometric quality costs little: twice the paper's seeds and one round more."""
-GEOMETRIC_SEEDS = SamplerConfig(friction=(1.0,), height_step=None, depth_range=(0.0, 0.03))
-"""Every pair that a rubber jaw could hold, from the surface to as deep as the fingers are long."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,9 @@ def centroid_quality(mask: Bool[np.ndarray, "H W"] | None = None) -> QualityFn:
 
     q = exp(−d / 100 px). Without a mask the centroid is that of what stands on the table, or the image's centre.
     """
-    see = _seer()
 
     def quality(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
-        region = see(image).objects if mask is None else mask
+        region = last_view(image).objects if mask is None else mask
         if region is None or not region.any():
             region = np.ones(image.depth.shape, bool)
         v, u = np.nonzero(region)
@@ -124,28 +120,36 @@ def centroid_policy(
     return policy
 
 
-def geometric_quality(
-    gripper: GripperModel,
-    config: GeometricConfig = DEFAULT_GEOMETRIC,
-) -> QualityFn:
-    """Score by the chance that the hand gets there and that the object stays, from the geometry that the image shows.
+@dataclass(frozen=True, eq=False)
+class GeometricQuality(ViewQuality):
+    """The chance that the hand gets there and that the object stays, from the geometry that the image shows.
 
     q = (Π_fingers Φ(clearance) · Φ(palm's room) · Φ(tips' height) · exp(−slope²) · coverage³ · (1 − exp(−engagement²))
     · exp(−lever²))^0.4, every length in units of the config's.
     """
-    see = _seer()
 
-    def quality(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
-        if len(grasps) == 0:
-            return np.empty(0)
-        view = see(image)
-        grasps_camera = grasps.to_grasp(image.intrinsics, view.approach_axis)
-        closing = close_jaws(view, grasps_camera, gripper, config.penetration)
+    gripper: GripperModel
+    config: GeometricConfig = DEFAULT_GEOMETRIC
+
+    def at(self, view: View) -> Score:
+        """Look at a view's objects; then score any number of its grasps."""
+        chance = geometric_chance(view, self.gripper, self.config)
+        return lambda grasps: chance(grasps)[0] ** self.config.power
+
+
+def geometric_chance(
+    view: View, gripper: GripperModel, config: GeometricConfig = DEFAULT_GEOMETRIC
+) -> Callable[[PlanarGrasp], tuple[Float[np.ndarray, "N"], Closing]]:
+    """Look at a view's objects; return what gives N grasps' chance that the hand gets there and the object stays."""
+    seen = see_objects(view)
+
+    def chance(grasps: PlanarGrasp) -> tuple[np.ndarray, Closing]:
+        grasps_camera = grasps.to_grasp(view.image.intrinsics, view.approach_axis)
+        closing = close_jaws(view, seen, grasps_camera, gripper, config.penetration)
         tips = tip_height(view, grasps_camera, gripper)
-        chance = reach_chance(closing, tips, config) * hold_chance(closing, config)
-        return chance**config.power
+        return reach_chance(closing, tips, config) * hold_chance(closing, config), closing
 
-    return quality
+    return chance
 
 
 def reach_chance(
@@ -179,17 +183,7 @@ def geometric_policy(
     gripper: GripperModel,
     config: GeometricConfig = DEFAULT_GEOMETRIC,
     search: CEMConfig = GEOMETRIC_SEARCH,
-    sampler: SamplerConfig = GEOMETRIC_SEEDS,
+    sampler: SamplerConfig = WIDE_SEEDS,
 ) -> Policy:
     """Build the strongest planner that does not learn: the geometric quality, searched by the cross-entropy method."""
-    return cem_policy(geometric_quality(gripper, config), gripper, search, sampler)
-
-
-def _seer():
-    """Remember the view of the last image: a policy scores the same one several times."""
-
-    @lru_cache(maxsize=1)
-    def see(image: DepthImage) -> View:
-        return look(image, None, np.random.default_rng(FIT_SEED))
-
-    return see
+    return cem_policy(GeometricQuality(gripper, config), gripper, search, sampler)

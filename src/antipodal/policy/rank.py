@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..camera import DepthImage
@@ -15,7 +17,8 @@ from .image_sampler import PAPER_SAMPLER, SamplerConfig, sample_grasps
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
-from .view import look
+from .view import View, look
+from .view_quality import Score, ViewQuality
 
 
 def rank_policy(
@@ -43,23 +46,30 @@ def rank_policy(
         sample = sample_grasps(view, hand, rng, sampler)
         checked = check_grasps(view, sample.grasps, hand, constraints)
         free = sample.grasps[checked.keep]
-        q = scores(image, free, quality) if len(free) else np.empty(0)
+        q = scorer(view, quality)(free)
         counts = sample.counts | checked.counts | {"free": len(free)}
         return finished_plan(view, free, q, counts, gather([(sample.grasps, checked)]))
 
     return policy
 
 
-def scores(image: DepthImage, grasps: PlanarGrasp, quality: QualityFn) -> np.ndarray:
-    """Call a quality function and check what comes back.
+def scorer(view: View, quality: QualityFn) -> Score:
+    """Return what scores grasps of one view by a quality function, and checks what comes back.
 
-    Raises:
+    Raises (when called):
         InvalidConfig: not N finite numbers in [0, 1].
     """
-    q = np.asarray(quality(image, grasps), float)
-    if q.shape != (len(grasps),) or not ((q >= 0) & (q <= 1)).all():
-        raise InvalidConfig(
-            f"the quality function returned shape {q.shape}, range [{q.min(initial=0):g}, {q.max(initial=0):g}] for "
-            f"{len(grasps)} grasps: expected shape ({len(grasps)},) in [0, 1]"
-        )
-    return q
+    ask = quality.at(view) if isinstance(quality, ViewQuality) else partial(quality, view.image)
+
+    def score(grasps: PlanarGrasp) -> np.ndarray:
+        if len(grasps) == 0:
+            return np.empty(0)
+        q = np.asarray(ask(grasps), float)
+        if q.shape != (len(grasps),) or not ((q >= 0) & (q <= 1)).all():
+            raise InvalidConfig(
+                f"the quality function returned shape {q.shape}, range [{q.min(initial=0):g}, {q.max(initial=0):g}] "
+                f"for {len(grasps)} grasps: expected shape ({len(grasps)},) in [0, 1]"
+            )
+        return q
+
+    return score

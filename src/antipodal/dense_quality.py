@@ -1,21 +1,26 @@
-"""A fully convolutional network as a function of a whole depth image: ONNX file → OpenVINO on the CPU.
+"""Fully convolutional networks, ONNX file → OpenVINO on the CPU: Berkeley's of a whole depth image, ours of heights.
 
 As in :mod:`antipodal.quality`, the file answers for itself; normalisation is inside the graph.
 
-    inputs   "image" (1, 1, H, W) float32  absolute depth, m; 0 = missing
-             "depth" (D, 1)       float32  depth of the grasps, m
-    output   "quality" (D, A, h, w)        probability of success of each depth, angle and cell
+    Berkeley's   "image" (1, 1, H, W) float32  absolute depth, m; 0 = missing
+                 "depth" (D, 1)       float32  depth of the grasps, m
+              →  "quality" (D, A, h, w)        probability of success of each depth, angle and cell
+    ours         "height" (1, 1, S, S) float32 a window of heights, strokes (:mod:`antipodal.policy.height_window`)
+              →  "log_odds" (1, A · D, S, S)   of success of each angle, tip depth and cell
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .errors import IncompatibleCheckpoint, InvalidImage
 from .quality import compile_network, read_network
@@ -92,3 +97,66 @@ def load_dense_quality(path: str | Path) -> DenseQuality:
         file.metadata,
         compiled,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class WindowQuality:
+    """Our trained network: heights of a window → log-odds of every angle, tip depth and cell."""
+
+    gripper: str
+    """Name of the gripper that it was trained for; lengths are in strokes."""
+    metadata: Mapping[str, Any]
+    _compiled: Mapping[int, Any]
+    """For windows of each side: shapes never change, nothing is compiled twice."""
+    _idle: Mapping[int, deque[Any]]
+    """Requests that no thread uses: two may ask at once."""
+
+    def __call__(
+        self, height: Float[np.ndarray, "S S"], cells: Int[np.ndarray, "K 2"]
+    ) -> Float[np.ndarray, "A D K"]:
+        """Answer for every angle and tip depth at some cells, float32; S is one of :attr:`sides`."""
+        side = len(height)
+        try:
+            request = self._idle[side].pop()
+        except IndexError:
+            request = self._compiled[side].create_infer_request()
+        request.get_input_tensor().data[0, 0] = height
+        request.infer()
+        answer = request.get_output_tensor().data[0]
+        flat = answer.reshape(len(answer), -1).take(cells[:, 0] * side + cells[:, 1], axis=-1)
+        self._idle[side].append(request)
+        return flat.reshape(self.metadata["cells"]["angles"], -1, len(cells))
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Cells along the windows that it is compiled for."""
+        return tuple(self._compiled)
+
+
+@cache
+def shipped_window_quality() -> WindowQuality:
+    """The network that comes with the package, loaded once in a process."""
+    folder = resources.files("antipodal") / "assets" / "models" / "dense"
+    return load_window_quality(str(folder / "dense.onnx"))
+
+
+def load_window_quality(path: str | Path) -> WindowQuality:
+    """Load a network of windows of heights from an ONNX file.
+
+    Raises:
+        UnknownAsset: no such file.
+        IncompatibleCheckpoint: not such a network; says what it is and what was expected.
+    """
+    file = read_network(path)
+    cells = file.metadata.get("cells")
+    if not isinstance(cells, dict) or not {"angles", "tip_depths", "sides"} <= set(cells):
+        raise IncompatibleCheckpoint(
+            f"{file.name} is no network of windows of heights: expected one ('cells' in its metadata)"
+        )
+    n, compiled = cells["angles"] * len(cells["tip_depths"]), {}
+    for side in cells["sides"]:
+        file.model.reshape({"height": [1, 1, side, side]})
+        expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
+        compiled[side] = compile_network(file, expected)
+    idle = {side: deque[Any]() for side in compiled}
+    return WindowQuality(str(file.metadata["gripper"]), file.metadata, compiled, idle)

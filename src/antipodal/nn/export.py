@@ -219,14 +219,15 @@ def save_graph(
     dynamic_shapes: Any,
     metadata: dict[str, Any],
     path: Path,
+    output: str = "quality",
 ) -> None:
-    """Write a module with one output, "quality", as ONNX with its description of itself."""
+    """Write a module with one output as ONNX with its description of itself."""
     with _quiet():
         program = torch.onnx.export(
             graph,
             tuple(example.values()),
             input_names=list(example),
-            output_names=["quality"],
+            output_names=[output],
             dynamo=True,
             dynamic_shapes=dynamic_shapes,
             verbose=False,

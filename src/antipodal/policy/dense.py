@@ -1,28 +1,118 @@
-"""The dense policy: every place and angle at once by clearance, then the network on the best, then around those.
+"""The dense policy: one pass of a network over heights, exact checks of its best cells, Q around the best of those.
 
-    relief ─▶ for each angle: how deep may the jaws go, what stands between them ─▶ best cells ─▶ Q ─▶ refine ─▶ best
+    relief ─▶ windows ─▶ network: every place, 16 angles, 5 tip depths ─▶ unlike cells, best first ─▶ constraints ─▶ Q
+                                                                                             best ─▶ moved a little ─▶ Q
 
-Nine failures in ten are a finger or the palm landing on the object (docs/benchmark.md); :mod:`.places` sees every place
-where they do not. Which of those holds is the network's question.
+The network tells where a grasp that may be executed would hold. It only proposes: the plan's quality is the per-grasp
+network's, and every grasp of the plan has passed the constraints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Float, Int
 
 from .. import transforms
 from ..camera import DepthImage
+from ..dense_quality import shipped_window_quality
+from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn, no_grasps
-from .constraints import DEFAULT_CONSTRAINTS, Checked, ConstraintConfig, check_grasps
+from .constraints import (
+    DEFAULT_CONSTRAINTS,
+    Checked,
+    ConstraintConfig,
+    check_grasps,
+    in_workspace,
+    in_yaw_range,
+)
 from .finish import finished_plan, gather, join
-from .places import DEFAULT_DENSE, DenseConfig, clear_places
+from .height_window import (
+    CELL,
+    N_ANGLES,
+    SIZE,
+    Cells,
+    HeightWindow,
+    angles,
+    closing_axes,
+    height_windows,
+    to_grasps,
+)
 from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
 from .view import View, look
+
+WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np.ndarray, "A D K"]]
+"""(heights of a window, strokes; cells) → log-odds of every angle and tip depth at those cells."""
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """How much is checked and scored."""
+
+    n_checked: int = 32
+    """Cells whose grasps are checked, the best first and unlike each other; four times as many again while too few
+    of them may be executed."""
+    n_rounds: int = 3
+    """So often."""
+    n_scored: int = 10
+    """The best of those that may be executed are scored; twice ``n_grasps`` where that is more."""
+    n_refined: int = 1
+    """The best are moved a little, ``n_moves`` ways each."""
+    n_moves: int = 10
+    near_cells: int = 2
+    """Two entries are alike if their cells are no more than so many apart, both ways, …"""
+    turned: int = 1
+    """… and their angles no more than so many steps apart."""
+    move_sigma: float = 0.002
+    """Of a move along each axis, m."""
+    turn_sigma: float = float(np.deg2rad(5.0))
+    """Of its turn about the approach, rad."""
+    n_windows: int = 8
+    """Most windows that the network is shown."""
+    small: float = 0.25
+    """A window with less than this share of the largest's volume, the table's noise for one, waits until the others
+    have given too few grasps."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_checked", "n_rounds", "n_scored", "n_refined", "n_windows"):
+            if not getattr(self, name) >= 1:
+                raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected at least 1")
+        for name in ("n_moves", "near_cells", "turned", "move_sigma", "turn_sigma", "small"):
+            if not getattr(self, name) >= 0:
+                raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected 0 or more")
+
+
+DEFAULT_DENSE = DenseConfig()
+
+
+class Proposals(NamedTuple):
+    """The network's best entries, best first."""
+
+    window: Int[np.ndarray, "M"]
+    """Which of the windows."""
+    cells: Cells
+    """(M)."""
+    n_cells: int
+    """Entries that were looked at."""
+    n_clear: int
+    """Of them, those with a chance of more than :data:`CHANCE`."""
+
+
+CHANCE = 0.05
+"""Less than this says that something is in the way."""
+N_BEST = 4096
+"""So many entries of a window may be proposed."""
+SUB_ANGLES = 33
+"""Angles of one bin that are tried where a yaw is asked for."""
 
 
 def dense_policy(
@@ -32,36 +122,55 @@ def dense_policy(
     constraints: ConstraintConfig = DEFAULT_CONSTRAINTS,
     table: TableConfig = DEFAULT_TABLE,
     mend: RepairConfig = DEFAULT_REPAIR,
+    network: WindowFn | None = None,
 ) -> Policy:
     """Build the policy; its plan holds every grasp that was scored, best first.
 
     Args:
         quality: scores the candidates.
         gripper: every planned grasp approaches with its whole stroke open.
-        config: resolution and effort.
+        config: effort.
         constraints: what a grasp must satisfy before it is scored.
         table: how the table is found.
         mend: what is mended in the image.
+        network: tells where to look; None = the package's own.
     """
+    told = shipped_window_quality() if network is None else network
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         view = look(image, asked, rng, table, mend)
         hand = view.request.opened(gripper)
         tried: list[tuple[PlanarGrasp, Checked]] = []
+        counts = {"cells": 0, "clear": 0, "sampled": 0}
 
         def keep(grasps: PlanarGrasp) -> PlanarGrasp:
             checked = check_grasps(view, grasps, hand, constraints)
             tried.append((grasps, checked))
             return grasps[checked.keep]
 
-        places = clear_places(view, hand, config, constraints)
-        counts = {"cells": places.n_seen, "clear": places.n_clear, "sampled": len(places.grasps)}
-        seen = keep(places.grasps) if len(places.grasps) else no_grasps()
+        n_wanted = view.request.n_grasps or 1
+        n_scored = max(config.n_scored, 2 * n_wanted)
+        turned = asked_angles(view)
+        seen = no_grasps()
+        for windows in _turns(height_windows(view, hand), config):
+            found = propose(view, windows, told, turned)
+            counts["cells"] += found.n_cells
+            counts["clear"] += found.n_clear
+            for part in _unlike(found, config):
+                grasps = _lifted(view, windows, found, part, hand, constraints, turned)
+                seen = join([seen, keep(grasps)])
+                if len(seen) >= n_wanted:
+                    break
+            if len(seen) >= n_wanted:
+                break
+        counts["sampled"] = sum(len(grasps) for grasps, _ in tried)
+        seen = seen[:n_scored]
         score = scorer(view, quality)
         q = score(seen)
-        for k in range(config.n_rounds if len(seen) else 0):
+        if len(seen) and config.n_moves:
             best = np.argsort(-q, kind="stable")[: config.n_refined]
-            moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
+            moved = keep(_moved(view, seen[best], config, rng))
+            counts["drawn"] = len(best) * config.n_moves
             if len(moved):
                 seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
         for _, checked in tried:
@@ -72,14 +181,129 @@ def dense_policy(
     return policy
 
 
+def propose(
+    view: View,
+    windows: Sequence[HeightWindow],
+    network: WindowFn,
+    turned: Float[np.ndarray, "A"],
+) -> Proposals:
+    """Show the network the windows and sort its answers, leaving out angles and cells that were not asked for."""
+    may = np.flatnonzero(np.isfinite(turned))
+    told, entries, n_cells, n_clear = [], [], 0, 0
+    for k, window in enumerate(windows):
+        cells = _in_workspace(view, window)
+        answer = network(window.height, cells)[may]
+        n_cells += answer.size
+        n_clear += int(np.count_nonzero(answer > np.log(CHANCE / (1 - CHANCE))))
+        flat = answer.ravel()
+        best = np.arange(flat.size)
+        if flat.size > N_BEST:
+            best = np.argpartition(-flat, N_BEST)[:N_BEST]
+        angle, depth, cell = np.unravel_index(best, answer.shape)
+        told.append(flat[best])
+        entries.append(np.column_stack([np.full(len(best), k), may[angle], depth, cells[cell]]))
+    if not n_cells:
+        nothing = np.empty(0, np.int64)
+        return Proposals(nothing, Cells(nothing, nothing, np.empty((0, 2), np.int64)), 0, 0)
+    entry = np.concatenate(entries)[np.argsort(-np.concatenate(told), kind="stable")]
+    cells = Cells(entry[:, 1], entry[:, 2], entry[:, 3:])
+    return Proposals(entry[:, 0], cells, n_cells, n_clear)
+
+
+def asked_angles(view: View) -> Float[np.ndarray, "A"]:
+    """Angle of each channel, rad: its bin's middle, or what is asked for and next to it; nan where none of it is."""
+    middle = angles()
+    if view.request.yaw_range is None:
+        return middle
+    offset = np.linspace(-0.5, 0.5, SUB_ANGLES) * np.pi / len(middle)
+    offset = offset[np.argsort(np.abs(offset), kind="stable")]
+    theta = middle[:, None] + offset
+    axes = closing_axes(view, theta.ravel())
+    center = np.broadcast_to(view.approach_axis, axes.shape)
+    may = in_yaw_range(view, Grasp.from_axes(center, axes, view.approach_axis, 1.0))
+    may = may.reshape(theta.shape)
+    return np.where(may.any(1), theta[np.arange(len(theta)), may.argmax(1)], np.nan)
+
+
+def _turns(windows: Iterator[HeightWindow], config: DenseConfig) -> Iterator[list[HeightWindow]]:
+    """First the windows that hold something, then, if more is wanted, the small ones."""
+    large: list[HeightWindow] = []
+    small: list[HeightWindow] = []
+    for window in islice(windows, config.n_windows):
+        if large and window.volume < config.small * large[0].volume:
+            small.append(window)
+            break
+        large.append(window)
+    if large:
+        yield large
+    small += islice(windows, config.n_windows - len(large) - len(small))
+    if small:
+        yield small
+
+
+def _in_workspace(view: View, window: HeightWindow) -> Int[np.ndarray, "K 2"]:
+    """Cells whose surface lies in the workspace that was asked for."""
+    if view.request.workspace is None or len(window.cells) == 0:
+        return window.cells
+    xy = window.corner + window.cells * (CELL * window.stroke)
+    z = window.floor - window.height[*window.cells.T] * window.stroke
+    center = np.column_stack([xy, z]) @ view.relief.R_relief_camera
+    axes = np.broadcast_to(view.relief.R_relief_camera[0], center.shape)
+    return window.cells[in_workspace(view, Grasp.from_axes(center, axes, view.approach_axis, 1.0))]
+
+
+def _unlike(found: Proposals, config: DenseConfig) -> Iterator[Int[np.ndarray, "n"]]:
+    """Rows that are unlike every row before them, in parts of ``n_checked`` and four times as many each time."""
+    taken = np.zeros((int(found.window.max(initial=0)) + 1, N_ANGLES, SIZE, SIZE), bool)
+    turn = np.arange(-config.turned, config.turned + 1)
+    near = config.near_cells
+    part: list[int] = []
+    n_left, size = config.n_rounds, config.n_checked
+    rows = zip(
+        found.window.tolist(), found.cells.angle.tolist(), *found.cells.cell.T.tolist(), strict=True
+    )
+    for row, (k, a, x, y) in enumerate(rows):
+        if taken[k, a, x, y]:
+            continue
+        for t in (a + turn) % N_ANGLES:
+            taken[k, t, max(x - near, 0) : x + near + 1, max(y - near, 0) : y + near + 1] = True
+        part.append(row)
+        if len(part) == size:
+            yield np.array(part)
+            part, n_left, size = [], n_left - 1, 4 * size
+            if not n_left:
+                return
+    if part:
+        yield np.array(part)
+
+
+def _lifted(
+    view: View,
+    windows: Sequence[HeightWindow],
+    found: Proposals,
+    rows: Int[np.ndarray, "n"],
+    gripper: GripperModel,
+    constraints: ConstraintConfig,
+    turned: Float[np.ndarray, "A"],
+) -> PlanarGrasp:
+    """Make grasps of rows, in their order."""
+    parts, order = [], []
+    for k in np.unique(found.window[rows]):
+        own = np.flatnonzero(found.window[rows] == k)
+        some = Cells(*(column[rows[own]] for column in found.cells))
+        parts.append(to_grasps(view, windows[k], some, gripper, constraints, turned))
+        order.append(own)
+    return join(parts)[np.argsort(np.concatenate(order))]
+
+
 def _moved(
-    view: View, grasps: PlanarGrasp, config: DenseConfig, shrink: float, rng: np.random.Generator
+    view: View, grasps: PlanarGrasp, config: DenseConfig, rng: np.random.Generator
 ) -> PlanarGrasp:
     """Each grasp in turn, displaced along its own axes and turned about its approach."""
     n = len(grasps) * config.n_moves
     spatial = grasps.to_grasp(view.image.intrinsics, view.approach_axis)
     pose = np.repeat(spatial.pose, config.n_moves, 0)
-    shift = transforms.translation(rng.normal(size=(n, 3)) * config.move_sigma * shrink)
-    turn = transforms.rot_z(rng.normal(size=n) * config.turn_sigma * shrink)
+    shift = transforms.translation(rng.normal(size=(n, 3)) * config.move_sigma)
+    turn = transforms.rot_z(rng.normal(size=n) * config.turn_sigma)
     moved = Grasp(pose @ shift @ turn, np.repeat(spatial.width, config.n_moves))
     return moved[moved.center[:, 2] > 1e-3].to_planar(view.image.intrinsics)

@@ -65,7 +65,7 @@ def explain(
     if objects is not None and not objects.any():
         return "nothing stands on the table: no pixels rise above the fitted plane"
     if "cells" in counts:
-        if counts["cells"] == 0:
+        if counts["cells"] == 0 and "clear" not in counts:
             return "no object pixel is half the network's window away from the image's border"
         if counts.get("clear", 1) == 0:
             return (

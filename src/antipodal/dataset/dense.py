@@ -1,0 +1,204 @@
+"""What a dense network learns from: noisy views of procedural objects, and the quality of thousands of their cells.
+
+A cell's label is what planning would do with the grasp that it stands for: 0 where a constraint forbids it, else the
+answer of the built-in network for single grasps. The dense network thus means by quality what that one means.
+
+    view i = f(seed, i):  1–3 objects ─▶ depth image ─▶ noise ─▶ look ─▶ one window, N_LABELS random entries
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .. import transforms
+from ..camera import DepthImage
+from ..errors import AntipodalError
+from ..gripper import GripperModel
+from ..mesh import TriMesh
+from ..objects.families import FAMILIES, make_one
+from ..policy.base import QualityFn
+from ..policy.constraints import check_grasps
+from ..policy.height_window import (
+    N_ANGLES,
+    SIZE,
+    TIP_DEPTHS,
+    Cells,
+    HeightWindow,
+    height_windows,
+    to_grasps,
+)
+from ..policy.rank import scorer
+from ..policy.view import View, look
+from ..render.depth import object_window, render
+from ..render.noise import STRUCTURED_LIGHT, observe
+from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_poses
+from ..stable_pose import stable_poses
+
+N_LABELS = 2000
+"""Of one window."""
+CAMERAS = (
+    CameraDistribution((0.6, 0.8), (0.02, 0.4), focal_px=(500.0, 560.0), width=640, height=480, recenter=False),
+    CameraDistribution((0.4, 1.2), (0.0, 0.53), focal_px=(380.0, 700.0), width=640, height=480, recenter=False),
+)  # fmt: skip
+"""Near the paper's, and far wider: every third view has the second."""
+SECOND_RATE = 0.2
+"""Share of views of which the second most voluminous window is labelled."""
+NEIGHBOUR_RATE = 0.35
+"""Share of views with one or two more objects beside the first."""
+MAX_CAMERA_DRAWS = 20
+"""A camera that does not see all objects is drawn again, so often."""
+OFF_CENTER = 0.08
+"""The first object's distance from where cameras look, at most, m in x and y."""
+MAX_GAP = 0.04
+"""m."""
+VIEWS_PER_OBJECT = 4
+SHARD = 100
+"""Views in one file: what is lost of an interrupted run."""
+
+
+class LabelledViews(NamedTuple):
+    """V windows with their labels."""
+
+    height: Float[np.ndarray, "V S S"]
+    """float16 strokes."""
+    place: Int[np.ndarray, "V N"]
+    """Flat index into (angle, tip depth, cell, cell), int32."""
+    quality: Float[np.ndarray, "V N"]
+    """uint8: 255 q."""
+
+
+def make_views(
+    directory: str | Path,
+    n_views: int,
+    seed: int,
+    gripper: GripperModel,
+    quality: QualityFn,
+    progress: Callable[[int, int], None] | None = None,
+    every: tuple[int, int] = (0, 1),
+) -> None:
+    """Write shards of views that are not there yet; ``every`` (k, n): the k-th of n processes."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    n_shards = -(-n_views // SHARD)
+    for k in range(every[0], n_shards, every[1]):
+        path = directory / f"views_{k:04d}.npz"
+        if not path.is_file():
+            made: list[LabelledViews] = []
+            for i in range(k * SHARD, min((k + 1) * SHARD, n_views)):
+                made += label_view(i, seed, gripper, quality)
+            _write(path, made)
+        if progress:
+            progress(k + 1, n_shards)
+
+
+def load_views(directory: str | Path) -> LabelledViews:
+    """Read every shard of a folder, in order."""
+    shards = []
+    for path in sorted(Path(directory).glob("views_*.npz")):
+        with np.load(path) as file:
+            shards.append(LabelledViews(*(file[name] for name in LabelledViews._fields)))
+    return LabelledViews(*(np.concatenate(column) for column in zip(*shards, strict=True)))
+
+
+def label_view(
+    index: int, seed: int, gripper: GripperModel, quality: QualityFn
+) -> list[LabelledViews]:
+    """Make one view and label it; nothing where the view shows nothing to grasp."""
+    rng = np.random.default_rng([seed, index])
+    try:
+        image = _photograph(index, seed, rng)
+        view = look(image, None, rng)
+    except AntipodalError:  # an object without a stable pose, a camera that sees nothing
+        return []
+    windows = list(islice(height_windows(view, gripper, (SIZE,)), 2))
+    if not windows:
+        return []
+    # the second is another object, or the table's noise
+    window = windows[min(int(rng.random() < SECOND_RATE), len(windows) - 1)]
+    if len(window.cells) == 0:
+        return []
+    some = Cells(
+        rng.integers(N_ANGLES, size=N_LABELS),
+        rng.integers(len(TIP_DEPTHS), size=N_LABELS),
+        window.cells[rng.integers(len(window.cells), size=N_LABELS)],
+    )
+    q = cell_quality(view, window, some, gripper, quality)
+    place = np.ravel_multi_index(
+        (some.angle, some.depth, *some.cell.T), (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
+    )
+    return [
+        LabelledViews(
+            window.height[None].astype(np.float16),
+            place[None].astype(np.int32),
+            np.rint(255 * q)[None].astype(np.uint8),
+        )
+    ]
+
+
+def cell_quality(
+    view: View, window: HeightWindow, some: Cells, gripper: GripperModel, quality: QualityFn
+) -> Float[np.ndarray, "N"]:
+    """Quality of the grasps that cells stand for; 0 where they may not be executed."""
+    grasps = to_grasps(view, window, some, gripper)
+    keep = check_grasps(view, grasps, gripper).keep
+    q = np.zeros(len(grasps))
+    if keep.any():
+        q[keep] = scorer(view, quality)(grasps[keep])
+    return q
+
+
+def _photograph(index: int, seed: int, rng: np.random.Generator) -> DepthImage:
+    """Draw objects and a camera that sees them, and add the camera's noise."""
+    mesh = _arrange(index, seed, rng)
+    camera, scene = CAMERAS[int(rng.random() < 1 / 3)], None
+    for _ in range(MAX_CAMERA_DRAWS):
+        cameras = sample_cameras(1, rng, camera)
+        scene = Scene(mesh, np.eye(4), cameras.T_world_camera[0], cameras.intrinsics[0])
+        u0, v0, u1, v1 = object_window(scene, clip=False)
+        if u0 >= 0 and v0 >= 0 and u1 <= camera.width and v1 <= camera.height:
+            break
+    assert scene is not None
+    return observe(render(scene).image, rng, STRUCTURED_LIGHT)
+
+
+def _arrange(index: int, seed: int, rng: np.random.Generator) -> TriMesh:
+    """Put one object, or two or three beside each other, on the table: one mesh in the world."""
+    n = 1 + (rng.integers(1, 3) if rng.random() < NEIGHBOUR_RATE else 0)
+    families, vertices, faces, first = sorted(FAMILIES), [], [], 0.0
+    angle = rng.uniform(0, 2 * np.pi)
+    middle = rng.uniform(-OFF_CENTER, OFF_CENTER, size=2)
+    for k in range(n):
+        number = index // VIEWS_PER_OBJECT if k == 0 else int(rng.integers(10**6))
+        mesh = make_one(number, seed, families)
+        poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
+        p = np.array([pose.probability for pose in poses])
+        T_world_obj = sample_poses(1, poses[rng.choice(len(poses), p=p / p.sum())], rng)[0]
+        placed = transforms.apply(T_world_obj, mesh.vertices)
+        xy = placed[:, :2] - (placed[:, :2].min(0) + placed[:, :2].max(0)) / 2
+        radius = float(np.linalg.norm(xy, axis=1).max())
+        if k == 0:
+            first = radius
+        else:
+            # their circles overlap by up to a third, or are up to MAX_GAP apart
+            away = first * rng.uniform(0.7, 1.0) + radius * rng.uniform(0.7, 1.0)
+            away += rng.uniform(0.0, MAX_GAP)
+            a = angle + (k - 1) * rng.uniform(1.5, np.pi)
+            xy = xy + away * np.array([np.cos(a), np.sin(a)])
+        faces.append(mesh.faces + sum(len(v) for v in vertices))
+        vertices.append(np.column_stack([xy + middle, placed[:, 2]]))
+    return TriMesh(np.concatenate(vertices), np.concatenate(faces), "scene")
+
+
+def _write(path: Path, views: list[LabelledViews]) -> None:
+    height, place, quality = (np.concatenate(column) for column in zip(*views, strict=True))
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        np.savez_compressed(file, height=height, place=place, quality=quality)
+    os.replace(file.name, path)

@@ -1,0 +1,171 @@
+"""What the dense network learns from, and that it learns: labels, the square's symmetries, resuming, the file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from antipodal.dataset.dense import (
+    N_LABELS,
+    LabelledViews,
+    cell_quality,
+    label_view,
+    load_views,
+    make_views,
+)
+from antipodal.dense_quality import load_window_quality
+from antipodal.nn.dense import DenseNetwork
+from antipodal.nn.train_dense import DenseTraining, cut, moved, train_dense, validate, write_dense
+from antipodal.policy.constraints import check_grasps
+from antipodal.policy.height_window import (
+    CELL,
+    MARGIN,
+    N_ANGLES,
+    SIDES,
+    SIZE,
+    TIP_DEPTHS,
+    Cells,
+    height_windows,
+    to_grasps,
+)
+from antipodal.quality import load_quality
+from conftest import box
+from policy_scenes import YUMI, view_of
+
+SHAPE = (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
+MIRRORS = [(a, b, c) for a in (False, True) for b in (False, True) for c in (False, True)]
+
+
+def middle_angles_are_good(views: int, rng: np.random.Generator) -> LabelledViews:
+    """Heights whose labels are 1 for the middle half of the angles, wherever they are."""
+    coarse = rng.random((views, 12, 12)).astype(np.float32)
+    height = np.kron(coarse, np.ones((8, 8), np.float32))
+    place = rng.integers(np.prod(SHAPE), size=(views, 500))
+    good = np.abs(np.unravel_index(place, SHAPE)[0] - 7.5) < 4
+    return LabelledViews(height.astype(np.float16), place, np.where(good, 255, 0).astype(np.uint8))
+
+
+def test_labels_are_zero_where_a_grasp_may_not_be_executed_and_else_the_networks(rng):
+    view, quality = view_of(box(0.03, 0.08, 0.05), yaw=0.3), load_quality("builtin")
+    (window,) = height_windows(view, YUMI)
+    some = Cells(
+        rng.integers(N_ANGLES, size=400),
+        rng.integers(len(TIP_DEPTHS), size=400),
+        window.cells[rng.integers(len(window.cells), size=400)],
+    )
+    q = cell_quality(view, window, some, YUMI, quality)
+    grasps = to_grasps(view, window, some, YUMI)
+    keep = check_grasps(view, grasps, YUMI).keep
+    assert 10 < keep.sum() < 390
+    assert (q[~keep] == 0).all()
+    assert q[keep] == pytest.approx(quality(view.image, grasps[keep]))
+
+
+def test_a_view_is_a_function_of_seed_and_number_and_shards_are_not_made_twice(tmp_path):
+    def quality(image, grasps):
+        return np.full(len(grasps), 0.5)
+
+    (one,), (again,) = label_view(4, 7, YUMI, quality), label_view(4, 7, YUMI, quality)
+    for a, b in zip(one, again, strict=True):
+        assert (a == b).all()
+    assert one.place.shape == (1, N_LABELS)
+    assert set(np.unique(one.quality)) <= {0, 128}
+    make_views(tmp_path, 2, 7, YUMI, quality)
+    written = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    make_views(tmp_path, 2, 7, YUMI, quality)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == written
+    assert len(load_views(tmp_path).height) <= 2
+
+
+@pytest.mark.parametrize("how", MIRRORS)
+def test_mirrored_windows_stand_for_mirrored_grasps(how, rng):
+    view = view_of(box(0.03, 0.08, 0.05), yaw=0.3)
+    (window,) = height_windows(view, YUMI, (SIZE,))
+    place = rng.integers(np.prod(SHAPE), size=(1, 100))
+    height, there = moved(window.height[None], place, how)
+
+    def decoded(w, entries):
+        a, d, x, y = np.unravel_index(entries[0], SHAPE)
+        some = Cells(a, d, np.stack([x, y], 1))
+        grasps = to_grasps(view, w, some, YUMI).to_grasp(view.image.intrinsics, view.approach_axis)
+        R = view.relief.R_relief_camera
+        return grasps.center @ R.T, grasps.closing_axis @ R.T
+
+    center, axis = decoded(window, place)
+    other, other_axis = decoded(window._replace(height=height[0]), there)
+    middle = window.corner + (SIZE - 1) / 2 * CELL * window.stroke
+    for k in (0, 1):
+        if how[k]:
+            center[:, k] = 2 * middle[k] - center[:, k]
+            axis[:, k] *= -1
+    if how[2]:
+        swapped = (center[:, :2] - middle)[:, ::-1] + middle
+        center, axis = np.column_stack([swapped, center[:, 2]]), axis[:, [1, 0, 2]]
+    assert other == pytest.approx(center, abs=1e-9)
+    assert np.abs((other_axis * axis).sum(-1)) == pytest.approx(1.0)
+
+
+def test_the_head_at_some_entries_is_the_head_everywhere(rng):
+    network = DenseNetwork().eval()
+    height = torch.from_numpy(rng.random((2, 1, SIZE, SIZE), dtype=np.float32))
+    place = torch.from_numpy(rng.integers(np.prod(SHAPE), size=(2, 300)))
+    with torch.no_grad():
+        want = network(height).flatten(1).gather(1, place)
+        assert network.head_at(network.features(height), place) == pytest.approx(want, abs=1e-4)
+
+
+def test_cutting_windows_keeps_the_labels_that_see_enough(rng):
+    height, place = (
+        rng.random((2, SIZE, SIZE), dtype=np.float32),
+        rng.integers(np.prod(SHAPE), size=(2, 2000)),
+    )
+    quality = rng.integers(256, size=place.shape).astype(np.uint8)
+    whole, small = cut(height, place, quality, SIZE), cut(height, place, quality, SIDES[0])
+    assert whole.weight.all()
+    rim = (SIZE - SIDES[0]) // 2
+    kept = small.weight.numpy() > 0
+    x, y = place // SIZE % SIZE, place % SIZE
+    far = (np.minimum(x, y) >= rim + MARGIN) & (np.maximum(x, y) < SIZE - rim - MARGIN)
+    assert (kept == far).all()
+    volumes = [
+        np.repeat(h[:, None], np.prod(SHAPE[:2]), 1) for h in (height, small.height.numpy()[:, 0])
+    ]
+    seen = [
+        np.take_along_axis(v.reshape(2, -1), p, 1)
+        for v, p in zip(volumes, (place, small.place.numpy()), strict=True)
+    ]
+    assert (seen[0][kept] == seen[1][kept]).all()
+
+
+def test_it_learns_resumes_and_its_file_answers_alike(tmp_path, rng):
+    views = middle_angles_are_good(9, rng)
+    config = DenseTraining(n_epochs=4, batch_size=2, learning_rate=1e-2)
+    losses = []
+    whole = train_dense(views, tmp_path / "whole", config, lambda s: losses.append(s["loss"]))
+    assert losses[-1] < 0.9 * losses[0]
+
+    class Stop(Exception):
+        pass
+
+    def stop(scores):
+        if scores["epoch"] == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_dense(views, tmp_path / "stopped", config, stop)
+    resumed = train_dense(views, tmp_path / "stopped", config)
+    assert resumed["validation_loss"] == pytest.approx(whole["validation_loss"], rel=1e-3)
+    network = DenseNetwork()
+    state = torch.load(tmp_path / "whole" / "last.pt", weights_only=True)
+    network.load_state_dict(state["network"])
+    again = validate(network, LabelledViews(*(c[-1:] for c in views)), config)
+    assert again["validation_loss"] == pytest.approx(whole["validation_loss"], rel=1e-3)
+    assert write_dense(network, tmp_path / "dense.onnx", YUMI, {"seed": 0}) < 1e-4
+    told = load_window_quality(tmp_path / "dense.onnx")
+    with torch.no_grad():
+        want = network.eval()(torch.from_numpy(views.height[:1].astype(np.float32))[None])
+    cells = rng.integers(told.sides[-1], size=(50, 2))
+    got = told(views.height[0].astype(np.float32), cells)
+    assert got == pytest.approx(want[0].numpy().reshape(SHAPE)[:, :, *cells.T], abs=1e-2)
+    assert told.gripper == "yumi"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes src/antipodal/assets/models/dense/dense.onnx from nothing: procedural objects, labelled by the built-in network.
-# Usage: runs/dense.sh [OUT]   (about half an hour on two cores; resumable; VIEWS and EPOCHS in the environment for less)
+# Usage: runs/dense.sh [OUT]   (about seven minutes on two cores; resumable; VIEWS and EPOCHS in the environment; shipped: VIEWS=1000)
 set -euo pipefail
 out=${1:-out/dense} views=${VIEWS:-1600}
 here=$(dirname "$0")

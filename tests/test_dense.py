@@ -217,3 +217,10 @@ def test_impossible_configurations_are_refused():
     for wrong in ({"n_checked": 0}, {"move_sigma": -1.0}, {"n_scored": 0}):
         with pytest.raises(InvalidConfig, match=next(iter(wrong))):
             DenseConfig(**wrong)
+
+
+def test_a_window_without_a_place_for_a_grasp_has_no_answers():
+    network = shipped_window_quality()
+    nowhere = np.empty((0, 2), np.int64)
+    answer = network(np.zeros((network.sides[0],) * 2, np.float32), nowhere)
+    assert answer.shape == (N_ANGLES, len(TIP_DEPTHS), 0)

@@ -203,7 +203,10 @@ def test_every_checked_candidate_is_counted_once_and_kept_for_the_picture(name, 
     by_reason = np.bincount(plan.rejected.reason, minlength=len(REJECTIONS))
     assert by_reason.tolist() == [plan.counts.get(reason, 0) for reason in REJECTIONS]
     worst = list(REJECTIONS)[int(by_reason.argmax())]
-    assert plan.commonest_rejection == f"{by_reason.max()} candidates {REJECTIONS[worst]}"
+    said = f"{by_reason.max()} candidates {REJECTIONS[worst]}"
+    # what the dense network proposes may all be executed
+    assert plan.commonest_rejection == (said if n_rejected else None)
+    assert n_rejected or name == "dense"
     assert plan.to_json(INTRINSICS)["commonest_rejection"] == plan.commonest_rejection
 
 

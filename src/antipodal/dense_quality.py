@@ -125,7 +125,8 @@ class WindowQuality:
         answer = request.get_output_tensor().data[0]
         flat = answer.reshape(len(answer), -1).take(cells[:, 0] * side + cells[:, 1], axis=-1)
         self._idle[side].append(request)
-        return flat.reshape(self.metadata["cells"]["angles"], -1, len(cells))
+        n_angles = self.metadata["cells"]["angles"]
+        return flat.reshape(n_angles, len(flat) // n_angles, len(cells))
 
     @property
     def sides(self) -> tuple[int, ...]:

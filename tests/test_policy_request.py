@@ -278,3 +278,13 @@ def test_an_arm_that_reaches_over_an_open_table_is_no_object():
     assert table is not None
     objects = objects_on(both, table)
     assert objects.any() and not objects[380:].any()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_box_smaller_than_the_object_asks_for_the_centre_and_not_for_the_edges(name):
+    image, mask = seen(box(0.03, 0.05, 0.04), yaw=0.4)
+    v, u = (int(x.mean()) for x in np.nonzero(mask))
+    asked = Request(mask=mask, box_px=np.array([u - 4, v - 4, u + 4, v + 4]))
+    plan = make_policy(name, by_column, YUMI)(image, asked, np.random.default_rng(0))
+    assert len(plan.grasps) > 5, plan.reason
+    assert (np.abs(plan.grasps.center_px - [u, v]) <= 4.5).all()

@@ -21,7 +21,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
-from .constraints import in_workspace, in_yaw_range
+from .constraints import in_workspace, in_yaw_range, on_objects
 from .rays import along
 from .view import View
 
@@ -126,9 +126,7 @@ def sample_grasps(
         At most ``n_grasps`` candidates, unconstrained but for the width and the table, and how many edges, pairs within
         reach, antipodal pairs, pairs within the stroke, and heights (at the friction that gave enough) there were.
     """
-    edges = find_edges(
-        view.filled, view.approach_axis, near(view.objects, config.mask_margin_px), config
-    )
+    edges = find_edges(view.filled, view.approach_axis, _edge_region(view, gripper, config), config)
     counts = {"edges": len(edges.px)}
     if len(edges.px) > config.max_edges:
         chosen = np.sort(rng.choice(len(edges.px), config.max_edges, replace=False))
@@ -138,9 +136,11 @@ def sample_grasps(
     counts |= {"pairs": pairs.n_tried, "antipodal": len(pairs.edge)}
     lifted = _lift(view, gripper, edges, pairs)
     counts |= {"in_width": len(lifted.friction)}
-    if view.request.workspace is not None or view.request.yaw_range is not None:
+    if _narrowed(view) or view.request.workspace is not None or view.request.yaw_range is not None:
         grasp = lifted.grasps(view, gripper)
-        lifted = lifted.some(in_workspace(view, grasp) & in_yaw_range(view, grasp))
+        may = in_workspace(view, grasp) & in_yaw_range(view, grasp)
+        may[may] = on_objects(view, grasp[may].to_planar(view.image.intrinsics))
+        lifted = lifted.some(may)
         counts |= {"in_request": len(lifted.friction)}
     ladder = _heights(view, gripper, lifted, rng, config)
     friction = lifted.friction[ladder.pair]
@@ -164,6 +164,24 @@ def sample_grasps(
     )  # m: heights above the surface may lie behind the camera
     grasps = some.grasps(view, gripper).to_planar(view.image.intrinsics)
     return Sample(grasps, counts | {"sampled": len(grasps)})
+
+
+def _narrowed(view: View) -> bool:
+    """Whether the centre is asked to lie in less than all of what may be grasped."""
+    return view.request.box_px is not None or view.request.target_px is not None
+
+
+def _edge_region(
+    view: View, gripper: GripperModel, config: SamplerConfig
+) -> Bool[np.ndarray, "H W"] | None:
+    """Where edges count: on the objects, and around what the centre is asked to lie in as far as a jaw reaches."""
+    if not _narrowed(view) or view.objects is None or not view.objects.any():
+        return near(view.objects, config.mask_margin_px)
+    camera = view.image.intrinsics
+    nearest = max(float(view.filled.depth[view.objects].min()), 0.1)
+    half = int(np.ceil(gripper.max_width / 2 * max(camera.fx, camera.fy) / nearest))
+    region, mask = near(view.objects, half), near(view.request.mask, config.mask_margin_px)
+    return region if mask is None else region & mask
 
 
 def find_edges(

@@ -92,12 +92,16 @@ class NetworkQuality:
         """Return each grasp's predicted probability of success, float64 in [0, 1]."""
         if len(grasps) == 0:
             return np.empty(0)
-        crops, depth = crop_grasps(image, grasps, self.crop), grasps.depth
-        if self.scale != 1 or self.tip_shift != 0:
-            # depths too: the network takes from them how finely its window is seen
-            depth = depth / self.scale
-            crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
-        return self.score(crops, depth)
+        return self.score(*self.as_trained(crop_grasps(image, grasps, self.crop), grasps.depth))
+
+    def as_trained(
+        self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
+    ) -> tuple[Float[np.ndarray, "N S S"], Float[np.ndarray, "N"]]:
+        """Return this hand's crops and depths as the trained hand, of its own size, would have seen them."""
+        if self.scale == 1 and self.tip_shift == 0:
+            return crops, depth
+        # depths too: the network takes from them how finely its window is seen
+        return np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0), depth / self.scale
 
     def score(
         self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]

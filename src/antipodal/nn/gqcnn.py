@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ class ConvLayer(nn.Module):
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if pool else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.leaky_relu(self.conv(x), self.slope)
+        x = functional.leaky_relu(self.conv(x), self.slope, inplace=True)
         if self.normalise is not None:
             x = self.normalise(x)
         return x if self.pool is None else self.pool(x)
@@ -95,20 +96,52 @@ class LocalResponseNorm(nn.Module):
     """x_c / (1 + α Σ_{|k|≤2} x²_{c+k})^¾ over neighbouring channels [Krizhevsky12, §3.3].
 
     The sum is a 1×1 convolution with a banded matrix: half the time of ``torch.nn.LocalResponseNorm``, which divides α
-    by the number of channels in the sum besides.
+    by the number of channels in the sum besides. β is ¾ alone: two square roots instead of a power.
     """
 
     band: Tensor
 
-    def __init__(self, n_channels: int, alpha: float, radius: int = 2, beta: float = 0.75):
+    def __init__(self, n_channels: int, alpha: float, radius: int = 2):
         super().__init__()
         channel = torch.arange(n_channels)
         band = ((channel[:, None] - channel[None]).abs() <= radius).float()
         self.register_buffer("band", alpha * band[:, :, None, None], persistent=False)
-        self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + functional.conv2d(x * x, self.band.to(x.dtype))).pow(-self.beta)
+        band = self.band.to(x.dtype)
+        if x.requires_grad and torch.is_grad_enabled():
+            return _Normalised.apply(x, band)  # type: ignore[no-any-return]
+        return x * _three_quarters(_sums(x, band))
+
+
+class _Normalised(torch.autograd.Function):
+    """x s^(−¾) with s = 1 + B x², B symmetric: ∂/∂x of g is g s^(−¾) − 3/2 x B(g x s^(−7/4)).
+
+    Written out, it takes 9 passes over memory where the recorded operations take 20.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor) -> Tensor:  # type: ignore[override]
+        s = _sums(x, band)
+        p = _three_quarters(s)
+        ctx.save_for_backward(x, band, s, p)
+        return x * p
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        x, band, s, p = ctx.saved_tensors
+        inner = (g * x).mul_(p).div_(s)
+        outer = functional.conv2d(inner, band).mul_(x).mul_(-1.5)
+        return outer.addcmul_(g, p), None
+
+
+def _sums(x: Tensor, band: Tensor) -> Tensor:
+    return functional.conv2d(x * x, band, torch.ones(len(band), dtype=x.dtype, device=x.device))
+
+
+def _three_quarters(s: Tensor) -> Tensor:
+    """s^(−¾)."""
+    return (s * s.sqrt()).rsqrt()
 
 
 class GQCNN(nn.Module):

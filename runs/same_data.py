@@ -6,7 +6,7 @@ Objects and model are those of runs/builtin.sh. The data set is made twice from 
 crop (40 px of 0.1 m) and with the paper's (32 px of 0.128 m, which are its 96 px at its own camera; in metres, so that
 the focal lengths and heights that vary here are not held against it). All else is equal, datapoint by datapoint. Each
 network sees the same DATAPOINTS of the training objects once, with its own preset's noise and optimiser, and each is
-trained on its own label and on the other's. Resumable; two cores, about an hour for 450,000 datapoints.
+trained on its own label and on the other's. Resumable at the last finished network; GQ-CNN 2.0 takes most of the time.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("-o", type=Path, default=Path("out/same_data"))
-    parser.add_argument("-n", type=int, default=450_000)
+    parser.add_argument("-n", type=int, default=400_000)
     parser.add_argument("--only", nargs="*", choices=NETWORKS, default=list(NETWORKS))
     arguments = parser.parse_args()
     data = {crop: make_data(arguments.o, crop) for crop in CROPS}

@@ -161,3 +161,13 @@ def test_impossible_sizes_and_names_are_refused() -> None:
         CompactConfig(input_size=30)
     with pytest.raises(InvalidConfig, match="expected one of gqcnn, gqcnn_two_pools, compact"):
         build_network("resnet")
+
+
+def test_response_normalisation_s_gradient_is_its_formula_s() -> None:
+    x = 300 * torch.randn((2, 12, 3, 4), generator=torch.Generator().manual_seed(0)).double()
+    layer = LocalResponseNorm(12, 2e-5).double()
+    layer.band = 2e-5 * (layer.band > 0).double()  # α without float32's rounding
+    assert torch.autograd.gradcheck(layer, x.requires_grad_(), atol=1e-6)
+    ours = torch.autograd.grad(layer(x).square().sum(), x)
+    theirs = torch.autograd.grad(nn.LocalResponseNorm(5, 1e-4, 0.75)(x).square().sum(), x)
+    torch.testing.assert_close(ours, theirs)

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from sklearn import metrics as sklearn_metrics
 
+from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.nn.calibrate import Calibration, fit_calibration
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
@@ -27,7 +28,7 @@ from antipodal.nn.run import open_run
 from antipodal.nn.scores import bootstrap_interval, classification
 from antipodal.nn.start import Start
 from antipodal.nn.stream import Loading
-from antipodal.nn.train import new_trainer, train
+from antipodal.nn.train import new_trainer, split_rows, train
 from antipodal.scores import (
     area_under_roc,
     average_precision,
@@ -216,6 +217,14 @@ def test_calibration_never_increases_the_loss() -> None:
 # ---- runs -----------------------------------------------------------------------------------------------------
 
 
+def test_n_train_draws_rows_of_the_training_side_and_leaves_the_other_alone(boxes: Path) -> None:
+    dataset = Dataset.open(boxes)
+    whole, held_out = split_rows(dataset, TINY, Loading())
+    some, same = split_rows(dataset, replace(TINY, n_train=50), Loading())
+    assert len(np.unique(some.rows)) == 50 and np.isin(some.rows, whole.rows).all()
+    np.testing.assert_array_equal(same.rows, held_out.rows)
+
+
 def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
     boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +350,7 @@ from dataclasses import replace
 from antipodal.nn.config import TrainConfig
 from antipodal.nn.start import Start
 from antipodal.nn.stream import Loading
-from antipodal.nn.train import new_trainer, train
+from antipodal.nn.train import new_trainer, split_rows, train
 config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")
 train(sys.argv[1], sys.argv[2], config, accelerator="cpu", devices=int(sys.argv[3]))
 """

@@ -102,16 +102,21 @@ class NetworkQuality:
 
     def start(self, image: DepthImage, grasps: PlanarGrasp) -> Answer:
         """Crop, and begin to compute; the caller may do something else before it asks for the answer."""
+        return self._start(
+            len(grasps),
+            lambda part: self.as_trained(
+                crop_grasps(image, grasps[part], self.crop), grasps.depth[part]
+            ),
+        )
 
-        def cropped(part: slice) -> tuple[np.ndarray, np.ndarray]:
-            crops, depth = crop_grasps(image, grasps[part], self.crop), grasps.depth[part]
-            if self.scale != 1 or self.tip_shift != 0:
-                # depths too: the network takes from them how finely its window is seen
-                depth = depth / self.scale
-                crops = np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0)
+    def as_trained(
+        self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
+    ) -> tuple[Float[np.ndarray, "N S S"], Float[np.ndarray, "N"]]:
+        """Return this hand's crops and depths as the trained hand, of its own size, would have seen them."""
+        if self.scale == 1 and self.tip_shift == 0:
             return crops, depth
-
-        return self._start(len(grasps), cropped)
+        # depths too: the network takes from them how finely its window is seen
+        return np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0), depth / self.scale
 
     def score(
         self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]

@@ -24,6 +24,8 @@ class TrainConfig:
     """What validation keeps apart: single datapoints, stable poses or whole objects."""
     train_fraction: float = 0.8
     """Share of the split's groups that trains, (0, 1)."""
+    n_train: int | None = None
+    """Datapoints of the training side that are used, drawn with ``seed``; None: all."""
     seed: int = 24098
     """Of the split, the weights, the batches' order and the noise."""
     n_epochs: int = 5
@@ -62,8 +64,8 @@ class TrainConfig:
                 raise InvalidConfig(
                     f"train {name} '{getattr(self, name)}': expected one of {', '.join(known)}"
                 )
-        for name in ("n_epochs", "batch_size"):
-            if not getattr(self, name) >= 1:
+        for name in ("n_epochs", "batch_size", "n_train"):
+            if not (getattr(self, name) is None or getattr(self, name) >= 1):
                 raise InvalidConfig(f"train {name} {getattr(self, name)}: expected at least 1")
         if not 0 <= self.seed < 2**63:
             raise InvalidConfig(f"train seed {self.seed}: expected 0 to 2⁶³ − 1")

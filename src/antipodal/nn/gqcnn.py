@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ class ConvLayer(nn.Module):
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if pool else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.leaky_relu(self.conv(x), self.slope)
+        x = functional.leaky_relu(self.conv(x), self.slope, inplace=True)
         if self.normalise is not None:
             x = self.normalise(x)
         return x if self.pool is None else self.pool(x)
@@ -95,8 +96,8 @@ class LocalResponseNorm(nn.Module):
     """x_c / (1 + α Σ_{|k|≤2} x²_{c+k})^¾ over neighbouring channels [Krizhevsky12, §3.3].
 
     The sum is a 1×1 convolution with a banded matrix: half the time of ``torch.nn.LocalResponseNorm``, which divides α
-    by the number of channels in the sum besides. The power is taken by roots: as a logarithm it is a quarter of the
-    network's time in bfloat16.
+    by the number of channels in the sum besides. β is ¾ alone: two square roots instead of a power, which as a logarithm
+    is a quarter of the network's time in bfloat16.
     """
 
     band: Tensor
@@ -108,8 +109,40 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", alpha * band[:, :, None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        root = (1 + functional.conv2d(x * x, self.band.to(x.dtype))).sqrt()
-        return x / (root * root.sqrt())
+        band = self.band.to(x.dtype)
+        if x.requires_grad and torch.is_grad_enabled():
+            return _Normalised.apply(x, band)  # type: ignore[no-any-return]
+        return x * _three_quarters(_sums(x, band))
+
+
+class _Normalised(torch.autograd.Function):
+    """x s^(−¾) with s = 1 + B x², B symmetric: ∂/∂x of g is g s^(−¾) − 3/2 x B(g x s^(−7/4)).
+
+    Written out it needs no power and works mostly in place: on a CPU its time is that of the memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Tensor) -> Tensor:  # type: ignore[override]
+        s = _sums(x, band)
+        p = _three_quarters(s)
+        ctx.save_for_backward(x, band, s, p)
+        return x * p
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        x, band, s, p = ctx.saved_tensors
+        inner = (g * x).mul_(p).div_(s)
+        outer = functional.conv2d(inner, band).mul_(x).mul_(-1.5)
+        return outer.addcmul_(g, p), None
+
+
+def _sums(x: Tensor, band: Tensor) -> Tensor:
+    return functional.conv2d(x * x, band, torch.ones(len(band), dtype=x.dtype, device=x.device))
+
+
+def _three_quarters(s: Tensor) -> Tensor:
+    """s^(−¾)."""
+    return (s * s.sqrt()).rsqrt()
 
 
 class GQCNN(nn.Module):

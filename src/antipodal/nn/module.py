@@ -125,14 +125,19 @@ def rounded_copy(network: Network) -> Network:
 
 
 def make_optimizer(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD whose L2 holds for weights and biases, or AdamW whose decay spares biases and normalisations."""
+    """SGD whose L2 holds for weights and biases, or AdamW whose decay spares biases and normalisations.
+
+    Fused: one pass over the weights instead of four, of 18 million in GQ-CNN.
+    """
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), rate, config.momentum, weight_decay=decay)
+        return torch.optim.SGD(
+            network.parameters(), rate, config.momentum, weight_decay=decay, fused=True
+        )
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, rate, weight_decay=decay)
+    return torch.optim.AdamW(groups, rate, weight_decay=decay, fused=True)
 
 
 def learning_rate_factor(config: TrainConfig, n_train: int, n_steps: int) -> Callable[[int], float]:

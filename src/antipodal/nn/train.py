@@ -125,7 +125,11 @@ def split_rows(
     dataset: Dataset, config: TrainConfig, loading: Loading
 ) -> tuple[GraspRows, GraspRows]:
     """Training and validation rows; the memory allowed is shared out by their number."""
-    sides = dataset.split(config.split, config.seed, config.train_fraction)
+    train, held_out = dataset.split(config.split, config.seed, config.train_fraction)
+    if config.n_train is not None and config.n_train < len(train):
+        drawn = np.random.default_rng(config.seed).choice(train, config.n_train, replace=False)
+        train = np.sort(drawn)
+    sides = (train, held_out)
     success = dataset.targets(config.target, config.success_threshold)
     n = sum(map(len, sides))
     training, validation = (

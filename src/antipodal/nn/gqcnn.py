@@ -96,8 +96,8 @@ class LocalResponseNorm(nn.Module):
     """x_c / (1 + α Σ_{|k|≤2} x²_{c+k})^¾ over neighbouring channels [Krizhevsky12, §3.3].
 
     The sum is a 1×1 convolution with a banded matrix: half the time of ``torch.nn.LocalResponseNorm``, which divides α
-    by the number of channels in the sum besides. β is ¾ alone: two square roots instead of a power, which as a logarithm
-    is a quarter of the network's time in bfloat16.
+    by the number of channels in the sum besides. β is ¾ alone: two square roots instead of a power, whose logarithm is
+    a quarter of the network's time in bfloat16.
     """
 
     band: Tensor

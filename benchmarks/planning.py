@@ -29,9 +29,12 @@ from antipodal.gripper import load_gripper
 from antipodal.objects import make_objects
 from antipodal.policy import POLICIES, make_policy
 from antipodal.policy.base import Plan, Policy
+from antipodal.policy.dense import FAST_DENSE
 from antipodal.quality import NetworkQuality, load_quality
 
 N_OBJECTS = 40
+FAST = "dense fast"
+"""The dense policy as :data:`~antipodal.policy.dense.FAST_DENSE` sets it."""
 GRIPPER = load_gripper("yumi")
 FIRST_PLAN = """
 import sys, time
@@ -75,7 +78,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--plans", type=int, default=200)
     parser.add_argument("--network", nargs="+", default=["builtin"])
-    parser.add_argument("--policy", nargs="+", default=list(POLICIES), choices=list(POLICIES))
+    names = [*POLICIES, FAST]
+    parser.add_argument("--policy", nargs="+", default=names, choices=names)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
     return parser.parse_args()
@@ -104,7 +108,8 @@ def report(
     name: str, qualities: list[NetworkQuality], images: list[DepthImage], n_plans: int
 ) -> None:
     """Print one line for each precision."""
-    policies = [make_policy(name, quality, GRIPPER) for quality in qualities]
+    options = {"config": FAST_DENSE} if name == FAST else {}
+    policies = [make_policy(name.split()[0], quality, GRIPPER, **options) for quality in qualities]
     times, plans = zip(*(turns(policies, images, k) for k in range(-1, n_plans)), strict=True)
     seconds = np.array(times[1:])  # the first loads what is loaded lazily
     for k, quality in enumerate(qualities):

@@ -58,23 +58,25 @@ WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np
 class DenseConfig:
     """How much is checked and scored."""
 
-    n_checked: int = 32
+    n_checked: int = 64
     """Cells whose grasps are checked, the best first and unlike each other; four times as many again while too few
     of them may be executed."""
     n_rounds: int = 3
     """So often."""
-    n_scored: int = 10
+    n_scored: int = 32
     """The best of those that may be executed are scored; twice ``n_grasps`` where that is more."""
-    n_refined: int = 1
+    n_refined: int = 4
     """The best are moved a little, ``n_moves`` ways each."""
-    n_moves: int = 10
+    n_moves: int = 8
+    n_refinements: int = 4
+    """So often, each time half as far."""
     near_cells: int = 2
     """Two entries are alike if their cells are no more than so many apart, both ways, …"""
     turned: int = 1
     """… and their angles no more than so many steps apart."""
-    move_sigma: float = 0.002
+    move_sigma: float = 0.005
     """Of a move along each axis, m."""
-    turn_sigma: float = float(np.deg2rad(5.0))
+    turn_sigma: float = 0.15
     """Of its turn about the approach, rad."""
     n_windows: int = 8
     """Most windows that the network is shown."""
@@ -86,12 +88,30 @@ class DenseConfig:
         for name in ("n_checked", "n_rounds", "n_scored", "n_refined", "n_windows"):
             if not getattr(self, name) >= 1:
                 raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected at least 1")
-        for name in ("n_moves", "near_cells", "turned", "move_sigma", "turn_sigma", "small"):
+        for name in (
+            "n_moves",
+            "n_refinements",
+            "near_cells",
+            "turned",
+            "move_sigma",
+            "turn_sigma",
+            "small",
+        ):
             if not getattr(self, name) >= 0:
                 raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected 0 or more")
 
 
 DEFAULT_DENSE = DenseConfig()
+FAST_DENSE = DenseConfig(
+    n_checked=32,
+    n_scored=10,
+    n_refined=1,
+    n_moves=10,
+    n_refinements=1,
+    move_sigma=0.002,
+    turn_sigma=float(np.deg2rad(5.0)),
+)
+"""A sixth of the scores: for a loop that asks again before it moves. It lifts less (docs/planning.md)."""
 
 
 class Proposals(NamedTuple):
@@ -167,10 +187,10 @@ def dense_policy(
         seen = seen[:n_scored]
         score = scorer(view, quality)
         q = score(seen)
-        if len(seen) and config.n_moves:
+        for k in range(config.n_refinements if len(seen) else 0):
             best = np.argsort(-q, kind="stable")[: config.n_refined]
-            moved = keep(_moved(view, seen[best], config, rng))
-            counts["drawn"] = len(best) * config.n_moves
+            moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
+            counts["drawn"] = counts.get("drawn", 0) + len(best) * config.n_moves
             if len(moved):
                 seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
         for _, checked in tried:
@@ -297,13 +317,13 @@ def _lifted(
 
 
 def _moved(
-    view: View, grasps: PlanarGrasp, config: DenseConfig, rng: np.random.Generator
+    view: View, grasps: PlanarGrasp, config: DenseConfig, shrink: float, rng: np.random.Generator
 ) -> PlanarGrasp:
     """Each grasp in turn, displaced along its own axes and turned about its approach."""
     n = len(grasps) * config.n_moves
     spatial = grasps.to_grasp(view.image.intrinsics, view.approach_axis)
     pose = np.repeat(spatial.pose, config.n_moves, 0)
-    shift = transforms.translation(rng.normal(size=(n, 3)) * config.move_sigma)
-    turn = transforms.rot_z(rng.normal(size=n) * config.turn_sigma)
+    shift = transforms.translation(rng.normal(size=(n, 3)) * config.move_sigma * shrink)
+    turn = transforms.rot_z(rng.normal(size=n) * config.turn_sigma * shrink)
     moved = Grasp(pose @ shift @ turn, np.repeat(spatial.width, config.n_moves))
     return moved[moved.center[:, 2] > 1e-3].to_planar(view.image.intrinsics)

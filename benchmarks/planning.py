@@ -28,8 +28,9 @@ from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
 from antipodal.objects import make_objects
 from antipodal.policy import POLICIES, make_policy
-from antipodal.policy.base import Plan, Policy
+from antipodal.policy.base import Plan, Policy, QualityFn
 from antipodal.policy.dense import FAST_DENSE
+from antipodal.policy.weighed import told_of
 from antipodal.quality import NetworkQuality, load_quality
 
 N_OBJECTS = 40
@@ -117,7 +118,8 @@ def report(
         n_scored = np.median([turn[k].counts.get("scored", 0) for turn in plans[1:]])
         pairs = zip(plans[1:], range(n_plans), strict=True)
         loss = max(
-            lost(turn[0], turn[k], qualities[0], images[i % len(images)]) for turn, i in pairs
+            lost(turn[0], turn[k], told_of(qualities[0], GRIPPER), images[i % len(images)])
+            for turn, i in pairs
         )
         print(
             f"{name:<11}{quality.name:<14}{quality.precision:<12}{np.median(wall):>10.1f}"
@@ -141,7 +143,7 @@ def turns(
     return times, plans
 
 
-def lost(plan: Plan, other: Plan, quality: NetworkQuality, image: DepthImage) -> float:
+def lost(plan: Plan, other: Plan, quality: QualityFn, image: DepthImage) -> float:
     """Quality of the plan's best grasp less that of the other's, both told by one network."""
     if len(plan.grasps) == 0 or len(other.grasps) == 0:
         return float(len(plan.grasps) > 0)

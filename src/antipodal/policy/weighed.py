@@ -30,7 +30,7 @@ from .view_quality import Score, ViewQuality
 
 @dataclass(frozen=True)
 class WeighedConfig:
-    """How much each judge counts: chosen on grasps and lifts of training objects (docs/planning.md, runs/weighed.py)."""
+    """How much each judge counts: chosen on grasps and lifts of training objects (docs/planning.md)."""
 
     geometry: float = 0.2
     """α: power of the geometric chance."""

@@ -159,9 +159,8 @@ def sample_grasps(
         chosen = np.arange(len(ladder.pair))
     some = lifted.some(ladder.pair[chosen])
     some = some._replace(center=some.center + ladder.below[chosen, None] * view.approach_axis)
-    some = some.some(
-        some.center[:, 2] > 0.01
-    )  # m: heights above the surface may lie behind the camera
+    # m: heights above the surface may lie behind the camera
+    some = some.some(some.center[:, 2] > 0.01)
     grasps = some.grasps(view, gripper).to_planar(view.image.intrinsics)
     return Sample(grasps, counts | {"sampled": len(grasps)})
 

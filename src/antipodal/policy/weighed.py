@@ -19,8 +19,9 @@ from jaxtyping import Float
 
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
+from ..mesh import DENSITY
 from ..quality import NetworkQuality
-from ..success import GRAVITY
+from ..success import EXECUTION_NOISE, GRAVITY
 from .base import QualityFn
 from .closing import Closing
 from .heuristics import geometric_chance
@@ -36,9 +37,9 @@ class WeighedConfig:
     """α: power of the geometric chance."""
     torque: float = 2.0
     """c, 1/(N·m)."""
-    density: float = 500.0
+    density: float = DENSITY
     """kg/m³ of the volume below what is seen."""
-    mass_bounds: tuple[float, float] = (0.03, 0.3)
+    mass_bounds: tuple[float, float] = EXECUTION_NOISE.mass_bounds
     """What an object weighs at least and at most, kg; their geometric mean where no table tells its volume."""
     intercept: float = 2.95
     """a."""

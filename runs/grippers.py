@@ -87,9 +87,9 @@ def score(model: str, dataset: Dataset, hand: str) -> Scored:
     network = load_quality(model).for_gripper(load_gripper(hand))
     columns = dataset.read(["crop", "depth", "object_id"])
     probability = dataset.targets("success")
-    table = grasp_table(columns["crop"], columns["depth"], probability)
+    table = grasp_table(columns["crop"], columns["depth"], probability, dataset.hands())
     parts = [
-        network.score(*network.as_trained(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy()))
+        network.score(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy())
         for batch in table_batches(table)
     ]
     return Scored(np.concatenate(parts), probability, columns["object_id"])

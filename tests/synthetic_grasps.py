@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema
 from antipodal.dataset.store import Dataset, file_hash, write_table
 from antipodal.files import write_json
+from antipodal.gripper import load_gripper
 
 PIXEL = 0.004
 """What a pixel of the crop spans, m."""
@@ -83,7 +85,7 @@ def write_boxes(
             "crop": {"size": relative.shape[-1], "window_px": 96.0, "window_m": None},
             "execution": {"of": "nothing: the probability of success is made up"},
         },
-        "gripper": {"name": "yumi"},
+        "gripper": gripper_json(load_gripper("yumi")),
         "seed": 0,
         "version": "test",
         "counts": {"n_datapoints": n, "n_objects": n_objects},

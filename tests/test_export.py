@@ -14,6 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
+from antipodal.gripper import load_gripper
 from antipodal.nn import export
 from antipodal.nn.calibrate import Calibration
 from antipodal.nn.config import COMPACT_TRAINING
@@ -37,6 +38,7 @@ METADATA = {
     "architecture": "x",
     "crop": {"size": 32, "window_px": 96.0, "window_m": None},
     "gripper": "yumi",
+    "hand": load_gripper("yumi").told.tolist(),
     "training": {},
 }
 
@@ -62,11 +64,15 @@ def test_file_answers_as_torch_in_openvino_and_in_onnxruntime(
     ]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     batch = table[:]
-    (second,) = session.run(None, {"crop": batch.crop.numpy(), "depth": batch.depth.numpy()})
-    ours = load_quality(path).score(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy())
+    given = {entry.name: batch._asdict()[entry.name].numpy() for entry in session.get_inputs()}
+    assert ("hand" in given) == (architecture == "compact")
+    (second,) = session.run(None, given)
+    ours = load_quality(path).score(
+        batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy(), batch.hand.numpy()
+    )
     np.testing.assert_allclose(np.asarray(second), ours, atol=1e-4)
     with torch.no_grad():
-        direct = calibration(network(batch.crop, batch.depth).numpy())
+        direct = calibration(network(batch.crop, batch.depth, batch.hand).numpy())
     np.testing.assert_allclose(ours, direct, atol=1e-4)
 
 

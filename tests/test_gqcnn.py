@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
+from antipodal.gripper import TOLD, load_gripper
 from antipodal.nn.compact import Compact, CompactConfig
 from antipodal.nn.data import Normalisation
 from antipodal.nn.gqcnn import (
@@ -21,6 +22,8 @@ from antipodal.nn.gqcnn import (
 )
 from antipodal.nn.networks import build_network, set_normalisation
 
+YUMI = torch.tensor(load_gripper("yumi").told, dtype=torch.float32)
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -31,16 +34,18 @@ def n_parameters(network: nn.Module) -> int:
 def n_multiplications(network: nn.Module, size: int = 32) -> int:
     total = 0
 
-    def count(layer: nn.Module, _input: object, out: torch.Tensor) -> None:
+    def count(layer: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
         nonlocal total
         assert isinstance(layer, nn.Conv2d | nn.Linear)
-        total += out[0].numel() // layer.weight.shape[0] * layer.weight.numel()
+        whole = out[0].numel() // layer.weight.shape[0] * layer.weight.numel()
+        # of the first layer, what differs between grasps
+        total += whole * given[0].shape[1] // layer.weight.shape[1]
 
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        network.eval()(torch.full((1, 1, size, size), 0.7), torch.full((1, 1), 0.65))
+        network.eval()(torch.full((1, 1, size, size), 0.7), torch.full((1, 1), 0.65), YUMI[None])
     return total
 
 
@@ -50,10 +55,10 @@ def drawn(network: GQCNN | Compact, seed: int = 0) -> GQCNN | Compact:
     return network.eval()
 
 
-def scene(n: int = 4, size: int = 32, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+def scene(n: int = 4, size: int = 32, seed: int = 1) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(seed)
     crop = 0.7 - 0.05 * torch.rand((n, 1, size, size), generator=generator)
-    return crop, 0.66 + 0.02 * torch.rand((n, 1), generator=generator)
+    return crop, 0.66 + 0.02 * torch.rand((n, 1), generator=generator), YUMI.repeat(n, 1)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_log_odds_are_the_softmax_s_second_output() -> None:
     network = drawn(GQCNN(GQCNNConfig(n_filters=8, n_fc3=16, n_fc4=16)))
     assert isinstance(network, GQCNN)
     with torch.no_grad():
-        softmax = torch.softmax(network.logits(*scene()), 1)
+        softmax = torch.softmax(network.logits(*scene()[:2]), 1)
         torch.testing.assert_close(torch.sigmoid(network(*scene())), softmax[:, 1])
 
 
@@ -105,38 +110,74 @@ def test_initial_weights_have_variance_two_over_fan_in_and_depend_on_the_seed_al
 @pytest.mark.parametrize("architecture", ["gqcnn_two_pools", "compact"])
 def test_answers_do_not_depend_on_the_other_grasps_of_the_batch(architecture: str) -> None:
     network = drawn(build_network(architecture))
-    crop, depth = scene(6)
+    inputs = scene(6)
     with torch.no_grad():
-        together = network(crop, depth)
-        alone = torch.cat([network(crop[i : i + 1], depth[i : i + 1]) for i in range(6)])
+        together = network(*inputs)
+        alone = torch.cat([network(*(x[i : i + 1] for x in inputs)) for i in range(6)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_compact_network_reads_relative_depth_only_within_its_range() -> None:
     network = drawn(build_network("compact"))
-    crop, depth = scene()
+    crop, depth, hand = scene()
     far, farther = crop.clone(), crop.clone()
     far[:, :, :, :5], farther[:, :, :, :5] = depth[:, :, None, None] + 0.08, 2.5
     with torch.no_grad():
-        torch.testing.assert_close(network(far, depth), network(farther, depth))
+        torch.testing.assert_close(network(far, depth, hand), network(farther, depth, hand))
         # a missing pixel is far too, but marked
         missing = far.clone()
         missing[:, :, :, :5] = 0.0
-        assert (network(far, depth) - network(missing, depth)).abs().max() > 1e-4
+        difference = network(far, depth, hand) - network(missing, depth, hand)
+        assert difference.abs().max() > 1e-4
+
+
+def test_compact_network_measures_in_strokes_from_the_fingertips() -> None:
+    """Scaled alike, hand and scene differ in the told stroke alone; so do tips 5 mm lower with grasps 5 mm higher."""
+    network = drawn(build_network("compact"))
+    assert isinstance(network, Compact)
+    crop, depth, hand = scene()
+    with torch.no_grad():
+        linear = network.head[0]
+        assert isinstance(linear, nn.Linear)
+        told = slice(-len(TOLD), None)
+        once = network(crop, depth, hand)
+        assert (network(1.6 * crop, 1.6 * depth, 1.6 * hand) - once).abs().max() > 1e-3
+        linear.weight[:, told] = 0
+        once = network(crop, depth, hand)
+        torch.testing.assert_close(network(1.6 * crop, 1.6 * depth, 1.6 * hand), once)
+        network.depth_std.fill_(1e9)  # the depth itself is an input too
+        once = network(crop, depth, hand)
+        lower = hand + torch.tensor([0, 0.005, 0, 0, 0])
+        torch.testing.assert_close(network(crop, depth - 0.005, lower), once)
+        assert (network(crop, depth - 0.005, hand) - once).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["yumi", "franka_hand", "robotiq_2f85"])
+def test_fingers_are_drawn_where_they_are(name: str) -> None:
+    """The planes' areas are the fingers' footprints; open fingers stand outside the stroke."""
+    network, hand = Compact(), load_gripper(name)
+    strokes = torch.tensor(hand.told / hand.max_width, dtype=torch.float32)[None]
+    closing, standing = (plane[0, 0] for plane in network._fingers(strokes))
+    pixel = 2 / (network.config.input_size - 1)
+    width, thickness = hand.jaw_width / hand.max_width, hand.jaw_thickness / hand.max_width
+    assert float(closing.sum()) * pixel**2 == pytest.approx(width, rel=0.03)
+    assert float(standing.sum()) * pixel**2 == pytest.approx(2 * width * thickness, rel=0.03)
+    u = network.coordinates[0, 0].abs()
+    assert u[standing == 1].min() > 0.5 and u[closing == 1].max() < 0.5
 
 
 def test_compact_network_tells_the_two_fingers_apart() -> None:
     # a step under the left finger and its mirror image are different inputs: coordinates and position survive
     network = drawn(build_network("compact"))
-    crop, depth = torch.full((1, 1, 32, 32), 0.7), torch.full((1, 1), 0.68)
+    crop, depth, hand = torch.full((1, 1, 32, 32), 0.7), torch.full((1, 1), 0.68), YUMI[None]
     crop[:, :, 14:18, 6:10] = 0.66
     with torch.no_grad():
-        assert abs(float(network(crop, depth) - network(crop.flip(-1), depth))) > 1e-4
+        assert abs(float(network(crop, depth, hand) - network(crop.flip(-1), depth, hand))) > 1e-4
 
 
 def test_missing_pixels_count_as_the_mean_for_gqcnn() -> None:
     network = drawn(GQCNN(GQCNNConfig(n_filters=8, n_fc3=16, n_fc4=16)))
-    crop, depth = scene()
+    crop, depth, _ = scene()
     filled = crop.clone()
     crop[:, :, 3:9, 3:9], filled[:, :, 3:9, 3:9] = 0.0, 0.69
     with torch.no_grad():

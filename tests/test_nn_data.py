@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from antipodal.errors import InvalidConfig
+from antipodal.gripper import load_gripper
 from antipodal.nn.augment import NONE, PAPER, SENSOR, Augmentation, augment, gaussian_field
 from antipodal.nn.data import (
     GraspTable,
@@ -26,7 +27,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def table(n: int = 50, seed: int = 0) -> GraspTable:
-    return grasp_table(*boxes_on_a_table(n, np.random.default_rng(seed)))
+    return grasp_table(*boxes_on_a_table(n, np.random.default_rng(seed)), hands(n))
+
+
+def hands(n: int) -> np.ndarray:
+    return np.tile(load_gripper("yumi").told, (n, 1))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -35,7 +40,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_crops_are_absolute_again_and_missing_pixels_are_zero() -> None:
     relative = np.array([[[0.01, np.nan], [-0.02, 0.0]]], np.float16)
-    batch = grasp_table(relative, np.array([0.7]), np.array([True]))[:]
+    batch = grasp_table(relative, np.array([0.7]), np.array([True]), hands(1))[:]
     expected = torch.tensor([[[[0.71, 0.0], [0.68, 0.7]]]])
     torch.testing.assert_close(batch.crop, expected, atol=2e-5, rtol=0)  # float16 of 2 cm
     assert batch.depth.shape == (1, 1) and batch.success.tolist() == [1.0]
@@ -49,6 +54,7 @@ def test_data_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.relative.numpy(), want.relative)
     np.testing.assert_allclose(got.depth.numpy(), want.depth, atol=1e-7)
     np.testing.assert_array_equal(got.success.numpy(), want.success.astype(np.float32))
+    np.testing.assert_array_equal(got.hand.numpy(), hands(40).astype(np.float32))
     # labels are computed on read: every ε here is at most 0.004
     assert not read_table(dataset, threshold=0.005).success.any()
 
@@ -65,15 +71,15 @@ def test_normalisation_is_the_mean_and_deviation_of_all_seen_pixels() -> None:
 
 
 def test_normalisation_of_a_constant_depth_can_divide() -> None:
-    data = grasp_table(np.zeros((3, 4, 4)), np.full(3, 0.7), np.zeros(3, bool))
+    data = grasp_table(np.zeros((3, 4, 4)), np.full(3, 0.7), np.zeros(3, bool), hands(3))
     assert normalisation(table_batches(data)).depth_std > 0
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
     with pytest.raises(InvalidConfig, match=r"crops \(2, 4, 5\)"):
-        grasp_table(np.zeros((2, 4, 5)), np.zeros(2), np.zeros(2, bool))
+        grasp_table(np.zeros((2, 4, 5)), np.zeros(2), np.zeros(2, bool), hands(2))
     with pytest.raises(InvalidConfig, match="N ≥ 1"):
-        grasp_table(np.zeros((0, 4, 4)), np.zeros(0), np.zeros(0, bool))
+        grasp_table(np.zeros((0, 4, 4)), np.zeros(0), np.zeros(0, bool), hands(0))
 
 
 def test_gamma_noise_multiplies_a_whole_crop_by_one_factor_of_the_paper_s_spread() -> None:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,48 +184,24 @@ def test_a_signal_is_handled_after_networks_have_come_and_gone() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
 
 
-def test_hand_and_scene_scaled_alike_have_the_same_quality() -> None:
-    rng = np.random.default_rng(2)
-    v, u = np.mgrid[:120, :160]
-    depth = (0.6 - 0.03 * ((abs(u - 80) < 9) & (abs(v - 60) < 25))).astype(np.float32)
-    depth[rng.random(depth.shape) < 0.02] = 0
-    n, twice = 40, 2.0
-    center, angle = rng.uniform([60, 40], [100, 80], (n, 2)), rng.uniform(-1.5, 1.5, n)
-    z = rng.uniform(0.57, 0.6, n)
-    yumi = load_gripper("yumi")
-    large = replace(
-        yumi,
-        name="large",
-        max_width=twice * yumi.max_width,
-        tip_overhang=twice * yumi.tip_overhang,
-        finger_depth=twice * yumi.finger_depth,
-    )
-    network = load_quality("builtin")
-    small = PlanarGrasp(center, angle, z, np.full(n, 0.05))
-    scaled = PlanarGrasp(center, angle, twice * z, np.full(n, twice * 0.05))
-    q = network(DepthImage(depth, INTRINSICS), small)
-    seen = DepthImage(np.float32(twice) * depth, INTRINSICS)
-    assert network.for_gripper(large)(seen, scaled) == pytest.approx(q, abs=2e-3)
-    assert np.ptp(q) > 0.1
-    assert abs(network(seen, scaled) - q).max() > 0.1
+def test_another_hand_is_told_and_its_window_grows_with_the_stroke() -> None:
+    network, franka = load_quality("builtin"), load_gripper("franka_hand")
+    told = network.for_gripper(franka)
+    assert told.hand == tuple(franka.told) and network.hand == tuple(load_gripper("yumi").told)
+    assert told.crop.window_m == pytest.approx(2 * franka.max_width)
+    assert told.for_gripper(load_gripper("yumi")).crop.window_m == pytest.approx(0.1)
+    image, grasps = scene(20)
+    crops = crop_grasps(image, grasps, told.crop)
+    answer = told(image, grasps)
+    np.testing.assert_allclose(told.score(crops, grasps.depth), answer, atol=1e-6)
+    hands = np.tile(franka.told, (20, 1))
+    np.testing.assert_allclose(network.score(crops, grasps.depth, hands), answer, atol=1e-6)
+    assert abs(network.score(crops, grasps.depth) - answer).max() > 0.01
 
 
-def test_fingertips_count_and_not_the_grasps_centre() -> None:
-    yumi = load_gripper("yumi")
-    lower = replace(yumi, name="lower", tip_overhang=yumi.tip_overhang + 0.005)
-    _, u = np.mgrid[:120, :160]
-    depth = (0.6 - 0.03 * (abs(u - 80) < 9)).astype(np.float32)
-    image = DepthImage(depth, INTRINSICS)
-    network = load_quality("builtin")
-    z = np.array([0.575, 0.585])
-    at = np.tile([80.0, 60.0], (2, 1))
-    q = network(image, PlanarGrasp(at, np.zeros(2), z, np.full(2, 0.05)))
-    raised = PlanarGrasp(at, np.zeros(2), z - 0.005, np.full(2, 0.05))
-    # the window is cut 5 mm nearer, under 1 % wider
-    assert network.for_gripper(lower)(image, raised) == pytest.approx(q, abs=0.05)
-
-
-def test_a_hand_of_its_own_and_a_window_in_pixels_are_left_as_they_are(tmp_path: Path) -> None:
+def test_a_hand_of_its_own_and_networks_that_are_not_told_are_left_as_they_are(
+    tmp_path: Path,
+) -> None:
     network = load_quality("builtin")
     assert network.for_gripper(load_gripper("yumi")) is network
     franka = network.for_gripper(load_gripper("franka_hand"))

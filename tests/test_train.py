@@ -19,6 +19,7 @@ from sklearn import metrics as sklearn_metrics
 
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
+from antipodal.gripper import load_gripper
 from antipodal.nn.calibrate import Calibration, fit_calibration
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
@@ -97,13 +98,14 @@ def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
 def test_bfloat16_steps_the_float32_weights_nearly_as_float32_does(settings: TrainConfig) -> None:
     crop = 0.65 + 0.05 * torch.rand((16, 1, 32, 32), generator=torch.Generator().manual_seed(0))
     depth, success = torch.full((16, 1), 0.66), (torch.arange(16) % 2).float()
+    hand = torch.tensor(load_gripper("yumi").told, dtype=torch.float32).repeat(16, 1)
     gradients = []
     for precision in ("float32", "bfloat16"):
         network = build_network(settings.architecture)
         network.initialise(torch.Generator().manual_seed(1))
         set_normalisation(network, Normalisation(0.675, 0.015, 0.66, 0.01))
         module = GraspModule(network, replace(settings, precision=precision), 16)
-        log_odds = module.working_network()(crop, depth).float()
+        log_odds = module.working_network()(crop, depth, hand).float()
         torch.nn.functional.binary_cross_entropy_with_logits(log_odds, success).backward()
         module.on_after_backward()
         parameters = list(network.parameters())
@@ -249,7 +251,7 @@ def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
     ends = [tmp_path / run / "checkpoints" / "last.ckpt" for run in ("whole", "cut")]
     a, b = (torch.load(path, weights_only=True)["state_dict"] for path in ends)
     # 7 steps an epoch; an epoch that is not the best is saved too
-    assert int(a["network.stem.0.1.num_batches_tracked"]) == 14
+    assert int(a["network.stem_norm.num_batches_tracked"]) == 14
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     assert resumed["validation"] == whole["validation"]
 

@@ -29,6 +29,8 @@ POSITIVE = (
 """Fields of a gripper that must exceed 0."""
 NOT_NEGATIVE = ("min_width", "tip_overhang", "jaw_clearance")
 """Fields of a gripper that may be 0."""
+TOLD = ("max_width", "tip_overhang", "jaw_width", "jaw_thickness", "finger_depth")
+"""Fields that a network may be told of, in this order."""
 
 
 class Boxes(NamedTuple):
@@ -114,6 +116,11 @@ class GripperModel:
             "T_gripper_grasp",
             rigid(self.T_gripper_grasp, f"gripper {self.name}: T_gripper_grasp", ndim=2),
         )
+
+    @property
+    def told(self) -> Float[np.ndarray, "5"]:
+        """The numbers of ``TOLD``, m: what a network is told of the hand."""
+        return np.array([getattr(self, name) for name in TOLD])
 
     def boxes(self, width: Any) -> Boxes:
         """Boxes of both fingers and the palm at jaw distances ``width`` (…), in the grasp frame."""

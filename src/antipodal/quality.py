@@ -5,6 +5,7 @@ and where it comes from; units and normalisation are inside the graph.
 
     inputs   "crop"  (N, 1, S, S) float32  absolute depth, m; 0 = missing
              "depth" (N, 1)       float32  depth of the grasp, m
+            "hand"  (N, 5)       float32  ``antipodal.gripper.TOLD`` of the hand, m; only of networks that are told
     output   "quality" (N)        float32  probability of success
 
 Networks may compute in bfloat16 where the CPU does. Metres in bfloat16 are 4 mm apart, so that everything before the
@@ -31,7 +32,7 @@ from .camera import DepthImage
 from .crop import CropConfig, crop_grasps
 from .errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from .grasp import PlanarGrasp
-from .gripper import GripperModel, gripper_names, load_gripper
+from .gripper import TOLD, GripperModel
 from .values import config_from_dict
 
 METADATA_KEY = "antipodal"
@@ -56,6 +57,8 @@ Answer = Callable[[], np.ndarray]
 """Waits for what was begun: (N,)."""
 Cropped = Callable[[slice], tuple[np.ndarray, np.ndarray]]
 """Crops (n, S, S) and depths (n) of some of the grasps."""
+Inputs = Callable[[slice], dict[str, np.ndarray]]
+"""What the network asks for some of the grasps: crop (n, 1, S, S), depth (n, 1), hand (n, 5)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,29 +75,21 @@ class NetworkQuality:
     precision: Precision
     """What it computes in: never auto."""
     _network: _Batched
-    scale: float = 1.0
-    """Stroke of the hand that it scores for, in strokes of the hand that it was trained for."""
-    tip_shift: float = 0.0
-    """What brings the fingertips of the one, so scaled, to those of the other, m along the approach."""
+    hand: tuple[float, ...] | None = None
+    """What it is told of the hand, m (``antipodal.gripper.TOLD``); None: it is not told, and knows one hand."""
 
     def for_gripper(self, gripper: GripperModel) -> NetworkQuality:
-        """Score another hand's grasps: the crop shrinks about the fingertips until its stroke is the trained one's.
+        """Score another hand's grasps: the network is told of it, and the crop grows with its stroke.
 
-        Hand and object scaled alike touch alike: a crop in units of the stroke, measured from the fingertips, is one
-        that the network knows. Networks of windows in pixels, and of hands that are not built in, stay as they are.
+        Networks that are not told of a hand stay as they are.
         """
-        window = self.crop.window_m
-        if window is None or gripper.name == self.gripper or self.gripper not in gripper_names():
+        told = tuple(gripper.told.tolist())
+        if self.hand is None or told == self.hand:
             return self
-        trained = load_gripper(self.gripper)
-        scale = gripper.max_width / trained.max_width
-        return replace(
-            self,
-            crop=replace(self.crop, window_m=scale * window),
-            gripper=gripper.name,
-            scale=scale,
-            tip_shift=trained.tip_overhang - gripper.tip_overhang / scale,
-        )
+        crop = self.crop
+        if crop.window_m is not None:
+            crop = replace(crop, window_m=crop.window_m * told[0] / self.hand[0])
+        return replace(self, crop=crop, gripper=gripper.name, hand=told)
 
     def __call__(self, image: DepthImage, grasps: PlanarGrasp) -> Float[np.ndarray, "N"]:
         """Return each grasp's predicted probability of success, float64 in [0, 1]."""
@@ -104,33 +99,37 @@ class NetworkQuality:
         """Crop, and begin to compute; the caller may do something else before it asks for the answer."""
         return self._start(
             len(grasps),
-            lambda part: self.as_trained(
-                crop_grasps(image, grasps[part], self.crop), grasps.depth[part]
-            ),
+            lambda part: (crop_grasps(image, grasps[part], self.crop), grasps.depth[part]),
+            self.hand,
         )
 
-    def as_trained(
-        self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
-    ) -> tuple[Float[np.ndarray, "N S S"], Float[np.ndarray, "N"]]:
-        """Return this hand's crops and depths as the trained hand, of its own size, would have seen them."""
-        if self.scale == 1 and self.tip_shift == 0:
-            return crops, depth
-        # depths too: the network takes from them how finely its window is seen
-        return np.where(crops > 0, crops / self.scale + self.tip_shift, 0.0), depth / self.scale
-
     def score(
-        self, crops: Float[np.ndarray, "N S S"], depth: Float[np.ndarray, "N"]
+        self,
+        crops: Float[np.ndarray, "N S S"],
+        depth: Float[np.ndarray, "N"],
+        hand: Float[np.ndarray, "N 5"] | None = None,
     ) -> Float[np.ndarray, "N"]:
-        """Score crops (absolute depth, m; 0 = missing) with the depths of their grasps, m."""
+        """Score crops (absolute depth, m; 0 = missing) with the depths of their grasps, m, and their hands.
+
+        Without hands the one that it scores for is told. A network that is not told does not look at them.
+        """
         size = self.crop.size
         if crops.shape != (len(depth), size, size):
             raise IncompatibleCheckpoint(
                 f"crops {crops.shape} with {len(depth)} depths: {self.name} expects ({len(depth)}, {size}, {size})"
             )
-        return self._start(len(depth), lambda part: (crops[part], depth[part]))()
+        told = self.hand if hand is None else np.asarray(hand)
+        return self._start(len(depth), lambda part: (crops[part], depth[part]), told)()
 
-    def _start(self, n: int, cropped: Cropped) -> Answer:
-        answer = self._network.start(n, cropped)
+    def _start(self, n: int, cropped: Cropped, hand: Any) -> Answer:
+        def inputs(part: slice) -> dict[str, np.ndarray]:
+            crops, depth = cropped(part)
+            given = {"crop": crops[:, None], "depth": depth[:, None]}
+            if self.hand is not None:
+                given["hand"] = np.broadcast_to(hand, (n, len(TOLD)))[part]
+            return given
+
+        answer = self._network.start(n, inputs)
         return lambda: np.clip(answer().astype(float), 0.0, 1.0)
 
 
@@ -164,11 +163,20 @@ def load_quality(name_or_path: str | Path, precision: Precision = "float32") -> 
         "depth": "[?,1]",
         "quality": "[?]",
     }
+    hand = None
+    if told := any("hand" in port.get_names() for port in file.model.inputs):
+        expected["hand"] = f"[?,{len(TOLD)}]"
+        hand = file.metadata.get("hand")
     _check_signature(file, expected)
+    if told and not (isinstance(hand, list) and len(hand) == len(TOLD)):
+        raise IncompatibleCheckpoint(
+            f"{file.name} is told of its hand, but its metadata have {hand!r}: expected {', '.join(TOLD)} in m"
+        )
     chosen = _chosen(precision, file)
     gripper = str(file.metadata["gripper"])
     network = _batched(file.model, crop.size, chosen)
-    return NetworkQuality(Path(file.name).stem, crop, gripper, file.metadata, chosen, network)
+    name, told = Path(file.name).stem, None if hand is None else tuple(map(float, hand))
+    return NetworkQuality(name, crop, gripper, file.metadata, chosen, network, told)
 
 
 class NetworkFile(NamedTuple):
@@ -262,7 +270,7 @@ def _chosen(precision: Precision, file: NetworkFile) -> Precision:
 
 @dataclass(frozen=True, eq=False)
 class _Batched:
-    """A network compiled for batches of one size, several at a time: N crops and depths → (N,)."""
+    """A network compiled for batches of one size, several at a time: the inputs of N grasps → (N,)."""
 
     stages: tuple[Any, ...]
     """Compiled models; the outputs of each are the inputs of the next."""
@@ -270,8 +278,8 @@ class _Batched:
     idle: deque[list[Any]]
     """Requests that no thread uses: each list one for each stage, joined. Two threads may ask at once."""
 
-    def start(self, n: int, cropped: Cropped) -> Answer:
-        """Begin to score n; each answer depends on its own crop and depth alone. The next are cropped meanwhile."""
+    def start(self, n: int, inputs: Inputs) -> Answer:
+        """Begin to score n; each answer depends on its own inputs alone. The next are cropped meanwhile."""
         quality = np.empty(n, np.float32)
         busy: deque[tuple[list[Any], slice]] = deque()
 
@@ -283,11 +291,11 @@ class _Batched:
 
         for start in range(0, n, self.batch):
             part = slice(start, min(start + self.batch, n))
-            crops, depth = cropped(part)
+            given = inputs(part)
             requests = collect() if len(busy) == MAX_PENDING else self._requests()
             # the rest of the batch keeps what was there: its answers are left out
-            requests[0].get_tensor("crop").data[: len(depth), 0] = crops
-            requests[0].get_tensor("depth").data[: len(depth), 0] = depth
+            for name, values in given.items():
+                requests[0].get_tensor(name).data[: len(values)] = values
             for request in requests[:-1]:
                 request.infer()
             requests[-1].start_async()
@@ -306,7 +314,7 @@ class _Batched:
         except IndexError:
             requests = [stage.create_infer_request() for stage in self.stages]
         for tensor in requests[0].input_tensors:
-            tensor.data[:] = 0.0
+            tensor.data[:] = 1.0  # a hand of no stroke would be divided by
         for first, second in pairwise(requests):
             for k, tensor in enumerate(first.output_tensors):
                 second.set_input_tensor(k, tensor)
@@ -317,7 +325,8 @@ def _batched(model: Any, size: int, precision: Precision) -> _Batched:
     """Compile a network for crops of ``size`` px, for batches of one size."""
     large = sum(_bytes(node) for node in model.get_ordered_ops()) > LARGE
     batch = LARGE_BATCH if large else BATCH
-    model.reshape({"crop": [batch, 1, size, size], "depth": [batch, 1]})
+    shapes = {"crop": [batch, 1, size, size], "depth": [batch, 1], "hand": [batch, len(TOLD)]}
+    model.reshape({port.get_any_name(): shapes[port.get_any_name()] for port in model.inputs})
     # the cores that this process may use; not every system says so
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     n_streams = min(len(allowed), MAX_STREAMS)

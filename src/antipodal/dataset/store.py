@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import file_hash, write_bytes
+from ..gripper import TOLD
 from .schema import SUCCESS_THRESHOLD, VERSION
 
 SIDE_TABLES = ("objects", "poses", "grasps")
@@ -135,6 +136,20 @@ class Dataset:
             return {name: column[:0] for name, column in next(self.iterate(columns)).items()}
         back = np.argsort(order)
         return {name: np.concatenate([part[name] for part in parts])[back] for name in columns}
+
+    @property
+    def grippers(self) -> list[dict[str, Any]]:
+        """All numbers of the hands that it was made for; a shard names its own by its place here."""
+        return self.manifest.get("grippers", [self.manifest["gripper"]])
+
+    def hands(self) -> Float[np.ndarray, "N 5"]:
+        """What a network may be told of each datapoint's hand, float32 m (``antipodal.gripper.TOLD``)."""
+        numbers = np.array([[hand[name] for name in TOLD] for hand in self.grippers], np.float32)
+        shards = self.manifest["shards"]
+        owner = np.repeat(
+            [s.get("gripper", 0) for s in shards], [s["n_datapoints"] for s in shards]
+        )
+        return numbers[owner]
 
     def table(self, name: Literal["objects", "poses", "grasps"]) -> pa.Table:
         """Read one of the side tables."""

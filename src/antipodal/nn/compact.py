@@ -1,7 +1,9 @@
-"""Our own network: the same inputs and output as GQ-CNN with about a hundredth of its parameters.
+"""Our own network: GQ-CNN's answer from about a hundredth of its parameters, and told of the hand.
 
 It sees the crop *relative to the grasp's depth*, coarse (the object's shape) and fine (what a fingertip would touch),
-where each pixel lies between the jaws, and the depth itself, since an image of fixed size in pixels grows with it.
+where each pixel lies between the jaws, where the open fingers stand and where they close, and the depth itself, since
+an image of fixed size in pixels grows with it. Hands are brought to one: lengths in units of the stroke, depths from
+the fingertips. What still differs, fingers and size, it is told as numbers.
 Residual convolutions at 40→20→10 px; the head keeps the position of what it saw: a crop is aligned with its grasp.
 25 million multiply-adds a grasp.
 """
@@ -16,6 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import InvalidConfig
+from ..gripper import TOLD
+
+STROKE, OVERHANG, WIDTH, THICKNESS, LENGTH = range(len(TOLD))
+"""Columns of what is told of a hand."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,12 @@ class CompactConfig:
     """Relative depth is clipped to ± this, m."""
     fine_range: float = 0.015
     """Likewise in the second channel, m: about the fingers' reach beyond the grasp's centre."""
+    window_strokes: float = 2.0
+    """Side of the crop, in strokes: where the fingers are drawn."""
+    hand: tuple[float, float, float, float, float] = (0.05, 0.0122, 0.022, 0.0124, 0.0304)
+    """What other hands are brought to, m; the ranges above are this one's: the YuMi's."""
+    spread: tuple[float, float, float, float, float] = (0.7, 0.1, 0.15, 0.07, 0.15)
+    """What the hand's numbers are divided by: the stroke's logarithm, and the others in strokes."""
 
     def __post_init__(self) -> None:
         if self.input_size < 8 or self.input_size % 4:
@@ -60,11 +72,27 @@ class Block(nn.Module):
         return functional.relu(x + self.second(functional.relu(self.first(x))))
 
 
+class Stem(nn.Conv2d):
+    """A convolution whose last input planes are the same for all grasps: their part is computed once for a batch."""
+
+    def __init__(self, n_in: int, n_constant: int, n_out: int) -> None:
+        super().__init__(n_in + n_constant, n_out, 3, padding=1, bias=False)
+        self.n_varying = n_in
+
+    def forward(self, varying: Tensor, constant: Tensor) -> Tensor:  # type: ignore[override]
+        per_grasp, shared = self.weight[:, : self.n_varying], self.weight[:, self.n_varying :]
+        own = functional.conv2d(varying, per_grasp, padding=1)
+        return own + functional.conv2d(constant, shared, padding=1)
+
+
 class Compact(nn.Module):
     """The network; ``forward`` gives log-odds of success."""
 
-    N_INPUTS = 6
+    N_INPUTS, N_CONSTANT = 6, 2
+    TOLD_OF_HAND = True
     coordinates: Tensor
+    hand: Tensor
+    spread: Tensor
     depth_mean: Tensor
     depth_std: Tensor
 
@@ -72,7 +100,8 @@ class Compact(nn.Module):
         super().__init__()
         self.config = config
         full, half, quarter = config.channels
-        self.stem = nn.Sequential(_conv(self.N_INPUTS, full), nn.ReLU())
+        self.stem = Stem(self.N_INPUTS, self.N_CONSTANT, full)
+        self.stem_norm = nn.BatchNorm2d(full)
         self.middle = nn.Sequential(
             _conv(full, half, 2), nn.ReLU(), *(Block(half) for _ in range(config.n_blocks))
         )
@@ -80,47 +109,82 @@ class Compact(nn.Module):
             _conv(half, quarter, 2), nn.ReLU(), *(Block(quarter) for _ in range(config.n_blocks))
         )
         self.squeeze = nn.Sequential(nn.Conv2d(quarter, 8, 1), nn.ReLU())
-        n_features = 2 * quarter + 8 * (config.input_size // 4) ** 2 + 1
+        n_features = 2 * quarter + 8 * (config.input_size // 4) ** 2 + 1 + len(TOLD)
         self.head = nn.Sequential(
             nn.Linear(n_features, config.n_hidden), nn.ReLU(), nn.Linear(config.n_hidden, 1)
         )
         axis = torch.linspace(-1, 1, config.input_size)
         v, u = torch.meshgrid(axis, axis, indexing="ij")
         self.register_buffer("coordinates", torch.stack([u, v])[None], persistent=False)
+        for name in ("hand", "spread"):
+            value = torch.tensor(getattr(config, name))
+            self.register_buffer(name, value, persistent=False)
         self.register_buffer("depth_mean", torch.tensor(0.0))
         self.register_buffer("depth_std", torch.tensor(1.0))
 
     def forward(
-        self, crop: Float[Tensor, "N 1 S S"], depth: Float[Tensor, "N 1"]
+        self,
+        crop: Float[Tensor, "N 1 S S"],
+        depth: Float[Tensor, "N 1"],
+        hand: Float[Tensor, "N 5"],
     ) -> Float[Tensor, "N"]:
         """Return the log-odds of success.
 
         Args:
             crop: absolute depth, m; 0 = missing, which counts as far and is marked in a channel of its own.
             depth: of the grasp, m.
+            hand: ``antipodal.gripper.TOLD``, m.
         """
         dtype = next(
             self.parameters()
         ).dtype  # metres need float32: only what is normalised is rounded
-        z = (depth - self.depth_mean) / self.depth_std
-        planes = self._planes(crop, depth, z)
-        x = self.middle(self.stem(planes.to(dtype)))
+        scale = hand[:, :1] / self.hand[STROKE]
+        strokes = hand / hand[:, :1]
+        z = (depth / scale - self.depth_mean) / self.depth_std
+        shift = self.hand[OVERHANG] - hand[:, OVERHANG : OVERHANG + 1] / scale
+        planes = self._planes(crop, depth, z, scale, shift, strokes)
+        x = self.stem(planes.to(dtype), self.coordinates.to(dtype))
+        x = self.middle(functional.relu(self.stem_norm(x)))
         x = self.late(x)
         pooled = [x.mean((2, 3)), x.amax((2, 3)), self.squeeze(x).flatten(1), z.to(dtype)]
+        told = torch.cat([scale.log(), strokes[:, 1:] - self.hand[1:] / self.hand[STROKE]], 1)
+        pooled.append((told / self.spread).to(dtype))
         return self.head(torch.cat(pooled, 1)).squeeze(1)
 
-    def _planes(self, crop: Tensor, depth: Tensor, z: Tensor) -> Tensor:
+    def _planes(
+        self,
+        crop: Tensor,
+        depth: Tensor,
+        z: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        strokes: Tensor,
+    ) -> Tensor:
         config = self.config
         missing = (crop <= 0).to(crop.dtype)
-        relative = crop - depth[:, :, None, None]
+        relative = (crop - depth[:, :, None, None]) / scale[:, :, None, None]
+        relative = relative + shift[:, :, None, None]
         relative = relative + missing * (2 * config.coarse_range - relative)
         coarse = (relative / config.coarse_range).clamp(-1, 1)
         fine = (relative / config.fine_range).clamp(-1, 1)
         # crop·0 carries the dynamic batch through the ONNX graph without shape arithmetic
         blank = torch.zeros_like(crop)
-        return torch.cat(
-            [coarse, fine, missing, blank + self.coordinates, blank + z[:, :, None, None]], 1
-        )
+        depths = blank + z[:, :, None, None]
+        return torch.cat([coarse, fine, missing, depths, *self._fingers(strokes)], 1)
+
+    def _fingers(self, strokes: Tensor) -> tuple[Tensor, Tensor]:
+        """Share of each pixel where the fingers close, and where they stand when open, (N, 1, S, S) each."""
+        half = self.config.window_strokes / 2
+        pixel = 2 * half / (self.config.input_size - 1)
+        u, v = (half * self.coordinates[:, k : k + 1].abs() for k in (0, 1))
+
+        def inside(distance: Tensor) -> Tensor:
+            return (distance / pixel + 0.5).clamp(0, 1)
+
+        width, thickness = (strokes[:, k, None, None, None] for k in (WIDTH, THICKNESS))
+        across = inside(width / 2 - v)
+        closing = inside(0.5 - u) * across
+        return closing, inside(u - 0.5) * inside(0.5 + thickness - u) * across
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights from a normal of variance 2/n_in [He15]; biases 0; residual branches start at zero."""

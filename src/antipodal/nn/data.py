@@ -25,6 +25,8 @@ class GraspBatch(NamedTuple):
     """Depth of the grasp, float32 m."""
     success: Float[Tensor, "N"]
     """Probability of success: 0 or 1, or between where the label is soft. Whatever counts asks for > 0.5."""
+    hand: Float[Tensor, "N 5"]
+    """``antipodal.gripper.TOLD`` of each grasp's hand, float32 m."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class GraspTable:
     """float32 m."""
     success: Float[Tensor, "N"]
     """float32 in [0, 1]."""
+    hand: Float[Tensor, "N 5"]
+    """float32 m."""
 
     def __len__(self) -> int:
         return len(self.depth)
@@ -52,12 +56,13 @@ class GraspTable:
             torch.from_numpy(crop[..., None, :, :]),
             torch.from_numpy(np.array(depth)[..., None]),
             torch.from_numpy(np.array(self.success.numpy()[index])),
+            torch.from_numpy(np.array(self.hand.numpy()[index])),
         )
 
     def rows(self, index: Int[np.ndarray, "M"]) -> GraspTable:
         """Return some of the rows."""
         i = torch.from_numpy(index)
-        return GraspTable(self.relative[i], self.depth[i], self.success[i])
+        return GraspTable(self.relative[i], self.depth[i], self.success[i], self.hand[i])
 
 
 class Normalisation(NamedTuple):
@@ -72,11 +77,15 @@ class Normalisation(NamedTuple):
 def read_table(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> GraspTable:
     """Read the whole data set into memory; labels are robust ε > ``threshold`` and free of collision."""
     columns = dataset.read(["crop", "depth"])
-    return grasp_table(columns["crop"], columns["depth"], dataset.labels(threshold))
+    return grasp_table(
+        columns["crop"], columns["depth"], dataset.labels(threshold), dataset.hands()
+    )
 
 
-def grasp_table(relative: np.ndarray, depth: np.ndarray, success: np.ndarray) -> GraspTable:
-    """Build a table from arrays (N, S, S), (N), (N).
+def grasp_table(
+    relative: np.ndarray, depth: np.ndarray, success: np.ndarray, hand: np.ndarray
+) -> GraspTable:
+    """Build a table from arrays (N, S, S), (N), (N), (N, 5).
 
     Raises:
         InvalidConfig: shapes that do not fit together, or nothing in them.
@@ -92,6 +101,7 @@ def grasp_table(relative: np.ndarray, depth: np.ndarray, success: np.ndarray) ->
         torch.tensor(relative, dtype=torch.float16),
         torch.tensor(depth, dtype=torch.float32),
         torch.tensor(success, dtype=torch.float32),
+        torch.tensor(hand, dtype=torch.float32),
     )
 
 

@@ -208,7 +208,8 @@ def _from_onnx(name_or_path: str | Path) -> Network:
 
     def quality(batches: Iterable[GraspBatch]) -> np.ndarray:
         parts = [
-            network.score(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy()) for batch in batches
+            network.score(*(x.numpy() for x in (b.crop[:, 0], b.depth[:, 0], b.hand)))
+            for b in batches
         ]
         return np.concatenate(parts)
 

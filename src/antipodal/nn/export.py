@@ -22,6 +22,7 @@ from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
 from ..files import write_json
+from ..gripper import TOLD, load_gripper
 from ..quality import MAX_BATCH, METADATA_KEY, METADATA_SCHEMA, load_quality
 from .calibrate import Calibration
 from .data import GraspTable, grasp_table, table_batches
@@ -57,10 +58,14 @@ class Exported(nn.Module):
         self.calibration = calibration
 
     def forward(
-        self, crop: Float[Tensor, "N 1 S S"], depth: Float[Tensor, "N 1"]
+        self,
+        crop: Float[Tensor, "N 1 S S"],
+        depth: Float[Tensor, "N 1"],
+        hand: Float[Tensor, "N 5"] | None = None,
     ) -> Float[Tensor, "N"]:
         scale, offset = self.calibration
-        return torch.sigmoid(scale * self.network(crop, depth) + offset)
+        inputs = (crop, depth) if hand is None else (crop, depth, hand)
+        return torch.sigmoid(scale * self.network(*inputs) + offset)
 
 
 def export_run(
@@ -98,6 +103,7 @@ def export_run(
         "architecture": run.config["train"]["architecture"],
         "crop": run.config["crop"],
         "gripper": run.config["gripper"],
+        "hand": run.config["hand"],
         "training": _provenance(run),
         "precision": "float32",
     }
@@ -135,9 +141,10 @@ def compare_precisions(
     _, held_out = _rows(run, dataset)
     table = _some(dataset, held_out, N_COMPARED, run.config["train"])
     crops, depth = table[:].crop[:, 0].numpy(), table.depth.numpy()
+    hand = table.hand.numpy()
     networks = {p: load_quality(file) for p, file in files.items()}
     qualities: dict[str, np.ndarray] = {
-        p: network.score(crops, depth) for p, network in networks.items()
+        p: network.score(crops, depth, hand) for p, network in networks.items()
     }
     seconds: dict[str, list[float]] = {p: [] for p in files}
     for _ in range(N_TIMED):  # in turn, so that what else the machine does meets all alike
@@ -208,9 +215,11 @@ def write_onnx(
 ) -> None:
     """Write the file without checking it. The batch is dynamic."""
     graph = Exported(network, calibration).eval()
-    example = (torch.full((2, 1, size, size), 0.7), torch.full((2, 1), 0.65))
+    example = {"crop": torch.full((2, 1, size, size), 0.7), "depth": torch.full((2, 1), 0.65)}
+    if network.TOLD_OF_HAND:
+        example["hand"] = torch.tensor(metadata["hand"])[None].repeat(2, 1)
     n = torch.export.Dim("n")
-    save_graph(graph, {"crop": example[0], "depth": example[1]}, ({0: n}, {0: n}), metadata, path)
+    save_graph(graph, example, {name: {0: n} for name in example}, metadata, path)
 
 
 def save_graph(
@@ -260,8 +269,9 @@ def max_difference(
 ) -> float:
     """Return the largest |torch − OpenVINO| quality over a table."""
     batch = table[:]
-    torch_quality = Exported(network, calibration).eval()(batch.crop, batch.depth)
-    quality = load_quality(path).score(batch.crop[:, 0].numpy(), batch.depth[:, 0].numpy())
+    torch_quality = Exported(network, calibration).eval()(batch.crop, batch.depth, batch.hand)
+    inputs = (batch.crop[:, 0], batch.depth[:, 0], batch.hand)
+    quality = load_quality(path).score(*(x.numpy() for x in inputs))
     return float(np.abs(torch_quality.double().numpy() - quality).max())
 
 
@@ -273,7 +283,8 @@ def random_table(size: int, n: int, rng: np.random.Generator) -> GraspTable:
     )
     relative[rng.random((n, size, size)) < rng.choice([0, 0.1, 0.5], (n, 1, 1))] = np.nan
     relative[0] = np.nan
-    return grasp_table(relative, rng.uniform(0.3, 1.5, n), rng.random(n) < 0.5)
+    hand = load_gripper("yumi").told * rng.uniform(0.5, 2.0, (n, len(TOLD)))
+    return grasp_table(relative, rng.uniform(0.3, 1.5, n), rng.random(n) < 0.5, hand)
 
 
 def _dataset(run: Run, dataset_dir: str | Path | None) -> Dataset | None:

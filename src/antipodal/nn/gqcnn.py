@@ -148,6 +148,8 @@ def _three_quarters(s: Tensor) -> Tensor:
 class GQCNN(nn.Module):
     """The network. ``forward`` gives log-odds; ``logits`` the two numbers before the softmax."""
 
+    TOLD_OF_HAND = False
+
     image_mean: Tensor
     image_std: Tensor
     depth_mean: Tensor
@@ -188,9 +190,12 @@ class GQCNN(nn.Module):
         return self.fc5(functional.leaky_relu(self.fc4(torch.cat([x, z], 1)), slope))
 
     def forward(
-        self, crop: Float[Tensor, "N 1 S S"], depth: Float[Tensor, "N 1"]
+        self,
+        crop: Float[Tensor, "N 1 S S"],
+        depth: Float[Tensor, "N 1"],
+        hand: Float[Tensor, "N 5"] | None = None,
     ) -> Float[Tensor, "N"]:
-        """Return the log-odds of success: their sigmoid is the softmax' second output."""
+        """Return the log-odds of success: their sigmoid is the softmax' second output. The hand is not asked."""
         failure, success = self.logits(crop, depth).unbind(1)
         return success - failure
 

@@ -54,7 +54,7 @@ class GraspModule(pl.LightningModule):
         generator = torch.Generator(self.device).manual_seed(seed)
         crop = augment(batch.crop, self._augmentation, generator)
         # the softmax' cross-entropy over two logits, written for their difference
-        log_odds = self.working_network()(crop, batch.depth).float()
+        log_odds = self.working_network()(crop, batch.depth, batch.hand).float()
         loss = functional.binary_cross_entropy_with_logits(log_odds, batch.success)
         self.n_seen += len(batch.success)
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
@@ -90,7 +90,8 @@ class GraspModule(pl.LightningModule):
                 ours.grad = None
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:
-        self._answers.append((self.network(batch.crop, batch.depth).float(), batch.success))
+        log_odds = self.network(batch.crop, batch.depth, batch.hand).float()
+        self._answers.append((log_odds, batch.success))
 
     def on_validation_epoch_end(self) -> None:
         log_odds, success = (torch.cat(x).double().cpu() for x in zip(*self._answers, strict=True))

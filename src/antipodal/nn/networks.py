@@ -8,7 +8,7 @@ from .data import Normalisation
 from .gqcnn import GQCNN, GQCNNConfig
 
 Network = GQCNN | Compact
-"""(crop (N, 1, S, S) m, depth (N, 1) m) → (N) log-odds of success."""
+"""(crop (N, 1, S, S) m, depth (N, 1) m, hand (N, 5) m) → (N) log-odds of success."""
 
 ARCHITECTURES = {
     "gqcnn": lambda size: GQCNN(GQCNNConfig(size)),

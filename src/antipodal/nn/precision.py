@@ -89,9 +89,12 @@ def write_int8(source: Path, path: Path, calibration: Sequence[GraspBatch]) -> N
             batch = next(self.batches, None)
             if batch is None:
                 return None
-            return {"crop": batch.crop.numpy(), "depth": batch.depth.numpy()}
+            given = batch._asdict()
+            return {name: given[name].numpy() for name in inputs}
 
-    products = [node.name for node in onnx.load(source).graph.node if node.op_type in PRODUCTS]
+    graph = onnx.load(source).graph
+    inputs = [entry.name for entry in graph.input]
+    products = [node.name for node in graph.node if node.op_type in PRODUCTS]
     with _quiet():
         quantize_static(
             source,

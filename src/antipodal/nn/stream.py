@@ -85,6 +85,7 @@ class GraspRows:
                 f"{len(rows)} rows, {len(success)} labels of {len(dataset)} datapoints: expected ≥ 1 row and all labels"
             )
         self.dataset, self.rows, self.success = dataset, rows, np.asarray(success, np.float32)
+        self.hands = dataset.hands()
         self.max_bytes, self.n_threads = max_bytes, n_threads
         sizes = [shard["n_datapoints"] for shard in dataset.manifest["shards"]]
         self._first = np.concatenate([[0], np.cumsum(sizes)])
@@ -96,7 +97,7 @@ class GraspRows:
     @property
     def n_bytes(self) -> int:
         """That all rows take in memory."""
-        return len(self) * (2 * self.dataset.crop_size**2 + 8)
+        return len(self) * (2 * self.dataset.crop_size**2 + 28)
 
     @property
     def fits(self) -> bool:
@@ -127,10 +128,8 @@ class GraspRows:
             readers.submit(fill, int(owner[begin]), slice(begin, end))
             for begin, end in itertools.pairwise(ends.tolist())
         ]
-        label = torch.from_numpy(self.success[rows])
-        return Reading(
-            GraspTable(torch.from_numpy(relative), torch.from_numpy(depth), label), tasks
-        )
+        columns = (relative, depth, self.success[rows], self.hands[rows])
+        return Reading(GraspTable(*map(torch.from_numpy, columns)), tasks)
 
     def kept(self) -> GraspTable:
         """All rows, read once."""
@@ -291,5 +290,5 @@ class GraspStream:
 
 
 def _joined(parts: list[GraspTable]) -> GraspTable:
-    columns = zip(*((p.relative, p.depth, p.success) for p in parts), strict=True)
+    columns = zip(*((p.relative, p.depth, p.success, p.hand) for p in parts), strict=True)
     return GraspTable(*(torch.cat(column) for column in columns))

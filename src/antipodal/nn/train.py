@@ -30,6 +30,7 @@ from .. import __version__
 from ..dataset.store import Dataset
 from ..errors import InvalidConfig
 from ..files import write_json
+from ..gripper import TOLD
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
@@ -152,6 +153,7 @@ def run_config(dataset: Dataset, config: TrainConfig, loading: Loading) -> dict[
         "start": None,
         "crop": dataset.config["crop"],
         "gripper": dataset.manifest["gripper"]["name"],
+        "hand": [dataset.manifest["gripper"][name] for name in TOLD],
         "dataset": {"path": str(dataset.path), **describe(dataset)},
     }
 
@@ -162,7 +164,10 @@ def predict_log_odds(network: torch.nn.Module, batches: Iterable[GraspBatch]) ->
     network.eval()
     device = next(network.parameters()).device
     parts = [
-        network(batch.crop.to(device), batch.depth.to(device)).double().cpu().numpy()
+        network(batch.crop.to(device), batch.depth.to(device), batch.hand.to(device))
+        .double()
+        .cpu()
+        .numpy()
         for batch in batches
     ]
     return np.concatenate(parts)

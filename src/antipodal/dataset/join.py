@@ -1,0 +1,87 @@
+"""Several hands' data sets of the same objects as one: what a network that is told of its hand learns from.
+
+Shards are linked, not copied. Objects keep their numbers, so that an object-wise split holds out the same objects for
+every hand; grasps, poses and images of different hands share numbers, and are told apart by their shards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import InvalidConfig
+from ..files import file_hash, write_json
+from .store import SIDE_TABLES, Dataset, write_table
+
+
+def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
+    """Join data sets into ``path``; the first one's hand is what others are measured in.
+
+    Args:
+        parts: made from one object set, each for one hand, with crops of as many strokes.
+        path: folder; a finished one is opened.
+
+    Raises:
+        InvalidConfig: crops that are not in metres, or of other strokes than the first one's.
+    """
+    path = Path(path)
+    if (path / "dataset.json").is_file():
+        return Dataset.open(path)
+    windows = [_strokes(part) for part in parts]
+    for part, window in zip(parts, windows, strict=True):
+        if window != windows[0]:
+            raise InvalidConfig(
+                f"{part.path} has crops of {window}: expected those of {parts[0].path}, {windows[0]}"
+            )
+    (path / "shards").mkdir(parents=True, exist_ok=True)
+    shards = [
+        _link(part, shard, k, path)
+        for k, part in enumerate(parts)
+        for shard in part.manifest["shards"]
+        if shard["n_datapoints"]
+    ]
+    for name in SIDE_TABLES:
+        write_table(pa.concat_tables([p.table(name) for p in parts]), path / f"{name}.parquet")
+    first = parts[0].manifest
+    manifest = {
+        **first,
+        "grippers": [part.manifest["gripper"] for part in parts],
+        "objects": [entry for part in parts for entry in part.manifest["objects"]],
+        "counts": {
+            "n_datapoints": sum(s["n_datapoints"] for s in shards),
+            "n_objects": first["counts"]["n_objects"],
+        },
+        "shards": shards,
+        "tables": [
+            {"file": f"{name}.parquet", "sha256": file_hash(path / f"{name}.parquet")}
+            for name in SIDE_TABLES
+        ],
+    }
+    write_json(manifest, path / "dataset.json")
+    return Dataset.open(path)
+
+
+def _strokes(part: Dataset) -> tuple[int, float]:
+    """Size and window of the crops: px, strokes of the hand."""
+    crop = part.config["crop"]
+    if crop["window_m"] is None or len(part.grippers) > 1:
+        raise InvalidConfig(
+            f"{part.path}: expected one hand, and crops in metres (--preset builtin)"
+        )
+    return crop["size"], round(crop["window_m"] / part.manifest["gripper"]["max_width"], 6)
+
+
+def _link(part: Dataset, shard: dict[str, Any], hand: int, path: Path) -> dict[str, Any]:
+    source = part.path / shard["file"]
+    file = f"shards/{hand:02d}-{source.name}"
+    (path / file).unlink(missing_ok=True)
+    try:
+        os.link(source, path / file)
+    except OSError:  # another disk
+        shutil.copy2(source, path / file)
+    return {**shard, "file": file, "gripper": hand}

@@ -1,0 +1,55 @@
+"""Several hands' data sets as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from antipodal.dataset.generate import gripper_json
+from antipodal.dataset.join import join
+from antipodal.dataset.store import Dataset
+from antipodal.errors import InvalidConfig
+from antipodal.files import write_json
+from antipodal.gripper import load_gripper
+from synthetic_grasps import write_boxes
+
+
+def of_hand(path: Path, name: str, n: int, strokes: float = 2.0) -> Dataset:
+    hand = load_gripper(name)
+    made = write_boxes(path / name, n, np.random.default_rng(n))
+    crop = {"size": 32, "window_px": None, "window_m": strokes * hand.max_width}
+    manifest = {**made.manifest, "gripper": gripper_json(hand), "objects": []}
+    manifest["config"] = {**made.config, "crop": crop}
+    write_json(manifest, made.path / "dataset.json")
+    return Dataset.open(made.path)
+
+
+def test_joined_rows_are_both_in_turn_each_with_its_own_hand(tmp_path: Path) -> None:
+    parts = [of_hand(tmp_path, "yumi", 40), of_hand(tmp_path, "franka_hand", 30)]
+    both = join(parts, tmp_path / "both")
+    both.check()
+    assert len(both) == 70 and both.config == parts[0].config
+    for name in ("crop", "object_id", "depth"):
+        want = np.concatenate([part.read([name])[name] for part in parts])
+        np.testing.assert_array_equal(both.read([name])[name], want)
+    want = np.concatenate(
+        [np.tile(load_gripper(n).told, (k, 1)) for n, k in (("yumi", 40), ("franka_hand", 30))]
+    )
+    np.testing.assert_array_equal(both.hands(), want.astype(np.float32))
+    # held out is held out for every hand
+    train, validation = both.split("object_wise", 0, 0.8)
+    ids = both.read(["object_id"])["object_id"]
+    assert not set(ids[train]) & set(ids[validation])
+    assert join(parts, tmp_path / "both").manifest == both.manifest
+
+
+def test_crops_of_other_strokes_or_of_pixels_are_refused(tmp_path: Path) -> None:
+    yumi = of_hand(tmp_path, "yumi", 20)
+    other = of_hand(tmp_path, "robotiq_2f85", 20, strokes=1.5)
+    with pytest.raises(InvalidConfig, match=r"\(32, 1.5\): expected those of .*\(32, 2.0\)"):
+        join([yumi, other], tmp_path / "both")
+    pixels = write_boxes(tmp_path / "pixels", 20, np.random.default_rng(0))
+    with pytest.raises(InvalidConfig, match="crops in metres"):
+        join([yumi, pixels], tmp_path / "both")

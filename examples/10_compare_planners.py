@@ -23,7 +23,8 @@ if __name__ == "__main__":
     trials = open_trials("bench")
     for row in trials.table.select(["object", "planner", "outcome", "graspable"]).to_pylist():
         said = "graspable" if row["graspable"] else "not graspable"
-        print(f"{row['object']:<18} {said:<14} {row['planner']:<12} {row['outcome']}")
+        held = "held" if row["outcome"] == "SUCCESS" else "failed"
+        print(f"{row['object']:<18} {said:<14} {row['planner']:<12} {held}")
     report = make_report(trials)
     for name in PLANNERS:
         low, high = report["planners"][name]["success_interval"]

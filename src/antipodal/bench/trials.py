@@ -34,8 +34,6 @@ from .oracle import label_epsilon
 from .planner import Observation, Planner
 from .scenes import TrialScene, draw_trial, photograph, resting_poses, settled
 
-SCHEMA_VERSION = 1
-
 TRIALS = pa.schema(
     [
         ("planner", pa.string()),

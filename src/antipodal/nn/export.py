@@ -98,15 +98,7 @@ def export_run(
         raise UnknownAsset(
             f"{run.config['dataset']['path']} is gone: {', '.join(precisions)} need crops; name a data set"
         )
-    metadata = {
-        "schema": METADATA_SCHEMA,
-        "architecture": run.config["train"]["architecture"],
-        "crop": run.config["crop"],
-        "gripper": run.config["gripper"],
-        "hand": run.config["hand"],
-        "training": _provenance(run),
-        "precision": "float32",
-    }
+    metadata = _metadata(run)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as name:
         folder = Path(name)
@@ -312,6 +304,19 @@ def _some(
     threshold = float(training.get("success_threshold", SUCCESS_THRESHOLD))
     success = dataset.targets(training.get("target", "robust"), threshold)
     return GraspRows(dataset, chosen, success).kept()
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    """What the file says about itself."""
+    return {
+        "schema": METADATA_SCHEMA,
+        "architecture": run.config["train"]["architecture"],
+        "crop": run.config["crop"],
+        "gripper": run.config["gripper"],
+        "hand": run.config["hand"],
+        "training": _provenance(run),
+        "precision": "float32",
+    }
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def test_the_search_finds_what_an_exhaustive_one_finds():
     exhaustive = toy_quality(image, allowed).max()
     assert exhaustive > 0.5
     found = [
-        cem_policy(toy_quality, YUMI, CEMConfig(n_iterations=8, n_resamples=100))(
+        cem_policy(toy_quality, YUMI, CEMConfig(200, n_iterations=8, n_resamples=100))(
             image, mask, np.random.default_rng(s)
         ).quality[0]
         for s in range(3)

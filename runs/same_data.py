@@ -96,9 +96,9 @@ def make_data(out: Path) -> Dataset:
     return generate(meshes, hand, out / "data_metric", BUILTIN, SEED, N_MADE, Execution(workers=2))
 
 
-def recrop(data: Dataset, out: Path, crop: CropConfig, folder: str = "data_paper") -> Dataset:
+def recrop(data: Dataset, out: Path, crop: CropConfig) -> Dataset:
     """The same datapoints with another crop of the same, noiseless images, traced again."""
-    path = out / folder
+    path = out / "data_paper"
     (path / "shards").mkdir(parents=True, exist_ok=True)
     meshes = load_object_set(out / "objects")
     rest = dict(zip(*_column(data, "poses", "pose_id", "T_world_obj"), strict=True))

@@ -9,7 +9,8 @@ import pytest
 
 from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.join import join
-from antipodal.dataset.store import Dataset
+from antipodal.dataset.schema import OBJECTS, to_table
+from antipodal.dataset.store import Dataset, write_table
 from antipodal.errors import InvalidConfig
 from antipodal.files import write_json
 from antipodal.gripper import load_gripper
@@ -20,7 +21,17 @@ def of_hand(path: Path, name: str, n: int, strokes: float = 2.0) -> Dataset:
     hand = load_gripper(name)
     made = write_boxes(path / name, n, np.random.default_rng(n))
     crop = {"size": 32, "window_px": None, "window_m": strokes * hand.max_width}
-    manifest = {**made.manifest, "gripper": gripper_json(hand), "objects": []}
+    manifest = {**made.manifest, "gripper": gripper_json(hand)}
+    numbered = to_table(
+        OBJECTS,
+        object_id=[0, 1],
+        name=[f"taken by {name}", "another hand's"],
+        mesh_hash=["", ""],
+        extents=np.zeros((2, 3)),
+        n_datapoints=[n, 0],
+        reason=["", "another hand's"],
+    )
+    write_table(numbered, made.path / "objects.parquet")
     manifest["config"] = {**made.config, "crop": crop}
     write_json(manifest, made.path / "dataset.json")
     return Dataset.open(made.path)
@@ -38,6 +49,8 @@ def test_joined_rows_are_both_in_turn_each_with_its_own_hand(tmp_path: Path) -> 
         [np.tile(load_gripper(n).told, (k, 1)) for n, k in (("yumi", 40), ("franka_hand", 30))]
     )
     np.testing.assert_array_equal(both.hands(), want.astype(np.float32))
+    named = both.table("objects")["name"].to_pylist()
+    assert named == ["taken by yumi", "taken by franka_hand"]
     # held out is held out for every hand
     train, validation = both.split("object_wise", 0, 0.8)
     ids = both.read(["object_id"])["object_id"]

@@ -5,7 +5,7 @@ and where it comes from; units and normalisation are inside the graph.
 
     inputs   "crop"  (N, 1, S, S) float32  absolute depth, m; 0 = missing
              "depth" (N, 1)       float32  depth of the grasp, m
-            "hand"  (N, 5)       float32  ``antipodal.gripper.TOLD`` of the hand, m; only of networks that are told
+             "hand"  (N, 5)       float32  ``antipodal.gripper.TOLD`` of the hand, m; only of networks that are told
     output   "quality" (N)        float32  probability of success
 
 Networks may compute in bfloat16 where the CPU does. Metres in bfloat16 are 4 mm apart, so that everything before the

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..errors import InvalidConfig
 from ..files import file_hash, write_json
@@ -46,12 +47,14 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
         if shard["n_datapoints"]
     ]
     for name in SIDE_TABLES:
-        write_table(pa.concat_tables([p.table(name) for p in parts]), path / f"{name}.parquet")
+        tables = [part.table(name) for part in parts]
+        if name == "objects":  # each part numbers all of them, also those that another hand took
+            tables = [t.filter(pc.greater(t["n_datapoints"], 0)) for t in tables]  # pyright: ignore
+        write_table(pa.concat_tables(tables), path / f"{name}.parquet")
     first = parts[0].manifest
     manifest = {
         **first,
         "grippers": [part.manifest["gripper"] for part in parts],
-        "objects": [entry for part in parts for entry in part.manifest["objects"]],
         "counts": {
             "n_datapoints": sum(s["n_datapoints"] for s in shards),
             "n_objects": first["counts"]["n_objects"],

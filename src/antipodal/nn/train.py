@@ -105,8 +105,8 @@ def train(
     seconds = time.monotonic() - begin
     if trainer.is_global_zero:
         best = _restore_best(module, run_dir, trainer.strategy.root_device)
-        result = {"best_epoch": best, "seconds": seconds, "n_devices": trainer.world_size}
-        _write_result(network, result | _describe(module, stream, held_out, result), run_dir)
+        said = _describe(module, stream, held_out, seconds, trainer.world_size)
+        _write_result(network, {**said, "best_epoch": best}, run_dir)
     trainer.strategy.barrier()
     return json.loads((run_dir / "result.json").read_text())
 
@@ -232,19 +232,24 @@ def _restore_best(module: GraspModule, run_dir: Path, device: torch.device) -> i
 
 
 def _describe(
-    module: GraspModule, stream: GraspStream, held_out: GraspStream, course: dict[str, Any]
+    module: GraspModule,
+    stream: GraspStream,
+    held_out: GraspStream,
+    seconds: float,
+    n_devices: int,
 ) -> dict[str, Any]:
-    """What was learned from how much, how well and how fast; ``course`` gives the seconds and the devices."""
+    """What was learned from how much, how well and how fast."""
     training = stream.source
-    waited, seconds = stream.seconds_waited + held_out.seconds_waited, course["seconds"]
     return {
         "n_train": len(training),
         "n_validation": len(held_out.source),
         "train_positive_share": float((training.success[training.rows] > 0.5).mean()),
         **_validate(module, held_out),
-        "datapoints_per_second": module.n_seen * course["n_devices"] / seconds,
-        "waited_for_data_share": waited / seconds,
+        "seconds": seconds,
+        "datapoints_per_second": module.n_seen * n_devices / seconds,
+        "waited_for_data_share": (stream.seconds_waited + held_out.seconds_waited) / seconds,
         "hardware": module.hardware,
+        "n_devices": n_devices,
     }
 
 

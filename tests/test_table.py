@@ -10,6 +10,7 @@ from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.policy.holes import fill_holes
 from antipodal.policy.table import TableConfig, TablePlane, fit_table, objects_on
+from antipodal.render.noise import observe
 from conftest import box
 from policy_scenes import INTRINSICS, camera, seen
 
@@ -118,3 +119,18 @@ def test_filling_follows_a_tilted_table():
 def test_a_senseless_tolerance_is_refused():
     with pytest.raises(InvalidConfig, match="table tolerance 0: expected a positive number"):
         TableConfig(tolerance=0)
+
+
+def test_what_the_noise_raises_is_no_object_and_a_small_object_is(rng):
+    """Correlated noise of 2.5 mm lifts patches of over a square centimetre 5 mm above the table."""
+    image, mask = seen(box(0.02, 0.015, 0.015), yaw=0.4)
+    lone, stray = TableConfig(noise_rise=0.0), 0
+    for seed in range(20):
+        noisy = observe(image, np.random.default_rng(seed))
+        table = fit_table(noisy, None, rng)
+        assert table is not None
+        stray += int((objects_on(noisy, table, lone) & ~mask).any())
+        found = objects_on(noisy, table)
+        assert (found & mask).sum() > 0.6 * mask.sum()  # its lowest 5 mm are left out
+        assert np.count_nonzero(found & ~mask) < 0.05 * mask.sum()
+    assert stray == 20  # without the test for noise

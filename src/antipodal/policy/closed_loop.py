@@ -27,8 +27,8 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from . import make_policy
 from .base import Policy, QualityFn
-from .cem import cem_policy
 from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
@@ -223,8 +223,8 @@ class ClosedLoopPolicy:
         """
         self.gripper, self.config = gripper, config
         self._quality, self._constraints = told_of(quality, gripper), constraints
-        self._planner: Policy = planner or cem_policy(
-            self._quality, gripper, constraints=constraints
+        self._planner: Policy = planner or make_policy(
+            "cem", quality, gripper, constraints=constraints
         )
         self._track: Track | None = None
 

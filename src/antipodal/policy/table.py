@@ -36,6 +36,10 @@ class TableConfig:
     """What rises above the table by more than this is an object, m."""
     min_area: float = 1e-4
     """Smallest object, m² of surface facing the camera."""
+    noise_area: float = 4e-4
+    """What is smaller than this must stand out from the table's noise, …"""
+    noise_rise: float = 1.5
+    """… its mean height above ``min_height`` by so many standard deviations of the table's own heights."""
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "min_share", "n_hypotheses", "n_points", "min_height"):
@@ -144,7 +148,8 @@ def raised(
     image: DepthImage, table: TablePlane, config: TableConfig = DEFAULT_TABLE
 ) -> Bool[np.ndarray, "H W"]:
     """Segment everything that rises above the table and is of some area, the scene's walls and arms too."""
-    return _large(image, _above(image, _height(image, table), config), config)
+    height = _height(image, table)
+    return _large(image, height, _above(image, height, config), config)
 
 
 def objects_on(
@@ -162,8 +167,8 @@ def objects_on(
     above = _above(image, height, config)
     floor = walled_floor(image, height, outside, config)
     if floor is not None:
-        return _large(image, above & floor, config)
-    return _large(image, above, config, outside)
+        return _large(image, height, above & floor, config)
+    return _large(image, height, above, config, outside)
 
 
 def walled_floor(
@@ -227,11 +232,12 @@ def _above(
 
 def _large(
     image: DepthImage,
+    height: Float[np.ndarray, "H W"],
     above: Bool[np.ndarray, "H W"],
     config: TableConfig,
     outside: Bool[np.ndarray, "H W"] | None = None,
 ) -> Bool[np.ndarray, "H W"]:
-    """Keep the connected components that are large enough; if any is, only those that do not reach ``outside``."""
+    """Keep the connected components that are objects; if any is, only those that do not reach ``outside``."""
     import cv2
 
     n, labels = cv2.connectedComponents(above.view(np.uint8), connectivity=4)
@@ -239,7 +245,14 @@ def _large(
     label = np.asarray(labels).ravel()[pixels].astype(np.int64)
     depth = image.depth.ravel()[pixels].astype(float)
     pixel_area = depth**2 / (image.intrinsics.fx * image.intrinsics.fy)
-    large = np.bincount(label, pixel_area, n) >= config.min_area
+    area = np.bincount(label, pixel_area, n)
+    mean = np.bincount(label, height.ravel()[pixels], n) / np.maximum(
+        np.bincount(label, minlength=n), 1
+    )
+    flat = height[image.valid & (np.abs(height) < config.tolerance)]
+    noise = float(np.sqrt(np.mean(flat.astype(float) ** 2))) if len(flat) else 0.0
+    outstanding = mean >= config.min_height + config.noise_rise * noise
+    large = (area >= config.min_area) & (outstanding | (area >= config.noise_area))
     if outside is not None:
         whole = large.copy()
         whole[label[outside.ravel()[pixels]]] = False

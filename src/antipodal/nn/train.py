@@ -89,10 +89,7 @@ def train(
     if (run_dir / "result.json").is_file():
         return json.loads((run_dir / "result.json").read_text())
     if start is None:
-        network.initialise(torch.Generator().manual_seed(config.seed))
-        if not _last_checkpoint(run_dir).is_file():  # it holds them
-            everything = GraspStream(training, ORDERED_BATCH)
-            set_normalisation(network, normalisation(everything))
+        _begin(network, training, config.seed, run_dir)
     # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer = new_trainer(run_dir, config, progress, accelerator, devices)
@@ -109,6 +106,13 @@ def train(
         _write_result(network, {**said, "best_epoch": best}, run_dir)
     trainer.strategy.barrier()
     return json.loads((run_dir / "result.json").read_text())
+
+
+def _begin(network: Network, training: GraspRows, seed: int, run_dir: Path) -> None:
+    """Draw weights, and take the normalisation from the training rows."""
+    network.initialise(torch.Generator().manual_seed(seed))
+    if not _last_checkpoint(run_dir).is_file():  # it holds them
+        set_normalisation(network, normalisation(GraspStream(training, ORDERED_BATCH)))
 
 
 def split_rows(

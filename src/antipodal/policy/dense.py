@@ -168,23 +168,9 @@ def dense_policy(
             tried.append((grasps, checked))
             return grasps[checked.keep]
 
-        n_wanted = view.request.n_grasps or 1
-        n_scored = max(config.n_scored, 2 * n_wanted)
-        turned = asked_angles(view)
-        seen = no_grasps()
-        for windows in _turns(height_windows(view, hand), config):
-            found = propose(view, windows, told, turned)
-            counts["cells"] += found.n_cells
-            counts["clear"] += found.n_clear
-            for part in _unlike(found, config):
-                grasps = _lifted(view, windows, found, part, hand, constraints, turned)
-                seen = join([seen, keep(grasps)])
-                if len(seen) >= n_wanted:
-                    break
-            if len(seen) >= n_wanted:
-                break
+        n_scored = max(config.n_scored, 2 * (view.request.n_grasps or 1))
+        seen = _first(view, hand, told, config, constraints, keep, counts)[:n_scored]
         counts["sampled"] = sum(len(grasps) for grasps, _ in tried)
-        seen = seen[:n_scored]
         score = scorer(view, quality)
         q = score(seen)
         for k in range(config.n_refinements if len(seen) else 0):
@@ -199,6 +185,31 @@ def dense_policy(
         return finished_plan(view, seen, q, counts, gather(tried) if tried else None)
 
     return policy
+
+
+def _first(
+    view: View,
+    hand: GripperModel,
+    network: WindowFn,
+    config: DenseConfig,
+    constraints: ConstraintConfig,
+    keep: Callable[[PlanarGrasp], PlanarGrasp],
+    counts: dict[str, int],
+) -> PlanarGrasp:
+    """Take what the network proposes, best first, until enough of it may be executed; count what it looked at."""
+    n_wanted, turned = view.request.n_grasps or 1, asked_angles(view)
+    seen = no_grasps()
+    for windows in _turns(height_windows(view, hand), config):
+        found = propose(view, windows, network, turned)
+        counts["cells"] += found.n_cells
+        counts["clear"] += found.n_clear
+        for part in _unlike(found, config):
+            seen = join(
+                [seen, keep(_lifted(view, windows, found, part, hand, constraints, turned))]
+            )
+            if len(seen) >= n_wanted:
+                return seen
+    return seen
 
 
 def propose(

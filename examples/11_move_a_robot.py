@@ -35,9 +35,9 @@ plan = policy(image, Request(workspace=reach, min_height=0.005, n_grasps=5), rng
 grasp_camera = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
 way = waypoints(grasp_camera, gripper, T_base_camera, T_flange_gripper)
 for name, T_base_flange in (
-    ("pre-grasp", way.T_parent_pre_grasp),
-    ("grasp", way.T_parent_grasp),
-    ("lift", way.T_parent_lift),
+    ("pre-grasp", way.T_parent_flange_pre_grasp),
+    ("grasp", way.T_parent_flange_grasp),
+    ("lift", way.T_parent_flange_lift),
 ):
     x, y, z = T_base_flange[:3, 3]
     w, i, j, k = transforms.to_wxyz(T_base_flange[:3, :3])

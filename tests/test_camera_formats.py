@@ -204,3 +204,24 @@ def test_the_doctor_knows_these_files_for_cameras(tmp_path: Path) -> None:
     found = examine(file)
     assert "camera 640×480 px" in found[0].message
     assert all(finding.severity == "ok" for finding in found)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**REAL.to_json(), "D": [0.3, -0.2, 0, 0, 0]},
+        {"intrinsics": REAL.to_json(), "distortion": [0.3, -0.2, 0, 0, 0]},
+        {"intrinsics": {**REAL.to_json(), "coeffs": [0.3, -0.2, 0, 0, 0]}},
+        {"intrinsics": [[600, 0, 320], [0, 600, 240], [0, 0, 1]], "dist_coeffs": [0.1]},
+    ],
+)
+def test_lens_distortion_is_refused_wherever_it_stands(values: dict, tmp_path: Path) -> None:
+    file = write(tmp_path / "camera.json", json.dumps(values))
+    with pytest.raises(InvalidConfig, match="distortion"):
+        load_camera(file, (480, 640))
+    for key in ("D", "distortion", "dist_coeffs"):
+        values.pop(key, None)
+    if isinstance(values.get("intrinsics"), dict):
+        values["intrinsics"].pop("coeffs", None)
+    file.write_text(json.dumps(values))
+    assert load_camera(file, (480, 640)).intrinsics.fx > 599

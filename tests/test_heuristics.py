@@ -19,7 +19,6 @@ from antipodal.policy.heuristics import (
     geometric_policy,
     hold_chance,
     random_policy,
-    random_quality,
     reach_chance,
 )
 from conftest import box, cylinder
@@ -151,15 +150,6 @@ def test_the_best_heuristic_centres_the_hand_on_a_tight_bar(rng):
     assert abs(best.center @ across) < 1.5e-3
     assert abs(best.closing_axis @ across) > np.cos(np.deg2rad(4))
     assert best.center[2] - YUMI.tip_overhang > 3e-3
-
-
-def test_chance_is_uniform(rng):
-    image, _ = seen(box())
-    grasps = PlanarGrasp(np.full((4000, 2), 300.0), 0.0, 0.7, 0.05)
-    q = random_quality(rng)(image, grasps)
-    assert q.min() >= 0 and q.max() <= 1
-    # the largest deviation of the empirical distribution: Kolmogorov's 99.9 % bound
-    assert np.abs(np.sort(q) - np.linspace(0, 1, 4000)).max() < 1.95 / np.sqrt(4000)
 
 
 @pytest.mark.parametrize("number", range(5))

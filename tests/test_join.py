@@ -11,9 +11,11 @@ from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.join import join
 from antipodal.dataset.schema import OBJECTS, to_table
 from antipodal.dataset.store import Dataset, write_table
+from antipodal.dataset.summary import summary
 from antipodal.errors import InvalidConfig
 from antipodal.files import write_json
 from antipodal.gripper import load_gripper
+from antipodal.viewer.filters import read_filter_facts
 from synthetic_grasps import write_boxes
 
 
@@ -66,3 +68,15 @@ def test_crops_of_other_strokes_or_of_pixels_are_refused(tmp_path: Path) -> None
     pixels = write_boxes(tmp_path / "pixels", 20, np.random.default_rng(0))
     with pytest.raises(InvalidConfig, match="crops in metres"):
         join([yumi, pixels], tmp_path / "both")
+
+
+def test_what_looks_grasps_up_by_number_refuses_several_hands(tmp_path: Path) -> None:
+    parts = [of_hand(tmp_path, "yumi", 40), of_hand(tmp_path, "franka_hand", 30)]
+    both = join(parts, tmp_path / "both")
+    for read in (
+        summary,
+        read_filter_facts,
+        lambda data: data.targets("force_closure"),
+    ):
+        with pytest.raises(InvalidConfig, match="joins 2 hands, whose grasps share numbers"):
+            read(both)

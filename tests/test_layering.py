@@ -78,7 +78,7 @@ CORNERS: dict[str, set[str]] = {
         "cli_learn",
         "cli_retarget",
     }
-    | {"cli_serve"},
+    | {"cli_serve", "terminal"},
     "rich": {"cli", "demo", "terminal"},
     "small_gicp": {"bench"},
     "PIL": {"bench"},

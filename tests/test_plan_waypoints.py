@@ -44,17 +44,19 @@ def test_the_hand_on_the_flange_puts_its_jaws_where_the_grasp_is(name, planned, 
         in_hand = Rotation.from_matrix(hand.T_gripper_grasp[:3, :3]).apply(axes)
         in_flange = hand_on_flange[0].apply(in_hand + hand.T_gripper_grasp[:3, 3])
         in_flange = in_flange + hand_on_flange[1]
-        flange = way.T_parent_grasp[k]
+        flange = way.T_parent_flange_grasp[k]
         carried = Rotation.from_matrix(flange[:3, :3]).apply(in_flange) + flange[:3, 3]
         # the same three by the plan and the camera's calibration
         wanted = Rotation.from_matrix(grasps.pose[k, :3, :3]).apply(axes) + grasps.center[k]
         wanted = camera_in_base[0].apply(wanted) + camera_in_base[1]
         assert carried == pytest.approx(wanted, abs=1e-9)
         approach = camera_in_base[0].apply(grasps.approach_axis[k].copy())
-        back = way.T_parent_pre_grasp[k, :3, 3] - flange[:3, 3]
+        back = way.T_parent_flange_pre_grasp[k, :3, 3] - flange[:3, 3]
         assert back == pytest.approx(-0.08 * approach, abs=1e-9)
-        assert way.T_parent_lift[k, :3, 3] - flange[:3, 3] == pytest.approx([0, 0, 0.12], abs=1e-9)
-        for T in (way.T_parent_pre_grasp[k], way.T_parent_lift[k]):
+        assert way.T_parent_flange_lift[k, :3, 3] - flange[:3, 3] == pytest.approx(
+            [0, 0, 0.12], abs=1e-9
+        )
+        for T in (way.T_parent_flange_pre_grasp[k], way.T_parent_flange_lift[k]):
             assert (T[:3, :3] == flange[:3, :3]).all()
     assert (way.width == grasps.width).all()
 
@@ -63,18 +65,20 @@ def test_with_the_worlds_pose_a_top_grasp_ends_above_the_object(planned):
     image, grasps = planned
     way = waypoints(grasps[0], YUMI, image.T_world_camera)
     # the YuMi's base frame is 78 mm behind the grasp's centre, straight up
-    height = way.T_parent_grasp[2, 3] - grasps[0].in_frame(image.T_world_camera).center[2]
+    height = way.T_parent_flange_grasp[2, 3] - grasps[0].in_frame(image.T_world_camera).center[2]
     assert height == pytest.approx(YUMI.T_gripper_grasp[2, 3], abs=1e-6)
-    assert way.T_parent_grasp[2, 2] == pytest.approx(-1.0, abs=1e-6)
-    assert way.T_parent_pre_grasp[2, 3] - way.T_parent_grasp[2, 3] == pytest.approx(0.1, abs=1e-6)
+    assert way.T_parent_flange_grasp[2, 2] == pytest.approx(-1.0, abs=1e-6)
+    assert way.T_parent_flange_pre_grasp[2, 3] - way.T_parent_flange_grasp[2, 3] == pytest.approx(
+        0.1, abs=1e-6
+    )
 
 
 def test_in_the_camera_frame_the_hand_lifts_back_along_its_approach(planned):
     _, grasps = planned
     way = waypoints(grasps, YUMI, approach_distance=0.1, lift_height=0.1)
-    assert way.T_parent_lift == pytest.approx(way.T_parent_pre_grasp)
+    assert way.T_parent_flange_lift == pytest.approx(way.T_parent_flange_pre_grasp)
     sideways = waypoints(grasps, YUMI, up=[0.0, -2.0, 0.0], lift_height=0.05)
-    shift = sideways.T_parent_lift[:, :3, 3] - sideways.T_parent_grasp[:, :3, 3]
+    shift = sideways.T_parent_flange_lift[:, :3, 3] - sideways.T_parent_flange_grasp[:, :3, 3]
     assert shift == pytest.approx(np.tile([0.0, -0.05, 0.0], (len(grasps), 1)))
 
 
@@ -92,4 +96,4 @@ def test_json_holds_the_three_poses(planned):
     way = waypoints(planned[1][0], YUMI, transforms.translation([1.0, 0.0, 0.0]))
     values = way.to_json()
     assert set(values) == {"pre_grasp", "grasp", "lift", "width"}
-    assert np.array(values["lift"]) == pytest.approx(way.T_parent_lift)
+    assert np.array(values["lift"]) == pytest.approx(way.T_parent_flange_lift)

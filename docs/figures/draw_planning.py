@@ -65,9 +65,9 @@ def draw_way(path: Path, image: DepthImage, plan: antipodal.Plan) -> None:
     grasp = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
     way = waypoints(grasp, hand, image.T_world_camera, T_FLANGE_GRIPPER, lift_height=0.12)
     stages = {
-        "pre-grasp": way.T_parent_pre_grasp,
-        "grasp": way.T_parent_grasp,
-        "lift": way.T_parent_lift,
+        "pre-grasp": way.T_parent_flange_pre_grasp,
+        "grasp": way.T_parent_flange_grasp,
+        "lift": way.T_parent_flange_lift,
     }
     view = CameraIntrinsics(900, 900, 299.5, 349.5, 600, 700)
     T_world_view = look_from(-1.1, np.deg2rad(12), 0.9, np.array([0.01, 0.0, 0.14]))
@@ -75,7 +75,7 @@ def draw_way(path: Path, image: DepthImage, plan: antipodal.Plan) -> None:
     for ax, (name, T_world_flange) in zip(axes, stages.items(), strict=True):
         held = THINGS
         if name == "lift":
-            up = transforms.inverse(way.T_parent_grasp)
+            up = transforms.inverse(way.T_parent_flange_grasp)
             near = np.argmin([np.linalg.norm((up @ b.T_world_body)[:2, 3]) for b in THINGS])
             moved = T_world_flange @ up @ THINGS[near].T_world_body
             held = [

@@ -29,10 +29,6 @@ MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
 
 
-DISTORTION = ("distortion", "distortion_coefficients", "dist_coeffs", "coeffs", "D")
-"""Keys under which camera files give lens distortion, which is not modelled."""
-
-
 @dataclass(frozen=True, eq=False)
 class Camera:
     """What a camera file says. A preset says the intrinsics alone."""
@@ -235,6 +231,8 @@ def _parse(
         raise InvalidConfig(f"camera {name} holds one camera: drop '#{member}'")
     if _is_matrix(inner):
         inner = {"K": inner}
+    if isinstance(inner, dict) and "D" in values:  # lens distortion may stand beside the rest
+        inner = {"D": values["D"], **inner}
     intrinsics = _intrinsics(inner, name, image_shape)
     pose = values.get("T_world_camera")
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
@@ -283,11 +281,10 @@ def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> 
         raise InvalidConfig(
             f"camera {name} has skew {found['skew']}: expected 0; rectify the images first"
         )
-    for key in DISTORTION:
-        if np.any(np.asarray(found.get(key) or 0.0, dtype=object) != 0):
-            raise InvalidConfig(
-                f"camera {name} has {key} {found[key]}: expected none; rectify the images first"
-            )
+    if np.any(np.asarray(found.get("D") or 0.0, dtype=object) != 0):
+        raise InvalidConfig(
+            f"camera {name} has lens distortion {found['D']}: expected none; rectify the images first"
+        )
     names = ("fx", "fy", "cx", "cy", "width", "height")
     missing = [n for n in names if n not in found]
     if missing:

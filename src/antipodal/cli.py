@@ -28,9 +28,8 @@ from .cli_retarget import retarget
 from .cli_serve import serve
 from .cli_view import view
 from .errors import AntipodalError, InvalidConfig, NoGraspFound
-from .terminal import emit, generation_report, progress_bar, stderr, stdout
+from .terminal import Output, emit, generation_report, progress_bar, stderr, stdout
 
-Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 EXTRAS = {
     "data": ("pyarrow", "numba", "h5py"),
     "train": ("torch", "lightning", "onnx", "onnxscript", "onnxruntime", "tensorboard"),
@@ -40,7 +39,6 @@ EXTRAS = {
     "view": ("viser",),
 }
 """Modules that an extra brings."""
-MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 Verb = Callable[..., int]
 
 

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
-from .terminal import emit, progress_bar, table
+from .terminal import MaybeOutput, Output, emit, progress_bar, table
 
-Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 Millimetres = Annotated[tuple[float, ...], tyro.conf.arg(name="execution-error-mm")]
 
 
@@ -38,8 +37,9 @@ def bench_run(
     Example: antipodal bench run --policy builtin-cem heuristic random --objects meshes -o out/bench
 
     Args:
-        policy: oracle, random, igq, heuristic, rf, svm, reg, builtin-fixed, builtin-cem, gqcnn-fixed:FILE.onnx,
-            gqcnn-cem:FILE.onnx, rival:FILE.onnx, FILE.onnx, or your own module:function(image, mask, rng) → Plan.
+        policy: oracle, random, igq, heuristic, rf, svm, reg, builtin-fixed, builtin-cem, builtin-dense,
+            builtin-cem-bfloat16, gqcnn-fixed:FILE.onnx, gqcnn-cem:FILE.onnx, dense:FILE.onnx, rival:FILE.onnx,
+            rival-clear:FILE.onnx, FILE.onnx, or your own module:function(image, mask, rng) → Plan.
         objects: object set, or a folder of meshes in metres; sub-folders are their sources.
         output: folder for the results.
         trials: per object.
@@ -180,7 +180,7 @@ def bench_report(run: Positional[Path], json: bool = False) -> int:
 def bench_replay(
     trials: Positional[Path],
     trial: int,
-    output: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None,
+    output: MaybeOutput = None,
     view: bool = False,
     objects: Path | None = None,
     fps: float = 10.0,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
 from tyro.conf import Positional
 
-from .terminal import emit, progress_bar
+from .terminal import Output, emit, progress_bar
 
 if TYPE_CHECKING:
     from .dataset.store import Dataset
-
-Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 
 
 def dataset_info(dataset: Positional[Path], plots: Path | None = None, json: bool = False) -> int:

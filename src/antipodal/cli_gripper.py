@@ -5,19 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
 from tyro.conf import Positional
 
 from .gripper_boxes import Axis
-from .terminal import emit, stderr
+from .terminal import MaybeOutput, Output, emit, stderr
 
 if TYPE_CHECKING:
     from .gripper import GripperModel
-
-Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
-MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 
 
 def gripper_new(

@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
-from .terminal import emit, table
+from .terminal import MaybeOutput, Output, emit, table
 
-Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
-Plots = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 From = Annotated[Path | None, tyro.conf.arg(name="from")]
 Precision = Literal["float32", "bfloat16", "int8"]
 Target = Literal["robust", "success", "force_closure"]
@@ -94,7 +92,7 @@ def training_text(result: Mapping[str, Any]) -> str:
 def evaluate(
     model: Positional[Path],
     dataset: Positional[Path],
-    plots: Plots = None,
+    plots: MaybeOutput = None,
     rows: Literal["auto", "validation", "training", "all"] = "auto",
     target: Target | None = None,
     json: bool = False,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from .errors import InvalidConfig
 from .files import write_json
-from .terminal import emit
+from .terminal import MaybeOutput, emit
 
 if TYPE_CHECKING:
     from .policy.request import Request
@@ -77,7 +76,7 @@ def plan(
     depth_unit: float | None = None,
     seed: int = 0,
     repeat: int = 1,
-    output: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None,
+    output: MaybeOutput = None,
     plot: Path | None = None,
     json: bool = False,
     repair: Literal["none", "holes", "all"] = "holes",
@@ -95,7 +94,8 @@ def plan(
         mask: image whose non-zero pixels are the object; without it, whatever stands on the table.
         gripper: name, or a gripper.toml.
         model: "builtin", or an ONNX file.
-        policy: cem refines by the cross-entropy method; antipodal ranks a fixed set; auto is cem.
+        policy: cem refines by the cross-entropy method; antipodal ranks a fixed set;
+            dense looks at every pixel at once; auto is cem.
         depth_unit: metres per count, for 16-bit images: 0.001 or 0.0001.
         seed: of the planner.
         repeat: plan this often and report the median time.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
-
-from .terminal import emit, generation_report, progress_bar, stderr
+from .terminal import Output, emit, generation_report, progress_bar, stderr
 
 
 def retarget(
     meshes: Path,
-    output: Annotated[Path, tyro.conf.arg(aliases=("-o",))],
+    output: Output,
     gripper: str = "yumi",
     camera: str | None = None,
     budget: Literal["15min", "2h", "overnight"] = "15min",

@@ -17,7 +17,7 @@ def view(
     mask: Path | None = None,
     gripper: str = "yumi",
     model: str = "builtin",
-    policy: Literal["auto", "cem", "antipodal"] = "auto",
+    policy: Literal["auto", "cem", "antipodal", "dense"] = "auto",
     depth_unit: float | None = None,
     mesh_unit: str = "m",
     n: Annotated[int, tyro.conf.arg(aliases=("-n",))] = 100,

@@ -24,13 +24,16 @@ from .render.scene import CameraDistribution, FrictionDistribution, sample_scene
 from .render.shade import Body, look_from, shade
 from .sim.trial import TrialResult, run_trial, trial_bodies
 from .stable_pose import stable_poses
+from .success import EXECUTION_NOISE
 from .values import check_seed
 
 FAMILY = "mug"
 """The built-in object's family."""
 CAMERA = CameraDistribution(width=640, height=480, recenter=False)
 """The paper's camera poses with a VGA image."""
-FRICTION = FrictionDistribution(0.5, 0.1, 0.3, 0.8)
+FRICTION = FrictionDistribution(
+    EXECUTION_NOISE.friction, EXECUTION_NOISE.friction_sigma, *EXECUTION_NOISE.friction_bounds
+)
 """Hidden from the planner: ordinary things, where the paper's training distribution has slippery ones too."""
 ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 

@@ -35,7 +35,7 @@ class Bounds(NamedTuple):
 class HandBounds:
     """What was measured of a hand in the axes of its grasp frame, about the origin of its base frame."""
 
-    R_base_grasp: Float[np.ndarray, "3 3"]
+    R_gripper_grasp: Float[np.ndarray, "3 3"]
     """Columns: closing, across, approach."""
     jaws: tuple[Bounds, Bounds]
     """The −x and the +x jaw, fully open."""
@@ -107,13 +107,13 @@ def gripper_from_bounds(hand: HandBounds, said: Unmeasured) -> Imported:
         tip_overhang=overhang,
         contact_radius=radius,
         palm_boxes=tuple(_palm_box(b, center) for b in hand.palm),
-        T_gripper_grasp=transforms.from_rt(hand.R_base_grasp, hand.R_base_grasp @ center),
+        T_gripper_grasp=transforms.from_rt(hand.R_gripper_grasp, hand.R_gripper_grasp @ center),
     )
     return Imported(gripper, tuple(notes))
 
 
 def axes_from(closing: Float[np.ndarray, "3"], approach: Float[np.ndarray, "3"]) -> np.ndarray:
-    """R_base_grasp of two directions in the base frame; the approach is made perpendicular to the closing axis.
+    """R_gripper_grasp of two directions in the base frame; the approach is made perpendicular to the closing axis.
 
     Raises:
         InvalidConfig: they are parallel.

@@ -6,12 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from .files import plain
 
 if TYPE_CHECKING:
     from .dataset.events import Report
+
+Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
 
 
 def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:

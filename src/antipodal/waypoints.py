@@ -25,11 +25,11 @@ from .values import rigid
 class Waypoints:
     """Poses of the flange for N grasps, or for one, in the frame of the grasps' parent: the camera, or the base."""
 
-    T_parent_pre_grasp: Float[np.ndarray, "*batch 4 4"]
+    T_parent_flange_pre_grasp: Float[np.ndarray, "*batch 4 4"]
     """Jaws open, ``approach_distance`` before the grasp along its approach."""
-    T_parent_grasp: Float[np.ndarray, "*batch 4 4"]
+    T_parent_flange_grasp: Float[np.ndarray, "*batch 4 4"]
     """Where the jaws close."""
-    T_parent_lift: Float[np.ndarray, "*batch 4 4"]
+    T_parent_flange_lift: Float[np.ndarray, "*batch 4 4"]
     """Jaws closed, ``lift_height`` further up."""
     width: Float[np.ndarray, "*batch"]
     """Opening of the jaws until they close, m."""
@@ -37,9 +37,9 @@ class Waypoints:
     def to_json(self) -> dict[str, Any]:
         """Return ``{"pre_grasp", "grasp", "lift", "width"}`` as nested lists."""
         return {
-            "pre_grasp": self.T_parent_pre_grasp.tolist(),
-            "grasp": self.T_parent_grasp.tolist(),
-            "lift": self.T_parent_lift.tolist(),
+            "pre_grasp": self.T_parent_flange_pre_grasp.tolist(),
+            "grasp": self.T_parent_flange_grasp.tolist(),
+            "lift": self.T_parent_flange_lift.tolist(),
             "width": self.width.tolist(),
         }
 

@@ -25,7 +25,7 @@ from .. import transforms
 from ..collision import approach_is_free
 from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
-from ..errors import AntipodalError, InvalidConfig, InvalidMesh, SimulationDiverged
+from ..errors import InvalidConfig, InvalidMesh, SimulationDiverged
 from ..files import claim, write_json
 from ..grasp import Grasp
 from ..gripper import GripperModel, load_gripper
@@ -41,6 +41,7 @@ from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE
 from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
 from .scores import wilson
+from .trials import UNDIGESTED
 
 BIN_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
 """Of robust ε in the table; ε = 0 has its own row."""
@@ -282,7 +283,7 @@ def _write_part(job: _Job, at: At) -> None:
     rows, refused = [], ""
     try:
         rows = object_rows(job, at)
-    except (AntipodalError, ValueError) as error:
+    except UNDIGESTED as error:
         refused = str(error)
     write_json({"object": job.item.name, "rows": rows, "refused": refused}, Path(job.part))
 

@@ -25,7 +25,8 @@ SENSOR = NoiseModel(
     gamma_shape=1 / 0.003**2, gaussian_sigma=0.0025, gaussian_rate=1.0, gaussian_field="rbf",
     length_scale_px=4 / 3,
 )  # fmt: skip
-"""What the built-in network is trained with, but for the drop-out: the baselines see filled images."""
+"""Correlated noise and depth scale of a structured-light sensor, without missing pixels: the baselines see filled
+images."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_bytes
 from ..page import cards, escape, fill, picture
 from .charts import (
@@ -17,6 +18,7 @@ from .charts import (
     success_chart,
 )
 from .gallery import Failure, failures
+from .graspable import FREE_SHARE
 from .report import THIRDS, Trials, short_names
 
 Planners = dict[str, dict[str, Any]]
@@ -218,11 +220,14 @@ def _notes(report: dict[str, Any], order: Sequence[str]) -> str:
         for how, names in measured.items()
     )
     lines = [
-        "<p><b>Graspable</b>: the oracle, who knows mesh and pose, finds a collision-free grasp whose robust ε is "
-        "above 0.002. <b>Precision</b>: success among grasps with q &gt; ½. <b>Robust grasp rate</b>: share of trials "
+        "<p><b>Graspable</b>: the oracle, who knows mesh and pose, finds a grasp whose robust ε is "
+        f"above {SUCCESS_THRESHOLD:g} and which at least {FREE_SHARE:.0%} of the approaches displaced by the execution "
+        "error reach free. "
+        "<b>Precision</b>: success among grasps with q &gt; ½. <b>Robust grasp rate</b>: share of trials "
         "planned with q &gt; ½. <b>AP</b>: average precision of q. <b>ECE</b>: expected calibration error of q "
         "against the lift, in ten bins, and <b>Brier</b>: mean square of their difference, both over the graspable "
-        "trials in which something was planned; a network's q is trained on the label, not on the lift. "
+        "trials in which something was planned; the built-in planners' q is fitted to lifts, "
+        "that of other networks to labels. "
         "All planners met the same poses, friction, sensor noise and execution errors.</p>",
         f"<p>Plan times: {escape(times)}.</p>",
     ]

@@ -179,8 +179,13 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
 def planner_hash(spec: str) -> str:
     """Hash of the file behind a planner, so that a changed one is another run: network or module."""
     path = Path(spec.rpartition(":")[2])
+    models = Path(str(resources.files("antipodal") / "assets" / "models"))
+    if spec.startswith(("builtin-dense", "dense:")):  # a second network proposes
+        proposes = file_hash(models / "dense" / "dense.onnx")
+        path = models / "builtin.onnx" if spec.startswith("builtin-") else path
+        return f"{file_hash(path) if path.is_file() else ''} {proposes}"
     if spec.startswith("builtin-"):
-        path = Path(str(resources.files("antipodal") / "assets" / "models" / "builtin.onnx"))
+        path = models / "builtin.onnx"
     elif not path.is_file() and ":" in spec:
         module = sys.modules.get(spec.partition(":")[0])  # make_planner has imported it
         path = Path(getattr(module, "__file__", None) or "")

@@ -27,6 +27,7 @@ from ..render.scene import (
 from ..sim.trial import TrialConfig, settle
 from ..sim.world import World
 from ..stable_pose import StablePose, stable_poses
+from ..success import EXECUTION_NOISE
 
 CAMERAS: dict[str, CameraDistribution] = {
     "dexnet": CameraDistribution(width=640, height=480, recenter=False),
@@ -48,8 +49,10 @@ CAMERAS: dict[str, CameraDistribution] = {
     ),
 }
 """Where trials are seen from: the paper's cap, a second set that measures transfer, and Dex-Net 4.0's PhoXi."""
-FRICTION = FrictionDistribution(0.5, 0.1, 0.3, 0.8)
-"""Hidden from the planner."""
+FRICTION = FrictionDistribution(
+    EXECUTION_NOISE.friction, EXECUTION_NOISE.friction_sigma, *EXECUTION_NOISE.friction_bounds
+)
+"""Hidden from the planner: what the label of success averages over."""
 MAX_CAMERA_DRAWS = 50
 """A camera that does not see the whole object is drawn again, so often."""
 

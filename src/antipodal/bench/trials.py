@@ -7,21 +7,19 @@ cannot be simulated, a planner that fails: rows with their reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ..contact import PAPER_CONTACT_MODEL
 from ..dataset.epsilon import fast_ferrari_canny
 from ..errors import AntipodalError, SimulationDiverged
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
-from ..objects.describe import DIFFICULTY_PERTURBATION, N_DIFFICULTY_GRASPS, N_GRASPS
-from ..robust import robust
+from ..objects.describe import N_DIFFICULTY_GRASPS, N_GRASPS, difficulty
 from ..sampling import sample_antipodal
 from ..sim.decompose import convex_pieces
 from ..sim.trial import Outcome, execute
@@ -126,17 +124,10 @@ def run_object(
 
 
 def hardness(mesh: TriMesh, gripper: GripperModel) -> float:
-    """Difficulty as ``objects.describe.difficulty`` measures it, ε₇₅ over antipodal grasps: low is hard.
-
-    By the fast ε, which is the same to 1e-9: a benchmark asks for it object by object.
-    """
+    """Difficulty over antipodal grasps: low is hard. By the fast ε, because it is asked for object by object."""
     rng = np.random.default_rng(0)
     grasps = sample_antipodal(mesh, gripper, N_GRASPS, rng)[:N_DIFFICULTY_GRASPS]
-    if len(grasps) == 0:
-        return 0.0
-    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
-    epsilon = robust(fast_ferrari_canny, mesh, grasps, rng, DIFFICULTY_PERTURBATION, model).mean
-    return float(np.percentile(epsilon, 75))
+    return difficulty(mesh, grasps, gripper, rng, fast_ferrari_canny)
 
 
 def _run_trial(

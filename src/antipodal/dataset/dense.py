@@ -121,7 +121,7 @@ def label_view(
     windows = list(islice(height_windows(view, gripper, (SIZE,)), 2))
     if not windows:
         return []
-    # the second is another object, or the table's noise
+    # the second is another object
     window = windows[min(int(rng.random() < SECOND_RATE), len(windows) - 1)]
     if len(window.cells) == 0:
         return []
@@ -198,7 +198,12 @@ def _arrange(index: int, seed: int, rng: np.random.Generator) -> TriMesh:
 
 
 def _write(path: Path, views: list[LabelledViews]) -> None:
-    height, place, quality = (np.concatenate(column) for column in zip(*views, strict=True))
+    none = LabelledViews(
+        np.empty((0, SIZE, SIZE), np.float16),
+        np.empty((0, N_LABELS), np.int32),
+        np.empty((0, N_LABELS), np.uint8),
+    )
+    height, place, quality = (np.concatenate(column) for column in zip(none, *views, strict=True))
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
         np.savez_compressed(file, height=height, place=place, quality=quality)
     os.replace(file.name, path)

@@ -168,7 +168,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _take_stock(path: Path, n_objects: int, n_shards: int) -> tuple[list[int], Tally]:
     """Drop what an earlier run left half written; return the shards to make, and the counts of the finished ones."""
     for folder in ("shards", "parts"):
-        for left in (path / folder).glob("*.parquet.tmp"):
+        for left in (path / folder).glob("*.parquet.*.tmp"):
             left.unlink()
     todo = [k for k in range(n_shards) if not _is_finished(path, k)]
     done = sorted(set(range(n_shards)) - set(todo))

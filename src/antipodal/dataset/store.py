@@ -189,12 +189,25 @@ class Dataset:
         return facts["free_share"] * facts["hold_probability"]
 
     def _force_closure(self) -> Float[np.ndarray, "N"]:
+        self.expect_one_hand("force closure")
         grasps = self.table("grasps").select(["grasp_id", "force_closure"])
         if not len(grasps):
             raise InvalidConfig(f"{self.path} has no table of grasps: force closure is unknown")
         closed = grasps["grasp_id"].to_numpy()[grasps["force_closure"].to_numpy()]
         facts = self.read(["collision_free", "grasp_id"])
         return (facts["collision_free"] & np.isin(facts["grasp_id"], closed)).astype(np.float32)
+
+    def expect_one_hand(self, what: str) -> None:
+        """Refuse what looks grasps up by number: in a joined data set hands share numbers.
+
+        Raises:
+            InvalidConfig: the data set knows several hands.
+        """
+        if len(self.grippers) > 1:
+            raise InvalidConfig(
+                f"{self.path} joins {len(self.grippers)} hands, whose grasps share numbers: "
+                f"{what} is told of each hand's own data set"
+            )
 
     def split(
         self, name: SplitName, seed: int, train_fraction: float = 0.8

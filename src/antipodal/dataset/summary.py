@@ -19,7 +19,11 @@ def summary(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> dict[str,
     ``datapoints_by_outcome`` divides the rows; ``placements`` are pairs of a grasp and a stable pose, of which those
     whose closing axis is too steep are left out. An imported data set has no table of grasps: what it does not say is
     left out.
+
+    Raises:
+        InvalidConfig: several hands' data sets, joined.
     """
+    dataset.expect_one_hand("what is in it")
     objects = dataset.table("objects").to_pylist()
     refused = [{"name": o["name"], "reason": o["reason"]} for o in objects if o["reason"]]
     counts, outcomes = _datapoints(dataset, threshold)

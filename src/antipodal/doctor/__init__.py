@@ -1,7 +1,7 @@
 """What is wrong with this depth image, camera, mesh or gripper, in words, and what to change.
 
 Nothing raises here: an input that cannot be used is a finding of severity "error", and what a planner or the built-in
-network would stumble over is a "warning". The training range is the paper's camera (reference §2.1).
+network would stumble over is a "warning". The training range is the built-in model's.
 """
 
 from __future__ import annotations

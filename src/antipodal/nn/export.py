@@ -30,7 +30,7 @@ from .networks import Network
 from .precision import (
     CALIBRATION_BATCH,
     EXPORT_PRECISIONS,
-    Precision,
+    StoredPrecision,
     check_precisions,
     write_bfloat16,
     write_int8,
@@ -72,7 +72,7 @@ def export_run(
     run_dir: str | Path,
     path: str | Path,
     dataset_dir: str | Path | None = None,
-    precisions: Sequence[Precision] = ("float32",),
+    precisions: Sequence[StoredPrecision] = ("float32",),
 ) -> dict[str, Any]:
     """Write the run's best network, calibrated, as ONNX, and compare it with torch.
 
@@ -102,7 +102,7 @@ def export_run(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as name:
         folder = Path(name)
-        made: dict[Precision, Path] = {p: folder / f"{p}.onnx" for p in EXPORT_PRECISIONS}
+        made: dict[StoredPrecision, Path] = {p: folder / f"{p}.onnx" for p in EXPORT_PRECISIONS}
         write_onnx(run.network, run.calibration, run.crop_size, metadata, made["float32"])
         checked = _check(run, made["float32"], dataset)
         if "bfloat16" in precisions:
@@ -113,7 +113,7 @@ def export_run(
             write_int8(made["float32"], made["int8"], [*table_batches(table, CALIBRATION_BATCH)])
         report: dict[str, Any] = {"path": str(path), **checked}
         if tuple(precisions) != ("float32",) and dataset is not None:
-            used: dict[Precision, Path] = {
+            used: dict[StoredPrecision, Path] = {
                 p: made[p] for p in EXPORT_PRECISIONS if p in ("float32", *precisions)
             }
             report["comparison"] = compare_precisions(run, used, dataset)
@@ -127,7 +127,7 @@ def export_run(
 
 
 def compare_precisions(
-    run: Run, files: dict[Precision, Path], dataset: Dataset
+    run: Run, files: dict[StoredPrecision, Path], dataset: Dataset
 ) -> list[dict[str, Any]]:
     """One row per precision: size, scores on held-out rows and their change from float32, speed on this machine."""
     _, held_out = _rows(run, dataset)

@@ -1,8 +1,9 @@
 """Smaller copies of an exported network: weights stored in bfloat16, or products computed in 8 bits.
 
 Metres stay float32 in all of them: only convolutions and dense layers behind the network's own normalisation change.
-That is why bfloat16 is a way to store, not to compute: told to compute in it, OpenVINO rounds depth too, to 4 mm, and
-qualities moved by up to 0.47 on a network that int8 moved by 0.03.
+A file in bfloat16 only stores weights so; told to compute in it as a whole, OpenVINO rounds depth too, to 4 mm, and
+qualities moved by up to 0.47 on a network that int8 moved by 0.03. What computes in bfloat16 behind that point is
+:mod:`antipodal.quality`'s choice when it loads a file, whatever it stores.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from ..errors import InvalidConfig
 from ..quality import METADATA_KEY
 from .data import GraspBatch
 
-Precision = Literal["float32", "bfloat16", "int8"]
-EXPORT_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+StoredPrecision = Literal["float32", "bfloat16", "int8"]
+EXPORT_PRECISIONS: tuple[StoredPrecision, ...] = ("float32", "bfloat16", "int8")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 CALIBRATION_BATCH = 64
 
@@ -116,7 +117,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def _save(model: Any, precision: Precision, path: Path) -> None:
+def _save(model: Any, precision: StoredPrecision, path: Path) -> None:
     """Write with the precision in the metadata."""
     entries = {p.key: p.value for p in model.metadata_props}
     metadata = {**json.loads(entries[METADATA_KEY]), "precision": precision}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
 import tempfile
@@ -20,6 +20,7 @@ from torch.nn import functional
 from ..dataset.dense import LabelledViews
 from ..dense_quality import WindowQuality, load_window_quality
 from ..errors import IncompatibleCheckpoint
+from ..files import claim, write_json
 from ..gripper import GripperModel
 from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPTHS
 from ..quality import METADATA_SCHEMA
@@ -39,7 +40,7 @@ class DenseTraining:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     validation_share: float = 0.08
-    """Of the views, the last of them: of other objects."""
+    """Of the views, the last of them: but for at most one, of other objects."""
     n_proposed: int = 16
     """The best entries of a view, by which the validation judges."""
     seed: int = 0
@@ -61,9 +62,14 @@ def train_dense(
     config: DenseTraining,
     report: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, or go on where it was interrupted; ``directory`` holds ``last.pt`` and ``metrics.json``."""
+    """Train, or go on where it was interrupted; ``directory`` holds ``last.pt`` and ``metrics.json``.
+
+    Raises:
+        InvalidConfig: ``directory`` holds a training of other settings or on other views.
+    """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(views.quality.tobytes()).hexdigest()
+    claim(directory / "config.json", {**asdict(config), "views": digest}, "training")
     torch.manual_seed(config.seed)
     network = DenseNetwork()
     n_validation = max(1, round(config.validation_share * len(views.height)))
@@ -268,4 +274,4 @@ def _save(
     part = directory / "last.pt.part"
     torch.save(state, part)
     os.replace(part, directory / "last.pt")
-    (directory / "metrics.json").write_text(json.dumps(history, indent=1))
+    write_json(history, directory / "metrics.json")

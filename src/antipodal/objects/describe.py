@@ -6,14 +6,17 @@ chosen to depend neither on the triangles nor on the file's unit or frame.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..contact import PAPER_CONTACT_MODEL
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
-from ..robust import Perturbation, robust_epsilon
+from ..metrics import ferrari_canny
+from ..robust import Metric, Perturbation, robust
 from ..sampling import sample_antipodal, sample_surface
 from ..stable_pose import stable_poses
 
@@ -52,7 +55,7 @@ def difficulty(
     grasps_obj: Grasp,
     gripper: GripperModel,
     rng: np.random.Generator,
-    perturbation: Perturbation = DIFFICULTY_PERTURBATION,
+    metric: Metric = ferrari_canny,
 ) -> float:
     """75th percentile of robust ε over antipodal grasps all over the surface: **low is hard**; 0 without a grasp.
 
@@ -61,11 +64,12 @@ def difficulty(
         grasps_obj: of :func:`~antipodal.sampling.sample_antipodal`; 40 are enough for a scatter.
         gripper: gives the contact radius.
         rng: random state.
-        perturbation: of the robust mean.
+        metric: the ε-quality; the data set's fast one is the same to 1e-9.
     """
     if len(grasps_obj) == 0:
         return 0.0
-    epsilon = robust_epsilon(mesh, grasps_obj, gripper, rng, perturbation).mean
+    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
+    epsilon = robust(metric, mesh, grasps_obj, rng, DIFFICULTY_PERTURBATION, model).mean
     return float(np.percentile(epsilon, 75))
 
 

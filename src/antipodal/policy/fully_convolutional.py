@@ -71,8 +71,8 @@ BLOCK = 1000
 class Cells(NamedTuple):
     """Cells of the network's output that stand for object pixels."""
 
-    rows: Float[np.ndarray, "K"]
-    columns: Float[np.ndarray, "K"]
+    rows: Int[np.ndarray, "K"]
+    columns: Int[np.ndarray, "K"]
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -162,6 +162,7 @@ def _best(
         width = np.full(len(some), gripper.max_width)
         return PlanarGrasp(center[k], quality.angles[a], depths[d], width)
 
+    n_wanted = max(config.n_grasps, 2 * (view.request.n_grasps or 0))
     kept, rejected = order[:0], Counter[str]()
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
@@ -170,7 +171,7 @@ def _best(
             block = block[checked.keep]
             rejected.update(checked.counts)
         kept = np.concatenate([kept, block])
-        if len(kept) >= config.n_grasps:
+        if len(kept) >= n_wanted:
             break
-    kept = kept[: config.n_grasps]
+    kept = kept[:n_wanted]
     return grasps_at(kept), np.clip(scored.reshape(-1)[kept].astype(float), 0.0, 1.0), rejected

@@ -61,7 +61,7 @@ class ShadeConfig:
     table_color: Color = (0.74, 0.75, 0.76)
     checker: float = 0.05
     """Side of the table's checks, m; 0 for a plain table."""
-    checker_contrast: float = 0.05
+    checker_contrast: float = 0.1
     """Share by which every other check is darker."""
     background: Color = (0.93, 0.94, 0.95)
     fade_distance: float = 2.5
@@ -299,7 +299,7 @@ def _table_albedo(points: np.ndarray, config: ShadeConfig) -> np.ndarray:
     if config.checker <= 0:
         return np.broadcast_to(base, points.shape)
     odd = np.floor(points[:, :2] / config.checker).sum(-1) % 2
-    return base * (1 - config.checker_contrast * 2 * odd)[:, None]
+    return base * (1 - config.checker_contrast * odd)[:, None]
 
 
 def _corner_normals(mesh: TriMesh, crease_angle: float) -> Float[np.ndarray, "F 3 3"]:

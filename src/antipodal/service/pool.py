@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -54,6 +55,7 @@ class WorkerPool:
 
     def __post_init__(self) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="antipodal-")
+        self._folders: dict[Child, Path] = {}
         self._numbers = itertools.count()
         self._threads = ThreadPoolExecutor(2 * self.config.n_workers, "worker")
 
@@ -170,11 +172,17 @@ class WorkerPool:
         log.error("worker lost", extra={"fields": {"pid": worker.process.pid, "reason": reason}})
         self._workers.discard(worker)
         self.metrics.workers.set(self.n_workers)
-        worker.end()
+        self._end(worker)
         if not self._stopped:
             task = asyncio.get_running_loop().create_task(self._replace())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _end(self, worker: Child) -> None:
+        """End a worker, and remove what it was reading."""
+        worker.end()
+        if folder := self._folders.pop(worker, None):
+            shutil.rmtree(folder, ignore_errors=True)
 
     async def _replace(self) -> None:
         pause = 0.1
@@ -189,8 +197,12 @@ class WorkerPool:
     async def _hire(self) -> None:
         """Start one worker; when it is warm it is idle."""
         scratch = Path(self._scratch.name) / str(next(self._numbers))
-        scratch.mkdir()
-        worker = _spawn()
+        try:
+            scratch.mkdir()
+            worker = _spawn()
+        except OSError as error:  # no memory, no process, no room: perhaps later
+            raise InvalidConfig(f"a worker cannot be started: {error}") from error
+        self._folders[worker] = scratch
         setup = Setup(self.config.model, self.config.grippers, scratch)
         try:
             ready = await self._ask(worker, setup, START_TIME)
@@ -199,12 +211,12 @@ class WorkerPool:
             if self._stopped:
                 raise InvalidConfig("the service ended while a worker started")
         except Lost as lost:
-            worker.end()
+            self._end(worker)
             raise InvalidConfig(
                 f"a worker {_reason(lost)} before it was warm; see the log"
             ) from lost
         except (AntipodalError, asyncio.CancelledError):
-            worker.end()
+            self._end(worker)
             raise
         assert isinstance(ready, Ready)
         self.grippers = ready.grippers

@@ -185,10 +185,9 @@ def pick(
         taken = pile.centers[:, 2] - before > config.lift_distance / 2
         if not taken.any():  # held, but dragged along
             outcome = Outcome.SLIPPED_LIFT
-    left = np.where(taken[:, None, None], T_world_obj, pile.poses)
     # the hand is gone; what it took stays out of the way, where it was parked
     aside = np.stack([_parked(i, mesh) for i, mesh in enumerate(pile.meshes)])
-    start = np.where(taken[:, None, None], aside, left)
+    start = np.where(taken[:, None, None], aside, pile.poses)
     rest, _ = settle_pile(pile, start, friction, config)
     return Pick(outcome, taken, rest)
 

@@ -35,7 +35,7 @@ from ..render.depth import (
 from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
 from .motion import DWELL
 from .support import BLOCK, SupportPath, Vector
-from .trial import Outcome, Stage, TrialConfig, _is_held, _keep, _transports
+from .trial import SLIPPED, Outcome, Stage, TrialConfig, _is_held, _keep, _transports
 from .world import GRAVITY, World
 
 
@@ -315,7 +315,7 @@ class _Bed:
         for stage, gravity, velocities_world in _transports(config):
             world.set_gravity(gravity)
             if not _keep(world, self.R_grasp_world, velocities_world, config):
-                return (lost_in_lift if stage is Stage.LIFT else Outcome.SLIPPED_SHAKE), stage
+                return (lost_in_lift if stage is Stage.LIFT else SLIPPED[stage]), stage
             if stage is Stage.LIFT and world.table_force() > 0.0:
                 return Outcome.SLIPPED_LIFT, stage
         return Outcome.SUCCESS, stage

@@ -20,6 +20,7 @@ from .. import transforms
 from ..errors import InvalidConfig, SimulationDiverged
 from ..gripper import UNIT_BOX_VERTICES, GripperModel
 from ..mesh import TriMesh
+from ..success import EXECUTION_NOISE
 from ..values import rigid
 from .decompose import Pieces
 
@@ -27,7 +28,7 @@ GRAVITY = np.array([0.0, 0.0, -9.81])
 """m/s², world frame."""
 TIMESTEP = 0.002
 """s."""
-MASS_LIMITS = (0.03, 0.30)
+MASS_LIMITS = EXECUTION_NOISE.mass_bounds
 """kg: the mass of the mesh at its density is clipped to this range, its inertia scaled with it."""
 TABLE_TORSION_RADIUS = 1e-4
 """m: the table is hard, a contact with it resists spinning by its friction points alone."""

@@ -51,15 +51,18 @@ class Filter:
 
 def read_filter_facts(dataset: Dataset) -> Facts:
     """Read the columns that are filtered by; a few bytes for each datapoint."""
+    dataset.expect_one_hand("what is to be seen")
     read = dataset.read(FACTS)
     robust = read["robust_epsilon"] > SUCCESS_THRESHOLD
     label = np.where(read["collision_free"], np.where(robust, 0, 1), 2)
     grasps = dataset.table("grasps")
-    ids = grasps.column("grasp_id").to_numpy()
-    order = np.argsort(ids)
-    where = order[np.searchsorted(ids, read["grasp_id"], sorter=order)]
     numbers = {name: read[name] for name in METRICS if name in read}
-    numbers["epsilon"] = grasps.column("epsilon").to_numpy()[where]
+    numbers["epsilon"] = np.full(len(label), np.nan)
+    if len(grasps):  # an imported data set has none
+        ids = grasps.column("grasp_id").to_numpy()
+        order = np.argsort(ids)
+        where = order[np.searchsorted(ids, read["grasp_id"], sorter=order)]
+        numbers["epsilon"] = grasps.column("epsilon").to_numpy()[where]
     table = dataset.table("objects")
     names = zip(table["object_id"].to_pylist(), table["name"].to_pylist(), strict=True)
     present = set(np.unique(read["object_id"]).tolist())

@@ -1,0 +1,27 @@
+"""Files that several processes write at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+WRITER = """
+import sys
+from pathlib import Path
+from antipodal.files import write_bytes
+for _ in range(200):
+    write_bytes(sys.argv[2].encode() * 10_000, Path(sys.argv[1]))
+"""
+
+
+def test_two_writers_of_one_file_leave_one_of_their_contents_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "shared"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter]) for letter in "ab"
+    ]
+    assert [writer.wait(120) for writer in writers] == [0, 0]
+    assert path.read_bytes() in (b"a" * 10_000, b"b" * 10_000)
+    assert list(tmp_path.iterdir()) == [path]

@@ -32,7 +32,9 @@ class PadContacts(NamedTuple):
     required_friction: Float[np.ndarray, "N"]
     """Least μ that holds; ``NEVER`` where a pad meets nothing before the other."""
     lever: Float[np.ndarray, "N"]
-    """Distance of the line of the forces from the centre of mass, across the closing axis, m."""
+    """Distance of the line of the forces from the centre of mass, across the closing axis, m. Where many pairs of
+    cells need as little friction it is that of the first of them, at the pads' rim, and depends on which jaw is which;
+    the mean of them all would not. The hold model is fitted to it as it is: change both together."""
     separation: Float[np.ndarray, "N"]
     """Distance of the pads when both touch, m; 0 where they do not."""
 

@@ -44,7 +44,8 @@ class TrainConfig:
     """Length of a stair, epochs; only sgd."""
     augmentation: Literal["paper", "paper_low", "paper_high", "sensor", "none"] = "paper"
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and products in training; the optimiser's weights, noise, normalisation and loss stay float32."""
+    """Of convolutions and products in training, where the processor has it (else float32); the optimiser's weights,
+    noise, normalisation and loss stay float32."""
     target: TargetName = "robust"
     """What is learned: the paper's label, or the probability of success as executed (``Dataset.targets``)."""
     success_threshold: float = SUCCESS_THRESHOLD

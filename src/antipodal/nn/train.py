@@ -34,7 +34,7 @@ from ..gripper import TOLD
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
-from .module import GraspModule
+from .module import GraspModule, computed_in
 from .networks import Network, build_network, set_normalisation
 from .run import SCHEMA, describe, read_config
 from .scores import classification
@@ -95,11 +95,11 @@ def train(
     trainer = new_trainer(run_dir, config, progress, accelerator, devices)
     part = Part(trainer.global_rank, trainer.world_size)
     stream = GraspStream(training, config.batch_size, config.seed, loading.positive_weight, part)
-    module = GraspModule(network, config, stream.n_per_epoch)
+    gpu = trainer.strategy.root_device.type != "cpu"
+    working = dataclasses.replace(config, precision=computed_in(config.precision, gpu))
+    module = GraspModule(network, working, stream.n_per_epoch)
     held_out = GraspStream(validation, ORDERED_BATCH)
-    begin = time.monotonic()
-    _fit(trainer, module, stream, held_out, run_dir)
-    seconds = time.monotonic() - begin
+    seconds = _fit(trainer, module, stream, held_out, run_dir)
     if trainer.is_global_zero:
         best = _restore_best(module, run_dir, trainer.strategy.root_device)
         said = _describe(module, stream, held_out, seconds, trainer.world_size)
@@ -215,8 +215,9 @@ def _fit(
     training: GraspStream,
     validation: GraspStream,
     run_dir: Path,
-) -> None:
-    last = _last_checkpoint(run_dir)
+) -> float:
+    """Train to the last epoch; return how long it took, s."""
+    last, begin = _last_checkpoint(run_dir), time.monotonic()
     with _quiet():
         trainer.fit(
             module,
@@ -225,6 +226,7 @@ def _fit(
             ckpt_path=last if last.is_file() else None,
             weights_only=True,
         )
+    return time.monotonic() - begin
 
 
 def _restore_best(module: GraspModule, run_dir: Path, device: torch.device) -> int:

@@ -97,7 +97,12 @@ def test_a_run_resumes_to_the_same_rows_and_names_what_it_refused(
     assert summary["above"]["success_rate"] > 0.7
     parts = sorted((tmp_path / "a" / "parts").iterdir())
     parts[1].unlink()
-    assert run_agreement(meshes, tmp_path / "a", config) == summary
+    again: list[tuple[int, int]] = []
+    resumed = run_agreement(
+        meshes, tmp_path / "a", config, progress=lambda *counts: again.append(counts)
+    )
+    assert resumed == summary
+    assert again[0] == (3, 4)
     assert pq.read_table(tmp_path / "a" / "agreement.parquet").equals(table)
     assert json.loads((tmp_path / "a" / "agreement.json").read_text())["n"] == 16
     with pytest.raises(InvalidConfig, match="holds another run"):
@@ -117,6 +122,9 @@ def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path
     assert path.stat().st_size < 100_000
     with PIL.Image.open(path) as picture:
         assert picture.size[1] == 240
+        grey = np.asarray(picture.convert("L"))
+    tiles = np.split(grey, grey.shape[1] // 240, 1)
+    assert all(tile.std() > 10 for tile in tiles)
 
 
 def test_a_config_without_sense_is_refused() -> None:

@@ -98,7 +98,8 @@ def test_nonsense_is_no_grasp_with_its_reason(
 def test_an_outsiders_failure_is_a_reason(
     observation: Observation, function: Callable[..., object], said: str
 ) -> None:
-    made = tried(image_planner(function), observation, limit=0.3)  # type: ignore[arg-type]
+    limit = 0.3 if function is bench_planners.sleeps else 60.0
+    made = tried(image_planner(function), observation, limit)  # type: ignore[arg-type]
     assert made.grasp_world is None
     assert said in made.reason
 

@@ -107,10 +107,14 @@ def test_load_rival_picks_the_policy_from_the_file(shared: Path, imported: Any) 
             plan = policy(image, mask, np.random.default_rng(0))
             assert stage in plan.counts
             assert ("palm_blocked" in plan.counts) == clearance
-            # a 4 cm box in the open: its middle, across two of its sides
+            # 30 × 80 mm in the open: near its middle, across the short side
             assert plan.quality[0] > 0.5
             v, u = np.round(plan.best.center_px[::-1]).astype(int)
             assert mask[v, u]
+            grasp = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
+            best = grasp.in_frame(image.T_world_camera)
+            assert np.abs(best.center[:2]).max() < 0.01
+            assert abs(best.closing_axis[0]) > np.cos(np.deg2rad(30))
 
 
 def test_published_networks_are_read_with_their_normalisation(shared: Path) -> None:

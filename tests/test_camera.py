@@ -88,8 +88,9 @@ def test_intrinsics_go_through_json() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("fx", 0.0, "expected positive pixels"),
-        ("fy", -525.0, "expected positive pixels"),
+        ("fx", 0.0, r"expected pixels in \[1, 1000000\]"),
+        ("fx", 1e-40, r"expected pixels in \[1, 1000000\]"),
+        ("fy", -525.0, r"expected pixels in \[1, 1000000\]"),
         ("cx", float("nan"), "camera cx is nan: expected a finite number"),
         ("cx", "middle", "camera cx is 'middle'"),
         ("width", 640.5, "expected a whole number of pixels"),

@@ -147,7 +147,7 @@ def test_units_in_prose_are_read(units: str, metres: float | None, tmp_path: Pat
         ("[1, 2]", "expected an object with fx, fy, cx, cy, width, height, got a list"),
         ("{}", "lacks fx, fy, cx, cy, width, height"),
         (json.dumps({**FIELDS, "fx": "wide"}), "camera fx is 'wide'"),
-        (json.dumps({**FIELDS, "fx": -1}), "expected positive pixels"),
+        (json.dumps({**FIELDS, "fx": -1}), "expected pixels in [1, 1000000]"),
         (json.dumps({**FIELDS, "width": 0}), "camera width is 0"),
         (json.dumps({**FIELDS, "skew": 0.2}), "has skew 0.2: expected 0; rectify"),
         (json.dumps({**FIELDS, "depth_unit": 1000}), "depth_unit 1000: expected metres per count"),

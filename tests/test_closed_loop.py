@@ -15,6 +15,7 @@ from antipodal.bench.tracking import (
     LoopController,
     TrackingScene,
     camera_beside,
+    draw_scene,
     run_scene,
 )
 from antipodal.camera import DepthImage
@@ -383,6 +384,21 @@ def test_a_hand_that_is_told_to_hold_stays_above_until_it_may_go_in() -> None:
         assert result.success
         closed_at[until] = result.time
     assert closed_at[0.0] < 1.5 < closed_at[1.5]
+
+
+def test_a_scene_is_a_function_of_its_number() -> None:
+    world = World(BOX, convex_pieces(BOX), YUMI)
+
+    def facts(index: int) -> list[np.ndarray]:
+        scene = draw_scene(BOX, world, 0.1, (0.01, 0.02), index, duration=2.0)
+        assert scene is not None
+        believed = scene.camera.T_world_camera_believed
+        return [scene.T_world_obj, np.array(scene.friction), believed, scene.path.position]
+
+    first, again, other = facts(3), facts(3), facts(4)
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - c).max() > 1e-3
 
 
 def test_an_open_loop_answers_once() -> None:

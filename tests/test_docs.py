@@ -135,3 +135,8 @@ def test_the_figures_of_the_conventions_can_be_drawn_again(tmp_path: Path) -> No
         difference = abs(drawn.astype(int) - kept.astype(int)).max(-1)
         # light and shadow of the first may be retouched; the geometry of both may not
         assert (difference > 80).mean() < 0.02, f"{name} is out of date: run {script.name}"
+    # arrows are few pixels: each colour by itself (one of three reversed leaves 0.75 in common)
+    drawn, kept = (cv2.imread(str(folder / "frames.png")) for folder in (tmp_path, script.parent))
+    for bgr in ((47, 47, 214), (58, 157, 31), (214, 95, 31)):
+        a, b = (abs(picture.astype(int) - bgr).max(-1) < 40 for picture in (drawn, kept))
+        assert (a & b).sum() > 0.9 * (a | b).sum() > 0, f"an axis moved: run {script.name}"

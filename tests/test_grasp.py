@@ -134,14 +134,6 @@ def test_the_grasp_frame_is_x_closing_z_approach_y_z_cross_x(rng: np.random.Gene
     assert np.abs(np.sum(g.closing_axis * g.approach_axis, -1)).max() < 1e-12
 
 
-def test_dexnets_x_approach_y_closing_frame_is_a_permutation_of_ours() -> None:
-    R_ours = planar(0.4).to_grasp(CAMERA, TILTED).pose[:3, :3]
-    permutation = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
-    R_dexnet = R_ours @ permutation.T
-    assert np.allclose(R_dexnet[:, 0], R_ours[:, 2])  # their x is our approach
-    assert np.allclose(R_dexnet[:, 1], R_ours[:, 0])  # their y is our closing axis
-
-
 @pytest.mark.parametrize(("x", "z"), [([0, 0, 0], [0, 0, 1]), ([0, 0, 2], [0, 0, 1])])
 def test_axes_that_are_zero_or_parallel_are_refused(x: list[float], z: list[float]) -> None:
     with pytest.raises(InvalidConfig, match="not parallel"):

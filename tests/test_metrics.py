@@ -254,9 +254,17 @@ def test_jaws_bounded_each_resist_at_least_what_jaws_bounded_together_do(rng):
     together = metrics.ferrari_canny(contacts, com)
     each = metrics.ferrari_canny_linf(contacts, com)
     assert (each >= together - 1e-12).all()
-    assert (
-        each <= 2 * together + 1e-12
-    ).all()  # both at full force: the doubled L1 body contains the sum
+    # both at full force: the doubled L1 body contains the sum
+    assert (each <= 2 * together + 1e-12).all()
+
+
+def test_jaws_bounded_each_resist_the_weak_torque_about_the_line_between_them_with_both():
+    # Torsion alone, ± τ = π r² μ / torque scale at either jaw, has a torque about that line: a jaw reaches as far as
+    # h(u) = max(h_edges(u), τ |u_τ|), both the larger of the two (L1) or their sum (L∞), and where τ is small no edge
+    # reaches further than τ |u_τ| = ε towards the nearest facet: once ε against ε + ε.
+    together = metrics.ferrari_canny(pair(), np.zeros(3))
+    assert metrics.ferrari_canny_linf(pair(), np.zeros(3)) == pytest.approx(2 * together)
+    assert together > 0
 
 
 def test_weight_is_carried_by_friction_on_both_jaws():
@@ -267,6 +275,12 @@ def test_weight_is_carried_by_friction_on_both_jaws():
     heavy = np.array([0, 0, -21.0, 0, 0, 0])
     assert metrics.wrench_resistance(pair(), np.zeros(3), ContactModel(0.5), heavy) == 0
     assert metrics.wrench_resistance(pair(), np.zeros(3), ContactModel(0.5), 19 / 21 * heavy) > 0
+
+
+def test_the_weight_is_carried_partially_where_friction_at_full_force_exceeds_it():
+    # along z only friction: 0.981 N ≤ μ · 2 · 20 N, so μ ≥ 0.0245
+    assert not metrics.partial_closure(pair(), np.zeros(3), ContactModel(0.02))
+    assert metrics.partial_closure(pair(), np.zeros(3), ContactModel(0.03))
 
 
 def test_a_torque_about_the_closing_axis_is_carried_by_torsion_alone():

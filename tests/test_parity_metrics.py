@@ -125,16 +125,15 @@ def test_the_origin_is_in_the_hull_where_the_originals_programme_says_so(recorde
 
 
 def test_singular_values_and_what_is_made_of_them_are_the_same(recorded):
-    sigma = np.array(
-        [np.linalg.svd(recorded.raw_wrenches(i).reshape(-1, 6), compute_uv=False) for i in range(len(recorded.models))]
-    )  # fmt: skip
-    np.testing.assert_allclose(sigma[:, -1], recorded.data["min_singular"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(
-        sigma[:, -1] / sigma[:, 0], recorded.data["grasp_isotropy"], rtol=0, atol=1e-12
-    )
-    volume = np.sqrt(sigma.prod(-1))
+    # ours scale each jaw by its closing cosine: the whole functions where that is 1
+    aligned = np.flatnonzero((np.abs(recorded.data["normal_force_mag"] - 1) < 1e-12).all(-1))
+    assert len(aligned) > 10
     # hard fingers: the product has a factor of rounding size, whose root is 1e-8
-    np.testing.assert_allclose(volume, recorded.data["wrench_volume"], rtol=1e-9, atol=1e-6)
+    tolerance = {"min_singular": 1e-12, "grasp_isotropy": 1e-12, "wrench_volume": 1e-6}
+    for i in aligned:
+        given = recorded.contacts[i], recorded.data["com"][i], recorded.models[i]
+        for name, atol in tolerance.items():
+            assert metrics.METRICS[name](*given) == pytest.approx(recorded.data[name][i], abs=atol)
 
 
 @pytest.mark.parametrize("name", MESHES)

@@ -55,12 +55,14 @@ def test_every_layer_is_the_original_s(shared: Path, case: str) -> None:
     network, io = original(shared, case)
     crop, depth = inputs(io)
     seen: dict[str, np.ndarray] = {}
-    for name in ("conv1_1", "conv1_2", "conv2_1", "conv2_2"):
+    layers = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
+    for name in layers:
         getattr(network, name).register_forward_hook(
             lambda _module, _input, out, name=name: seen.update({name: out.numpy()})
         )
     with torch.no_grad():
         network.logits(crop[:4], depth[:4])
+    assert set(seen) == set(layers)
     for name, out in seen.items():
         want = io[f"feat_{name}"]
         got = out.transpose(0, 2, 3, 1)

@@ -25,7 +25,7 @@ from antipodal.render.scene import (
     sample_scene,
     table_point,
 )
-from antipodal.stable_pose import stable_poses
+from antipodal.stable_pose import StablePose, stable_poses
 from conftest import box, cylinder
 
 VGA = CameraIntrinsics(525, 525, 319.5, 239.5, 640, 480)
@@ -100,6 +100,18 @@ def test_a_planar_move_keeps_the_stable_pose_on_the_table(rng):
         center = transforms.apply(T, mesh.center_of_mass[None])[0]
         np.testing.assert_allclose(table_point(T, stable.T_world_obj), [*center[:2], 0], atol=1e-12)
         assert np.abs(center[:2]).max() <= 0.1
+
+
+def test_each_coordinate_of_a_planar_move_is_uniform_in_its_interval(rng):
+    config = PoseDistribution(x=(-0.05, 0.1), y=(0.02, 0.06), yaw=(0.3, 2.0))
+    T = sample_poses(4000, StablePose(np.eye(4), 1.0), rng, config)
+    yaw = np.arctan2(T[:, 1, 0], T[:, 0, 0])
+    for values, (low, high) in (
+        (T[:, 0, 3], config.x),
+        (T[:, 1, 3], config.y),
+        (yaw, config.yaw),
+    ):
+        assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 0.01
 
 
 def test_recentring_projects_the_point_to_the_middle_of_the_image(rng):

@@ -88,9 +88,9 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     assert "848 × 480 px" in page
     assert any("_crate" in line for line in summary["improve"])
     assert all(line in page for line in (summary["verdict"], *summary["improve"]))
-    model = (cell.output / "model.onnx").read_bytes()
+    written = (cell.output / "model.onnx").stat().st_mtime_ns
     assert retarget(cell)["success_rate"] == summary["success_rate"]
-    assert (cell.output / "model.onnx").read_bytes() == model
+    assert (cell.output / "model.onnx").stat().st_mtime_ns == written
     with pytest.raises(InvalidConfig, match=r"another cell \(camera, gripper differ\)"):
         retarget(Cell(parts, cell.output, "franka_hand", None))
 

@@ -54,9 +54,9 @@ class CameraIntrinsics:
                     f"camera {name} is {value!r}: expected a whole number of pixels in [1, 16384]"
                 )
             object.__setattr__(self, name, int(value))
-        if not (self.fx > 0 and self.fy > 0):
+        if not (1 <= self.fx <= 1e6 and 1 <= self.fy <= 1e6):
             raise InvalidConfig(
-                f"camera focal length is ({self.fx}, {self.fy}): expected positive pixels"
+                f"camera focal length is ({self.fx}, {self.fy}): expected pixels in [1, 1000000]"
             )
 
     @property

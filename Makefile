@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests share what they prepare, so that a file stays in one process.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test check format test-all bench docs build clean
@@ -10,7 +12,7 @@ demo: $(VENV)/core.done
 	$(BIN)/antipodal demo -o out/demo
 
 test: $(VENV)/all.done
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 check: $(VENV)/all.done
 	$(BIN)/ruff check .
@@ -22,7 +24,7 @@ format: $(VENV)/all.done
 	$(BIN)/ruff format .
 
 test-all: $(VENV)/all.done
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "not gpu"
 
 bench: $(VENV)/all.done
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -56,7 +56,7 @@ class Ranked(NamedTuple):
     grasps_world: Grasp
     """(N), best first."""
     quality: Float[np.ndarray, "N"]
-    """Predicted probability of success in [0, 1], descending."""
+    """Predicted probability of success in [0, 1], as the planner says it; of an image planner descending."""
     reason: str | None = None
     """Why there is no grasp."""
 

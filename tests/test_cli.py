@@ -133,6 +133,7 @@ def test_help_lists_every_verb(capsys) -> None:
     ("depth", "said"),
     [
         (np.full((480, 640), 730.0), "metres below 20; if these are millimetres"),
+        (np.full((480, 640), np.nan), "NaN"),
         (np.zeros((480, 640)), "0 everywhere"),
         (np.full((100, 100), 0.7), "the camera says 640×480"),
         (np.full((480, 640, 3), 0.7), "one channel"),
@@ -140,7 +141,7 @@ def test_help_lists_every_verb(capsys) -> None:
         (-np.ones((480, 640)), "negative"),
         (np.array("text"), "one channel"),
     ],
-    ids=["millimetres", "zero", "shape", "colour", "unit", "negative", "text"],
+    ids=["millimetres", "nan", "zero", "shape", "colour", "unit", "negative", "text"],
 )
 def test_a_bad_depth_image_is_refused_in_one_line(depth, said, tmp_path, capsys) -> None:
     assert said in fails(["plan", depth_file(tmp_path, depth), "--camera", CAMERA], capsys)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from antipodal.camera import CameraIntrinsics, DepthImage
-from antipodal.camera_files import load_depth
+from antipodal.camera_files import load_camera, load_depth
 from antipodal.crop import CropConfig, crop_grasps
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import PlanarGrasp
@@ -273,3 +273,8 @@ def test_crops_agree_with_the_originals_at_planning(shared: Path) -> None:
     assert before.max() < 45e-3
     assert after.mean() < 0.9e-3  # measured 0.80 mm, median 0.35 mm
     assert np.median(after) < 0.4e-3
+
+
+def test_the_published_camera_gives_the_papers_window(shared: Path) -> None:
+    camera = load_camera(shared / "data/depth/gqcnn_primesense_single/camera.json").intrinsics
+    assert np.isclose(96 / camera.fx * 0.7, 0.128)

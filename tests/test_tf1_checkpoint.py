@@ -126,3 +126,9 @@ def test_checkpoints_that_tensorflow_wrote_hold_the_recorded_weights(shared: Pat
         assert set(short) == set(want.files)
         for name in want.files:
             np.testing.assert_array_equal(short[name], want[name])
+
+
+@pytest.mark.parametrize(("name", "n"), [("GQCNN-4.0-PJ", 631_410), ("FC-GQCNN-4.0-PJ", 633_200)])
+def test_published_checkpoints_have_the_published_sizes(shared: Path, name: str, n: int) -> None:
+    read = read_checkpoint(shared / "rivals" / name / "model.ckpt")
+    assert sum(value.size for value in read.values()) == n

@@ -30,7 +30,12 @@ from antipodal.nn.scores import bootstrap_interval, classification
 from antipodal.nn.start import Start
 from antipodal.nn.stream import Loading
 from antipodal.nn.train import new_trainer, split_rows, train
-from antipodal.scores import calibration_bins
+from antipodal.scores import (
+    area_under_roc,
+    average_precision,
+    calibration_bins,
+    expected_calibration_error,
+)
 from synthetic_grasps import write_boxes
 
 TINY = replace(COMPACT_TRAINING, train_fraction=0.8, n_epochs=2, batch_size=32, seed=3)
@@ -137,6 +142,14 @@ def test_scores_that_do_not_exist_are_none_and_json_can_say_so() -> None:
     assert scores["auc"] is scores["average_precision"] is scores["recall"] is None
     assert scores["accuracy"] == 1.0
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_a_constant_prediction_has_chance_scores() -> None:
+    success = np.arange(100) < 21
+    quality = np.full(100, 0.21)
+    assert area_under_roc(quality, success) == 0.5
+    assert average_precision(quality, success) == pytest.approx(0.21)
+    assert expected_calibration_error(quality, success) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_calibration_bins_count_every_prediction_once() -> None:

@@ -107,13 +107,15 @@ def robust_epsilon(
     rng: np.random.Generator,
     perturbation: Perturbation = PAPER_PERTURBATION,
     model: ContactModel = PAPER_CONTACT_MODEL,
+    metric: Metric = ferrari_canny,
 ) -> Robust:
     """Robust ε-quality E_Q of N grasps; the data set's label is E_Q > 0.002 [Mahler17 §IV-A1, §IV-B2].
 
-    ``model.contact_radius`` is replaced by the gripper's.
+    ``model.contact_radius`` is replaced by the gripper's. ``metric`` may be the data set's fast ε, which is the same to
+    1e-9.
     """
     model = replace(model, contact_radius=gripper.contact_radius)
-    return robust(ferrari_canny, mesh, grasps_obj, rng, perturbation, model)
+    return robust(metric, mesh, grasps_obj, rng, perturbation, model)
 
 
 def robust(

@@ -19,14 +19,13 @@ from jaxtyping import Float
 from .. import transforms
 from ..alignment import MAX_APPROACH_TABLE_ANGLE
 from ..collision import approach_is_free
-from ..contact import PAPER_CONTACT_MODEL
 from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import InvalidConfig
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
-from ..robust import robust
+from ..robust import robust_epsilon
 from ..sampling import sample_antipodal
 from ..success import EXECUTED_APPROACH, ExecutionNoise, success_chances
 
@@ -171,8 +170,7 @@ def label_epsilon(
 ) -> Float[np.ndarray, "N"]:
     """Robust ε of N grasps as the data set's label has it."""
     grasps_obj = grasps_world.in_frame(transforms.inverse(T_world_obj))
-    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
-    return robust(fast_ferrari_canny, mesh, grasps_obj, rng, model=model).mean
+    return robust_epsilon(mesh, grasps_obj, gripper, rng, metric=fast_ferrari_canny).mean
 
 
 class _Known(NamedTuple):

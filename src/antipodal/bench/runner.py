@@ -177,16 +177,15 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
 
 
 def planner_hash(spec: str) -> str:
-    """Hash of the file behind a planner, so that a changed one is another run: network or module."""
-    path = Path(spec.rpartition(":")[2])
+    """Hash of the files behind a planner, so that a changed one is another run: networks or module."""
     models = Path(str(resources.files("antipodal") / "assets" / "models"))
-    if spec.startswith(("builtin-dense", "dense:")):  # a second network proposes
-        proposes = file_hash(models / "dense" / "dense.onnx")
-        path = models / "builtin.onnx" if spec.startswith("builtin-") else path
-        return f"{file_hash(path) if path.is_file() else ''} {proposes}"
+    path = Path(spec.rpartition(":")[2])
     if spec.startswith("builtin-"):
         path = models / "builtin.onnx"
     elif not path.is_file() and ":" in spec:
         module = sys.modules.get(spec.partition(":")[0])  # make_planner has imported it
         path = Path(getattr(module, "__file__", None) or "")
-    return file_hash(path) if path.is_file() else ""
+    files = [path]
+    if spec.startswith(("builtin-dense", "dense:")):
+        files.append(models / "dense" / "dense.onnx")  # it proposes
+    return " ".join(file_hash(file) for file in files if file.is_file())

@@ -6,17 +6,15 @@ chosen to depend neither on the triangles nor on the file's unit or frame.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..contact import PAPER_CONTACT_MODEL
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..metrics import ferrari_canny
-from ..robust import Metric, Perturbation, robust
+from ..robust import Metric, Perturbation, robust_epsilon
 from ..sampling import sample_antipodal, sample_surface
 from ..stable_pose import stable_poses
 
@@ -68,9 +66,8 @@ def difficulty(
     """
     if len(grasps_obj) == 0:
         return 0.0
-    model = replace(PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius)
-    epsilon = robust(metric, mesh, grasps_obj, rng, DIFFICULTY_PERTURBATION, model).mean
-    return float(np.percentile(epsilon, 75))
+    epsilon = robust_epsilon(mesh, grasps_obj, gripper, rng, DIFFICULTY_PERTURBATION, metric=metric)
+    return float(np.percentile(epsilon.mean, 75))
 
 
 def complexity(

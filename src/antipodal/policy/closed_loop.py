@@ -224,7 +224,7 @@ class ClosedLoopPolicy:
         self.gripper, self.config = gripper, config
         self._quality, self._constraints = told_of(quality, gripper), constraints
         self._planner: Policy = planner or make_policy(
-            "cem", quality, gripper, constraints=constraints
+            "cem", self._quality, gripper, constraints=constraints
         )
         self._track: Track | None = None
 

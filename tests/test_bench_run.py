@@ -25,7 +25,7 @@ from antipodal.bench.planner import FunctionPlanner, Observation, Ranked, no_gra
 from antipodal.bench.replay import replay
 from antipodal.bench.report import make_report, open_trials
 from antipodal.bench.rows import make_planner
-from antipodal.bench.runner import BenchRun, run_bench
+from antipodal.bench.runner import BenchRun, planner_hash, run_bench
 from antipodal.bench.timing import time_object
 from antipodal.bench.trials import ObjectJob, run_object
 from antipodal.cli import run as command
@@ -302,6 +302,17 @@ def test_a_replay_of_nothing_says_what_is_missing(finished: Path, tmp_path: Path
 def test_another_configuration_in_the_same_folder_is_refused(objects: Path, finished: Path) -> None:
     with pytest.raises(InvalidConfig, match="config, planners differ"):
         run_bench(settings(objects, finished, (GOOD,)))
+
+
+def test_a_planner_is_another_one_when_a_network_behind_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "net.onnx"
+    seen = set()
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        seen |= {planner_hash(f"{kind}:{file}") for kind in ("cem", "dense")}
+    assert len(seen) == 4  # dense has a second network, which proposes
+    cem, dense = planner_hash("builtin-cem"), planner_hash("builtin-dense")
+    assert dense.split()[0] == cem and dense.split()[1:] and " " not in cem
 
 
 def test_a_killed_run_resumes_to_the_same_rows_whatever_the_workers(

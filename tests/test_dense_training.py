@@ -15,6 +15,7 @@ from antipodal.dataset.dense import (
     make_views,
 )
 from antipodal.dense_quality import load_window_quality
+from antipodal.errors import InvalidConfig
 from antipodal.nn.dense import DenseNetwork
 from antipodal.nn.train_dense import DenseTraining, cut, moved, train_dense, validate, write_dense
 from antipodal.policy.constraints import check_grasps
@@ -170,3 +171,15 @@ def test_it_learns_resumes_and_its_file_answers_alike(tmp_path, rng):
     got = told(views.height[0].astype(np.float32), cells)
     assert got == pytest.approx(want[0].numpy().reshape(SHAPE)[:, :, *cells.T], abs=1e-2)
     assert told.gripper == "yumi"
+
+
+def test_a_training_on_other_views_or_settings_is_not_gone_on_with(tmp_path, rng):
+    views, config = middle_angles_are_good(3, rng), DenseTraining(n_epochs=1, batch_size=2)
+    train_dense(views, tmp_path, config)
+    other = views._replace(quality=255 - views.quality)
+    for given in ((other, config), (views, DenseTraining(n_epochs=2, batch_size=2))):
+        with pytest.raises(InvalidConfig, match="training"):
+            train_dense(given[0], tmp_path, given[1])
+    again: list[object] = []
+    train_dense(views, tmp_path, config, again.append)
+    assert not again  # finished: nothing is trained a second time

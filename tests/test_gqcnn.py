@@ -158,11 +158,14 @@ def test_fingers_are_drawn_where_they_are(name: str) -> None:
     network, hand = Compact(), load_gripper(name)
     strokes = torch.tensor(hand.told / hand.max_width, dtype=torch.float32)[None]
     closing, standing = (plane[0, 0] for plane in network._fingers(strokes))
-    pixel = 2 / (network.config.input_size - 1)
+    size = network.config.input_size
+    pixel = 2 / size
     width, thickness = hand.jaw_width / hand.max_width, hand.jaw_thickness / hand.max_width
     assert float(closing.sum()) * pixel**2 == pytest.approx(width, rel=0.03)
     assert float(standing.sum()) * pixel**2 == pytest.approx(2 * width * thickness, rel=0.03)
-    u = network.coordinates[0, 0].abs()
+    u = (torch.arange(size) - (size - 1) / 2).abs().expand(
+        size, size
+    ) * pixel  # centres, in strokes
     assert u[standing == 1].min() > 0.5 and u[closing == 1].max() < 0.5
 
 

@@ -104,12 +104,44 @@ def test_pads_that_meet_nothing_or_start_inside_never_hold() -> None:
         assert contacts.separation[0] == 0.0
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.5])
+def test_faces_that_lean_together_drive_the_object_out_and_parallel_ones_do_not(
+    slope: float,
+) -> None:
+    mesh = wedge(bottom=0.03, slope=slope, height=0.05)
+    T = transforms.from_rt(np.diag([1.0, -1.0, -1.0]), [0, 0, 0])  # upside down
+    turned = TriMesh(transforms.apply(T, mesh.vertices), mesh.faces, "turned")
+    sheared = box(0.03, 0.05, 0.1)
+    vertices = np.array(sheared.vertices)
+    vertices[:, 0] += slope * vertices[:, 2]
+    parallel = TriMesh(vertices, sheared.faces, "sheared")
+    out, into, alike = (
+        close_pads(m, above(z), YUMI).push[0, 1]
+        for m, z in ((mesh, 0.02), (turned, -0.02), (parallel, 0.0))
+    )
+    assert out == pytest.approx(np.sin(np.arctan(slope)), rel=1e-6)
+    assert into == pytest.approx(-out, rel=1e-6)
+    assert alike == pytest.approx(0.0, abs=1e-6)
+
+
 def test_the_lever_is_the_distance_of_the_line_of_force_from_the_centre_of_mass() -> None:
-    mesh = box(0.03, 0.12, 0.04)
-    offset = 0.03
-    contacts = close_pads(mesh, above(0.0, y=offset), YUMI)
-    # any cell of the flat patch may carry the force: within half a pad of the offset
-    assert abs(contacts.lever[0] - offset) < YUMI.jaw_width / 2 + 1e-9 + 0.02
+    # as high above the grasp's centre as below it the pads would reach: what is left is the offset across
+    mesh = box(0.03, 0.12, 0.2)
+    middle = YUMI.tip_overhang - YUMI.finger_depth / 2
+    for offset in (0.0, 0.03):
+        contacts = close_pads(mesh, above(middle, y=offset), YUMI)
+        assert contacts.lever[0] == pytest.approx(offset, abs=1e-6)
+
+
+def test_nothing_depends_on_which_jaw_is_which(rng: np.random.Generator) -> None:
+    mesh = cylinder(0.015, 0.06)
+    T = transforms.from_rt(transforms.exp_so3([0.2, 0.3, 0.0]), [0.004, 0.003, 0.0])
+    grasps = above(0.0, yaw=0.2).in_frame(T)
+    half = np.diag([-1.0, -1.0, 1.0, 1.0])
+    a, b = (close_pads(mesh, Grasp(grasps.pose @ R, grasps.width), YUMI) for R in (np.eye(4), half))
+    for name in ("required_friction", "lever", "separation"):
+        assert getattr(b, name) == pytest.approx(getattr(a, name), abs=1e-5)
+    assert b.push == pytest.approx(a.push * [-1, 1], abs=1e-5)
 
 
 def test_features_move_with_the_object(rng: np.random.Generator) -> None:
@@ -120,7 +152,15 @@ def test_features_move_with_the_object(rng: np.random.Generator) -> None:
     a = close_pads(mesh, grasps, YUMI)
     b = close_pads(moved, grasps.in_frame(T), YUMI)
     assert b.required_friction == pytest.approx(a.required_friction, abs=1e-4)
+    assert b.push == pytest.approx(a.push, abs=1e-4)
+    assert b.lever == pytest.approx(a.lever, abs=1e-4)
     assert b.separation == pytest.approx(a.separation, abs=1e-6)
+
+
+def test_no_grasps_have_no_features(rng: np.random.Generator) -> None:
+    none = Grasp(np.zeros((0, 4, 4)), np.zeros(0))
+    found = hold_features(box(0.03, 0.05, 0.04), none, YUMI, np.zeros(0), rng)
+    assert found.shape == (0, len(FEATURES))
 
 
 def test_the_share_that_holds_is_the_distribution_of_friction(rng: np.random.Generator) -> None:

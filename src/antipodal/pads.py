@@ -4,7 +4,8 @@ The contact model of [Mahler17] closes along one line. A jaw is a pad: it stops 
 perhaps 10 mm beside that line, and against an edge or a tip it pushes along its own normal. Here each pad is a grid of
 rays; its contact patch is the cells within ``PATCH_DEPTH`` of the first. A pair of cells, one per pad, holds at
 friction μ if the line between them lies in both friction cones, tan∠ ≤ μ (Nguyen's condition), and the least μ over
-all pairs is the grasp's *required friction*. Frame: ``obj``.
+all pairs is the grasp's *required friction*. Where many pairs need as little, as between two flat faces, the forces act
+at the mean of them. Frame: ``obj``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ CELLS = 7
 """Rays along each side of a pad."""
 PATCH_DEPTH = 0.0007
 """Cells within this of the first touch count as touching, m: what a soft pad gives way."""
+TIE = 1e-6
+"""Pairs of cells whose friction exceeds the least by no more than this share the forces."""
 NEVER = 9.0
 """Required friction where a pad meets nothing."""
 
@@ -31,10 +34,11 @@ class PadContacts(NamedTuple):
 
     required_friction: Float[np.ndarray, "N"]
     """Least μ that holds; ``NEVER`` where a pad meets nothing before the other."""
+    push: Float[np.ndarray, "N 2"]
+    """Which way the squeeze drives the object across the closing axis: y and z of the mean of the two inward normals.
+    z near 1: out below, like a wet pip; near −1: into the palm; 0 where the two faces lean alike or not at all."""
     lever: Float[np.ndarray, "N"]
-    """Distance of the line of the forces from the centre of mass, across the closing axis, m. Where many pairs of
-    cells need as little friction it is that of the first of them, at the pads' rim, and depends on which jaw is which;
-    the mean of them all would not. The hold model is fitted to it as it is: change both together."""
+    """Distance of the line of the forces from the centre of mass, across the closing axis, m."""
     separation: Float[np.ndarray, "N"]
     """Distance of the pads when both touch, m; 0 where they do not."""
 
@@ -53,7 +57,7 @@ def close_pads(mesh: TriMesh, grasps_obj: Grasp, gripper: GripperModel) -> PadCo
     first = np.stack([distance.min(1, initial=np.inf) for distance, _ in hits], 1)
     separation = grasps_obj.width - first.sum(1)
     touching = np.isfinite(separation) & (separation > 0)
-    required, lever = np.full(n, NEVER), np.zeros(n)
+    required, push, lever = np.full(n, NEVER), np.zeros((n, 2)), np.zeros(n)
     R = grasps_obj.pose[:, :3, :3]
     offset = np.einsum("nij,ni->nj", R, grasps_obj.center - mesh.center_of_mass)
     boundary = _is_boundary()
@@ -67,10 +71,11 @@ def close_pads(mesh: TriMesh, grasps_obj: Grasp, gripper: GripperModel) -> PadCo
         )
         left, right = (cells[patch] for patch in patches)
         friction = _pair_friction(left, right, n_left, n_right, separation[i])
-        a, b = np.unravel_index(friction.argmin(), friction.shape)
-        required[i] = friction[a, b]
-        lever[i] = np.linalg.norm((left[a] + right[b]) / 2 + offset[i, 1:])
-    return PadContacts(required, lever, np.where(touching, separation, 0.0))
+        required[i] = friction.min()
+        a, b = np.nonzero(friction <= required[i] + TIE)
+        push[i] = (n_left[a] + n_right[b])[:, 1:].mean(0) / 2
+        lever[i] = np.linalg.norm((left[a] + right[b]).mean(0) / 2 + offset[i, 1:])
+    return PadContacts(required, push, lever, np.where(touching, separation, 0.0))
 
 
 def _cells(gripper: GripperModel) -> Float[np.ndarray, "K 2"]:

@@ -45,6 +45,8 @@ FEATURES = (
     "holds_share",
     "log_required_friction",
     "separation",
+    "push_aside",
+    "push_out",
     "log_torque",
 )
 """What P(hold) is a function of; see :func:`hold_features`."""
@@ -217,8 +219,9 @@ def hold_features(
     """What P(hold) depends on, in the order of :data:`FEATURES`.
 
     log10 of robust ε, with the paper's μ and with a trial's; share of displaced closings and frictions that hold; log
-    of the median friction that a displaced closing requires; distance of the pads as planned, m; log of the torque of
-    the mesh's own weight about the pads.
+    of the median friction that a displaced closing requires; distance of the pads as planned, m; how much
+    displaced closings drive the object aside and out below, on the mean of those that touch; log of the torque of the
+    mesh's own weight about the pads.
 
     Args:
         mesh: the object.
@@ -234,6 +237,9 @@ def hold_features(
     moved = close_pads(mesh, displaced(grasps_obj, s, rng, execution), gripper)
     required = moved.required_friction.reshape(n, s)
     holds = _friction_above(required, execution).mean(-1)
+    touches = (moved.separation > 0).reshape(n, s, 1)
+    push = np.stack([np.abs(moved.push[:, 0]), moved.push[:, 1]], -1).reshape(n, s, 2)
+    mean_push = (push * touches).sum(1) / np.maximum(touches.sum(1), 1)
     contacts = replace(
         PAPER_CONTACT_MODEL, contact_radius=gripper.contact_radius, friction=execution.friction
     )
@@ -251,6 +257,7 @@ def hold_features(
             holds,
             np.log(np.clip(np.median(required, -1), 0.02, NEVER)),
             planned.separation,
+            *mean_push.T,
             np.log(GRAVITY * mass * planned.lever + TORQUE_FLOOR),
         ]
     )

@@ -21,9 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .. import transforms
 from ..collision import approach_is_free
-from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import InvalidConfig, InvalidMesh, SimulationDiverged
 from ..files import claim, write_json
@@ -34,7 +32,7 @@ from ..scores import area_under_roc
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import MASS_LIMITS, World
-from ..success import EXECUTED_APPROACH, free_share, hold_features
+from ..success import EXECUTED_APPROACH, free_share
 from ..watched import At, Task, listen, run_watched, work_off
 from .objects import BenchObject, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
@@ -68,7 +66,6 @@ GRASPS = pa.schema(
         ("moved", pa.bool_()),  # a near miss rather than an antipodal pair
         ("robust_epsilon", pa.float64()),
         ("free_share", pa.float64()),
-        ("hold_features", pa.list_(pa.float64())),
         ("outcome", pa.string()),
         ("success", pa.bool_()),
     ]
@@ -201,7 +198,8 @@ def object_rows(job: _Job, at: At) -> list[dict[str, Any]]:
     for k in range(job.n_scenes):
         at("simulate")
         if job.config.near_misses:
-            mesh = _weighing(mesh, np.random.default_rng([job.config.seed, k, draw]))
+            mass = np.random.default_rng([job.config.seed, k, draw]).uniform(*np.log(MASS_LIMITS))
+            mesh = weighing(mesh, np.exp(mass))
             world = World(mesh, pieces, gripper)
         trial = settled(draw_trial(mesh, poses, job.config.seed, k, CAMERA), world, TrialConfig())
         if trial is not None:
@@ -229,10 +227,6 @@ def _scene_rows(
     grasps = candidates[chosen]
     epsilon = label_epsilon(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
     shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
-    grasps_obj = grasps.in_frame(transforms.inverse(scene.T_world_obj))
-    features = hold_features(
-        scene.mesh, grasps_obj, gripper, epsilon, rng, metric=fast_ferrari_canny
-    )
     config = TrialConfig(settle_window=0.1)  # it rests already
     for i in range(len(grasps)):
         seed = trial.execution_seed + i
@@ -252,15 +246,13 @@ def _scene_rows(
             "moved": bool(moved[chosen[i]]),
             "robust_epsilon": float(epsilon[i]),
             "free_share": float(shares[i]),
-            "hold_features": features[i].tolist(),
             "outcome": outcome,
             "success": outcome == "SUCCESS",
         }
 
 
-def _weighing(mesh: TriMesh, rng: np.random.Generator) -> TriMesh:
-    """The same shape with another mass."""
-    mass = np.exp(rng.uniform(*np.log(MASS_LIMITS)))
+def weighing(mesh: TriMesh, mass: float) -> TriMesh:
+    """The same shape of another mass, kg."""
     return TriMesh(mesh.vertices, mesh.faces, mesh.name, mass / mesh.volume)
 
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import __version__, success
+from .. import __version__, pads, success
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_json
 from ..gripper import GripperModel
@@ -55,8 +55,9 @@ def judge(trial: TrialScene, gripper: GripperModel, cache: Path | None = None) -
 def _key(trial: TrialScene, gripper: GripperModel) -> str:
     """Hash of all that the verdict depends on."""
     digest = hashlib.sha256(f"{__version__} {OracleConfig()} {gripper}".encode())
-    for module in (oracle, success):
+    for module in (oracle, success, pads):
         digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(repr(success.hold_model()).encode())
     digest.update(trial.scene.mesh.content_hash.encode())
     digest.update(trial.scene.T_world_obj.tobytes())
     digest.update(repr(trial.entropy).encode())

@@ -173,14 +173,11 @@ class Compact(nn.Module):
         return torch.cat([coarse, fine, missing, depths, *self._fingers(strokes)], 1)
 
     def _fingers(self, strokes: Tensor) -> tuple[Tensor, Tensor]:
-        """Share of each pixel where the fingers close, and where they stand when open, (N, 1, S, S) each.
-
-        The outermost pixels' centres are taken to lie on the window's border; a crop's lie half a pixel further in. The
-        shipped weights have learned it so: 0.6 mm at the YuMi's jaws.
-        """
-        half = self.config.window_strokes / 2
-        pixel = 2 * half / (self.config.input_size - 1)
-        u, v = (half * self.coordinates[:, k : k + 1].abs() for k in (0, 1))
+        """Share of each pixel where the fingers close, and where they stand when open, (N, 1, S, S) each."""
+        size = self.config.input_size
+        pixel = self.config.window_strokes / size
+        edge = pixel * (size - 1) / 2  # the outermost pixels' centres
+        u, v = (edge * self.coordinates[:, k : k + 1].abs() for k in (0, 1))
 
         def inside(distance: Tensor) -> Tensor:
             return (distance / pixel + 0.5).clamp(0, 1)

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from antipodal.files import write_bytes, writing
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -25,3 +29,14 @@ def test_two_writers_of_one_file_leave_one_of_their_contents_and_nothing_else(
     assert [writer.wait(120) for writer in writers] == [0, 0]
     assert path.read_bytes() in (b"a" * 10_000, b"b" * 10_000)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_raised_while_a_file_is_written_leaves_the_old_one_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "kept"
+    write_bytes(b"old", path)
+    with pytest.raises(KeyboardInterrupt), writing(path) as file:
+        file.write(b"half of the n")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

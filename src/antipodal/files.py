@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import InvalidConfig
 
@@ -50,23 +51,31 @@ def claim(
 
 
 def write_bytes(content: bytes, path: Path) -> None:
-    """Write a file atomically and durably: it is on the disk before its name is. The folder is made.
+    """Write a file as :func:`writing` does."""
+    with writing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to be written atomically and durably: it is on the disk before its name is. The folder is made.
 
     Raises:
-        OSError: e.g. a full disk; no part of the file is left.
+        OSError: e.g. a full disk. Whatever is raised in between: no part of the file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own: two processes may write the same file, e.g. of a shared cache
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:

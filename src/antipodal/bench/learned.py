@@ -25,6 +25,7 @@ from jaxtyping import Float
 from ..camera import DepthImage
 from ..crop import CropConfig, crop_grasps
 from ..errors import IncompatibleCheckpoint, UnknownAsset
+from ..files import writing
 from ..grasp import PlanarGrasp
 from ..values import config_from_dict
 
@@ -164,17 +165,15 @@ def svm_margin(
 def save_learned(quality: LearnedQuality, path: str | Path) -> None:
     """Write a baseline as ``.npz``, whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header: dict[str, Any] = {
         "schema": SCHEMA,
         "kind": quality.kind,
         "crop": vars(quality.crop),
         "training": dict(quality.metadata),
     }
-    temporary = path.with_name(f".{path.name}.tmp.npz")
     arrays: dict[str, Any] = {"header": np.array(json.dumps(header)), **quality.arrays}
-    np.savez_compressed(temporary, **arrays)
-    temporary.replace(path)
+    with writing(path) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def load_learned(path: str | Path) -> LearnedQuality:

@@ -8,8 +8,6 @@ answer of the built-in network for single grasps. The dense network thus means b
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -21,6 +19,7 @@ from jaxtyping import Float, Int
 from .. import transforms
 from ..camera import DepthImage
 from ..errors import AntipodalError
+from ..files import writing
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..objects.families import FAMILIES, make_one
@@ -204,6 +203,5 @@ def _write(path: Path, views: list[LabelledViews]) -> None:
         np.empty((0, N_LABELS), np.uint8),
     )
     height, place, quality = (np.concatenate(column) for column in zip(none, *views, strict=True))
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+    with writing(path) as file:
         np.savez_compressed(file, height=height, place=place, quality=quality)
-    os.replace(file.name, path)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -29,7 +28,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from .. import __version__
 from ..dataset.store import Dataset
 from ..errors import InvalidConfig
-from ..files import write_json
+from ..files import write_json, writing
 from ..gripper import TOLD
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
@@ -272,9 +271,8 @@ def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
 
 
 def _write_result(network: Network, result: dict[str, Any], run_dir: Path) -> None:
-    temporary = run_dir / "model.pt.tmp"
-    torch.save(network.cpu().state_dict(), temporary)
-    os.replace(temporary, run_dir / "model.pt")
+    with writing(run_dir / "model.pt") as file:
+        torch.save(network.cpu().state_dict(), file)
     write_json(result, run_dir / "result.json")
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from ..dataset.dense import LabelledViews
 from ..dense_quality import WindowQuality, load_window_quality
 from ..errors import IncompatibleCheckpoint
-from ..files import claim, write_json
+from ..files import claim, write_json, writing
 from ..gripper import GripperModel
 from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPTHS
 from ..quality import METADATA_SCHEMA
@@ -271,7 +271,6 @@ def _save(
         "epoch": epoch,
         "history": history,
     }
-    part = directory / "last.pt.part"
-    torch.save(state, part)
-    os.replace(part, directory / "last.pt")
+    with writing(directory / "last.pt") as file:
+        torch.save(state, file)
     write_json(history, directory / "metrics.json")

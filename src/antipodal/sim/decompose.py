@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import MutableMapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,6 +12,7 @@ import numpy as np
 import scipy.spatial
 
 from ..errors import InvalidConfig, InvalidMesh
+from ..files import writing
 from ..mesh import TriMesh
 
 CONVEX_TOLERANCE = 0.005
@@ -173,10 +172,7 @@ def _read(path: Path, mesh: TriMesh) -> Pieces:
 
 
 def _write(path: Path, pieces: Pieces) -> None:
-    """Write through a temporary name, so that two processes may share the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"vertices_{i}": p.vertices for i, p in enumerate(pieces)}
     arrays |= {f"faces_{i}": p.faces for i, p in enumerate(pieces)}
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as f:
-        np.savez(f, allow_pickle=False, **arrays)
-    os.replace(f.name, path)
+    with writing(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)

@@ -20,6 +20,7 @@ from antipodal.doctor import (
     hull_width,
     wall_thickness,
 )
+from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_TILT
 from antipodal.mesh import TriMesh
 from conftest import box, cylinder, sphere
 from policy_scenes import INTRINSICS, YUMI, camera, seen
@@ -236,3 +237,8 @@ def test_many_flying_pixels_are_a_warning_that_says_what_to_do(rng):
     depth[lone] -= rng.uniform(0.05, 0.2, int(lone.sum()))
     assert "plan with --repair all" in said(examine_depth(depth, HEALTHY), "warning")
     assert "fly between surfaces" in said(examine_depth(picture(), HEALTHY), "ok")
+
+
+def test_the_range_it_compares_with_is_the_built_in_models_training():
+    trained = pytest.importorskip("antipodal.dataset.model").BUILTIN.camera
+    assert (TRAINED_DISTANCE, TRAINED_TILT) == (trained.radius, trained.polar)

@@ -12,8 +12,8 @@ from antipodal.gripper import load_gripper
 from antipodal.policy.constraints import ConstraintConfig
 from antipodal.policy.fully_convolutional import (
     RELEASED,
-    Cells,
     FullyConvolutionalConfig,
+    OutputCells,
     depth_bins,
     fully_convolutional_policy,
     object_cells,
@@ -92,7 +92,7 @@ def test_the_best_cell_becomes_the_grasp(rng: np.random.Generator) -> None:
 def test_scores_of_the_window_are_those_of_the_whole_image(rng: np.random.Generator) -> None:
     depth = rng.uniform(0.6, 0.8, (200, 220))
     image, depths = DepthImage(depth, K), np.array([0.6, 0.7])
-    cells = Cells(np.array([3, 9, 5]), np.array([20, 6, 7]))
+    cells = OutputCells(np.array([3, 9, 5]), np.array([20, 6, 7]))
     whole = Nearest()(image.depth, depths)[:, :, cells.rows, cells.columns]
     np.testing.assert_array_equal(score_cells(Nearest(), image, depths, cells), whole)
 

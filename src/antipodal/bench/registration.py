@@ -61,7 +61,7 @@ class Registered(NamedTuple):
     """Mean difference between rendered and seen depth over object pixels, m, each at most ``max_difference``."""
 
 
-class Seen(NamedTuple):
+class SomePixels(NamedTuple):
     """Some pixels of the image, in the frame of its camera."""
 
     rays_camera: Float[np.ndarray, "P 3"]
@@ -120,7 +120,7 @@ def register(
     return Registered(winner.T_world_obj, winner.residual)
 
 
-def some_pixels(image: DepthImage, mask: Bool[np.ndarray, "H W"], n: int) -> Seen:
+def some_pixels(image: DepthImage, mask: Bool[np.ndarray, "H W"], n: int) -> SomePixels:
     """Take about n pixels on a grid over the mask's rectangle, grown by a quarter on every side."""
     assert image.T_world_camera is not None
     v, u = np.nonzero(mask)
@@ -134,11 +134,11 @@ def some_pixels(image: DepthImage, mask: Bool[np.ndarray, "H W"], n: int) -> See
     px = np.stack([u, v], -1).astype(float)
     rays_camera = image.intrinsics.deproject(px, np.ones(len(px)))
     depth, inside = image.depth[v, u].astype(float), np.asarray(mask, bool)[v, u]
-    return Seen(rays_camera, depth, inside, image.T_world_camera)
+    return SomePixels(rays_camera, depth, inside, image.T_world_camera)
 
 
 def difference(
-    mesh: TriMesh, T_world_obj: transforms.Transform, seen: Seen, max_difference: float
+    mesh: TriMesh, T_world_obj: transforms.Transform, seen: SomePixels, max_difference: float
 ) -> float:
     """Mean |rendered − seen| over the pixels that either calls object, m; a missing return agrees with any depth."""
     model = rendered(mesh, T_world_obj, seen)
@@ -151,7 +151,7 @@ def difference(
 
 
 def rendered(
-    mesh: TriMesh, T_world_obj: transforms.Transform, seen: Seen
+    mesh: TriMesh, T_world_obj: transforms.Transform, seen: SomePixels
 ) -> Float[np.ndarray, "P"]:
     """Depth of the object at the pixels if it stood there, m; inf beside it."""
     T_obj_camera = transforms.inverse(T_world_obj) @ seen.T_world_camera
@@ -175,7 +175,7 @@ def _placed(
     pose: StablePose,
     yaw: float,
     points_world: Float[np.ndarray, "P 3"],
-    seen: Seen,
+    seen: SomePixels,
     max_difference: float,
 ) -> _Hypothesis:
     """Move a hypothesis until the middle of what would be seen of it is that of what is seen."""
@@ -193,7 +193,7 @@ def _refined(
     mesh: TriMesh,
     hypothesis: _Hypothesis,
     points_world: Float[np.ndarray, "P 3"],
-    seen: Seen,
+    seen: SomePixels,
     config: RegistrationConfig,
 ) -> _Hypothesis:
     """Align what is seen with what would be seen, put the object back to rest, and keep it if it explains more."""
@@ -222,7 +222,7 @@ def _refined(
 
 
 def _visible(
-    mesh: TriMesh, T_world_obj: transforms.Transform, seen: Seen
+    mesh: TriMesh, T_world_obj: transforms.Transform, seen: SomePixels
 ) -> Float[np.ndarray, "V 3"]:
     """Points of the object that the camera would see, world frame, m."""
     depth = rendered(mesh, T_world_obj, seen)

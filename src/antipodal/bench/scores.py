@@ -122,7 +122,7 @@ def beats(
     }
 
 
-class Calibration(NamedTuple):
+class Reliability(NamedTuple):
     """Grasps of like quality: one row per bin of quality that holds any."""
 
     quality: Float[np.ndarray, "B"]
@@ -133,11 +133,11 @@ class Calibration(NamedTuple):
 
 def calibration(
     quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = N_BINS
-) -> Calibration:
+) -> Reliability:
     """Group planned grasps by quality in equal bins of [0, 1]."""
     mean, share, count = calibration_bins(quality, success, n_bins).T
     used = count > 0
-    return Calibration(mean[used], share[used], count[used].astype(int))
+    return Reliability(mean[used], share[used], count[used].astype(int))
 
 
 def summarise(

@@ -24,10 +24,10 @@ from ..policy.request import Request
 from ..render.scene import PoseDistribution, sample_friction, sample_poses
 from ..sim.support import SupportPath, drift
 from ..sim.tracking import (
-    Camera,
     Command,
     Controller,
     Frame,
+    StandingCamera,
     TrackingConfig,
     TrackingResult,
     track_and_lift,
@@ -79,7 +79,7 @@ class TrackingScene:
     T_world_obj: transforms.Transform
     """At rest, at time 0."""
     friction: float
-    camera: Camera
+    camera: StandingCamera
     path: SupportPath
     seed: int
     """Of the frames' noise and of the planner."""
@@ -213,7 +213,9 @@ def draw_scene(
     return TrackingScene(mesh, rest, friction, camera, path, seed)
 
 
-def camera_beside(rng: np.random.Generator, shift: float = 0.0, angle: float = 0.0) -> Camera:
+def camera_beside(
+    rng: np.random.Generator, shift: float = 0.0, angle: float = 0.0
+) -> StandingCamera:
     """The camera at −y, and a calibration that is off by a shift, m, and a turn about the camera, rad."""
     target = np.array([0.0, 0.0, 0.08])
     eye = target + CAMERA_DISTANCE * np.array([0.0, -np.sin(CAMERA_TILT), np.cos(CAMERA_TILT)])
@@ -221,7 +223,7 @@ def camera_beside(rng: np.random.Generator, shift: float = 0.0, angle: float = 0
     directions = rng.normal(size=(2, 3))
     t, r = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
     error = transforms.from_rt(transforms.exp_so3(angle * r), shift * t)
-    return Camera(INTRINSICS, T_world_camera, T_world_camera @ error)
+    return StandingCamera(INTRINSICS, T_world_camera, T_world_camera @ error)
 
 
 def run_scene(

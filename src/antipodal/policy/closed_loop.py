@@ -191,7 +191,7 @@ class Track:
     n_challenged: int = 0
 
 
-class Scored(NamedTuple):
+class Rescored(NamedTuple):
     """The free candidates of one frame, fixed frame."""
 
     around: Grasp
@@ -366,7 +366,7 @@ class ClosedLoopPolicy:
         carried = replace(track, free_at=track.time, challenger=None, n_challenged=0)
         return self._answer(carried, Phase.TRACKED, why)
 
-    def _score(self, seen: Sighting, track: Track, rng: np.random.Generator) -> Scored:
+    def _score(self, seen: Sighting, track: Track, rng: np.random.Generator) -> Rescored:
         """Draw, check and score candidates around the grasp, around its challenger, and anywhere, together."""
         config, view = self.config, seen.view
         hand = view.request.opened(self.gripper)
@@ -383,7 +383,7 @@ class ClosedLoopPolicy:
         spatial = spatial.in_frame(seen.T_fixed_camera)
         n = int(checked.keep[: len(near)].sum())
         counts = {"drawn": len(drawn), **checked.counts, "free": len(free)}
-        return Scored(spatial[:n], q[:n], spatial[n:], q[n:], counts)
+        return Rescored(spatial[:n], q[:n], spatial[n:], q[n:], counts)
 
     def _around(
         self, seen: Sighting, grasp: Grasp, n: int, rng: np.random.Generator
@@ -395,7 +395,7 @@ class ClosedLoopPolicy:
         drawn = candidates_around(grasp_camera, view.approach_axis, sigma, n, rng)
         return planar(drawn, view)
 
-    def _challenged(self, track: Track, scored: Scored) -> Track:
+    def _challenged(self, track: Track, scored: Rescored) -> Track:
         """Remember the best grasp elsewhere if it is clearly better, and for how many frames in a row."""
         best = float(scored.q_elsewhere.max(initial=0.0))
         here = float(scored.q_around.max(initial=0.0))
@@ -412,7 +412,7 @@ class ClosedLoopPolicy:
         distance, angle = apart(a, b)
         return distance < self.config.switch_distance and angle < self.config.switch_angle
 
-    def _switch(self, track: Track, scored: Scored) -> Tracked:
+    def _switch(self, track: Track, scored: Rescored) -> Tracked:
         """Let the challenger take over."""
         assert track.challenger is not None
         gain = float(scored.q_elsewhere.max() - scored.q_around.max(initial=0.0))
@@ -423,7 +423,7 @@ class ClosedLoopPolicy:
             replace(new, challenger=None, n_challenged=0), Phase.SWITCHED, why, scored.counts
         )
 
-    def _refine(self, track: Track, scored: Scored, dt: float) -> Tracked:
+    def _refine(self, track: Track, scored: Rescored, dt: float) -> Tracked:
         """Pull the carried grasp towards the mean of the best candidates around it."""
         if len(scored.q_around) == 0:
             why = "carried along: no candidate around it may be executed"

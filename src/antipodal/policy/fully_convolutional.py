@@ -65,11 +65,11 @@ RELEASED = FullyConvolutionalConfig()
 """As released for FC-GQ-CNN 4.0."""
 
 BLOCK = 1000
-"""Cells of the sorted list that are checked at a time."""
+"""OutputCells of the sorted list that are checked at a time."""
 
 
-class Cells(NamedTuple):
-    """Cells of the network's output that stand for object pixels."""
+class OutputCells(NamedTuple):
+    """OutputCells of the network's output that stand for object pixels."""
 
     rows: Int[np.ndarray, "K"]
     columns: Int[np.ndarray, "K"]
@@ -123,19 +123,19 @@ def depth_bins(
     return nearest + (np.arange(config.n_depths) + 0.5) * step
 
 
-def object_cells(objects: Bool[np.ndarray, "H W"], window_px: int, stride: int) -> Cells:
-    """Cells whose pixel, window / 2 behind the window's first, lies on an object."""
+def object_cells(objects: Bool[np.ndarray, "H W"], window_px: int, stride: int) -> OutputCells:
+    """OutputCells whose pixel, window / 2 behind the window's first, lies on an object."""
     half = window_px // 2
     height, width = ((s - window_px) // stride + 1 for s in objects.shape)
     if height < 1 or width < 1:
-        return Cells(np.empty(0, np.int64), np.empty(0, np.int64))
+        return OutputCells(np.empty(0, np.int64), np.empty(0, np.int64))
     seen = objects[half : half + stride * height : stride, half : half + stride * width : stride]
     rows, columns = np.nonzero(seen)
-    return Cells(rows, columns)
+    return OutputCells(rows, columns)
 
 
 def score_cells(
-    quality: DenseQualityFn, image: DepthImage, depths: Float[np.ndarray, "D"], cells: Cells
+    quality: DenseQualityFn, image: DepthImage, depths: Float[np.ndarray, "D"], cells: OutputCells
 ) -> Float[np.ndarray, "D A K"]:
     """Score the cells, computing no more of the image than they see."""
     r0, c0, r1, c1 = cells.box
@@ -148,7 +148,7 @@ def _best(
     view: View,
     gripper: GripperModel,
     quality: DenseQualityFn,
-    cells: Cells,
+    cells: OutputCells,
     depths: Float[np.ndarray, "D"],
     scored: Float[np.ndarray, "D A K"],
     config: FullyConvolutionalConfig,

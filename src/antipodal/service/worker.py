@@ -71,7 +71,7 @@ class Ready(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Planner:
+class WarmPlanner:
     """What a worker has loaded."""
 
     quality: NetworkQuality
@@ -125,7 +125,7 @@ class _File:
         self._path.unlink(missing_ok=True)
 
 
-def load_planner(setup: Setup) -> Planner:
+def load_planner(setup: Setup) -> WarmPlanner:
     """Load network and grippers, and plan once with each policy, so that the first caller does not wait.
 
     Raises:
@@ -138,7 +138,7 @@ def load_planner(setup: Setup) -> Planner:
     names = [hand.name for hand in hands]
     if len(set(names)) < len(names):
         raise InvalidConfig(f"grippers {', '.join(names)}: expected different names")
-    planner = Planner(
+    planner = WarmPlanner(
         load_quality(setup.model), dict(zip(names, hands, strict=True)), setup.scratch
     )
     image = _box_on_a_table()

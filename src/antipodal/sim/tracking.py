@@ -122,7 +122,7 @@ class TrackingConfig:
                 raise InvalidConfig(f"tracking {name} {getattr(self, name)}: expected ≥ 0")
 
 
-class Camera(NamedTuple):
+class StandingCamera(NamedTuple):
     """A camera that stands beside the table."""
 
     intrinsics: CameraIntrinsics
@@ -154,7 +154,7 @@ def track_and_lift(
     world: World,
     T_world_obj: transforms.Transform,
     T_world_home: transforms.Transform,
-    camera: Camera,
+    camera: StandingCamera,
     path: SupportPath,
     controller: Controller,
     friction: float,
@@ -193,7 +193,7 @@ def photograph(
     T_world_obj: transforms.Transform,
     T_world_grasp: transforms.Transform,
     width: float,
-    camera: Camera,
+    camera: StandingCamera,
     rng: np.random.Generator,
     noise: SensorNoise = STRUCTURED_LIGHT,
 ) -> DepthImage:
@@ -220,7 +220,7 @@ class _Bed:
         self,
         world: World,
         T_support_obj: transforms.Transform,
-        camera: Camera,
+        camera: StandingCamera,
         path: SupportPath,
         controller: Controller,
         rng: np.random.Generator,

@@ -21,7 +21,7 @@ from ..values import config_from_dict
 from .colors import BAD, GOOD, MIDDLE
 from .filters import LABELS, METRICS, Facts, Filter, read_filter_facts, select
 from .nodes import draw_hand, draw_table, look_from
-from .relief import COLUMNS, Relief, crop_relief
+from .relief import COLUMNS, CropPoints, crop_relief
 
 GRID = (4, 6)
 """Lines and columns of crops on a page."""
@@ -201,7 +201,7 @@ def gripper_of(dataset: Dataset) -> GripperModel | None:
     return config_from_dict(GripperModel, values, "dataset.json: gripper")
 
 
-def centred(relief: Relief) -> Relief:
+def centred(relief: CropPoints) -> CropPoints:
     """Move the grasp above the world's origin; without a known camera, stand the view on its head: near is up."""
     T = np.eye(4)
     if not relief.in_world:
@@ -209,7 +209,7 @@ def centred(relief: Relief) -> Relief:
         T[2, 3] = relief.points[:, 2].max(initial=0.0)
     center = transforms.apply(T, relief.grasp.center[None])[0]
     T = transforms.translation(np.array([-center[0], -center[1], 0.0])) @ T
-    return Relief(transforms.apply(T, relief.points), relief.grasp.in_frame(T), relief.in_world)
+    return CropPoints(transforms.apply(T, relief.points), relief.grasp.in_frame(T), relief.in_world)
 
 
 def height_colors(height: Float[np.ndarray, "n"]) -> np.ndarray:

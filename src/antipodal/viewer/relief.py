@@ -17,7 +17,7 @@ COLUMNS = ("crop", "center_px", "angle", "depth", "width", "intrinsics", "T_worl
 """What of a datapoint is needed."""
 
 
-class Relief(NamedTuple):
+class CropPoints(NamedTuple):
     """Points of a crop and its grasp, in the world where the camera's pose is known, else in the camera frame."""
 
     points: Float[np.ndarray, "n 3"]
@@ -26,7 +26,7 @@ class Relief(NamedTuple):
     in_world: bool
 
 
-def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> Relief:
+def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> CropPoints:
     """Lift each crop pixel back to where it was seen.
 
     Pixel (c, r) is the image's centre_px + R(angle) (c − ½(S−1), r − ½(S−1)) · window / S, at depth crop + depth.
@@ -54,6 +54,8 @@ def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> Relief:
     )
     T_world_camera = np.asarray(datapoint["T_world_camera"], float).reshape(4, 4)
     if not np.isfinite(T_world_camera).all():
-        return Relief(points, planar.to_grasp(intrinsics), False)
+        return CropPoints(points, planar.to_grasp(intrinsics), False)
     grasp = planar.to_grasp(intrinsics, -T_world_camera[2, :3])
-    return Relief(transforms.apply(T_world_camera, points), grasp.in_frame(T_world_camera), True)
+    return CropPoints(
+        transforms.apply(T_world_camera, points), grasp.in_frame(T_world_camera), True
+    )

@@ -14,7 +14,7 @@ from ..values import config_from_dict
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class BenchRecord:
     """A finished benchmark."""
 
     folder: Path
@@ -48,7 +48,7 @@ class Run:
         return recorded(self.rows[row], self.config, self.gripper, self.objects)
 
 
-def open_trials_run(path: str | Path, objects: Path | None = None) -> Run:
+def open_trials_run(path: str | Path, objects: Path | None = None) -> BenchRecord:
     """Open a finished benchmark.
 
     Raises:
@@ -57,7 +57,7 @@ def open_trials_run(path: str | Path, objects: Path | None = None) -> Run:
     """
     folder, config = open_run(path)
     gripper = config_from_dict(GripperModel, config["gripper"], "config.json: gripper")
-    run = Run(folder, config, read_rows(folder / "trials.parquet"), gripper, objects)
+    run = BenchRecord(folder, config, read_rows(folder / "trials.parquet"), gripper, objects)
     if not run.matching():
         raise InvalidConfig(f"{folder}: none of its {len(run.rows)} trials has a grasp to replay")
     return run

@@ -12,7 +12,7 @@ from .. import transforms
 from ..bench.frames import FPS, Recorded, Snapshot, execute_again
 from ..errors import AntipodalError
 from .nodes import draw_hand, draw_mesh, draw_table, look_from, placement
-from .replayed import Run
+from .replayed import BenchRecord
 
 ANY = "all"
 
@@ -20,7 +20,7 @@ ANY = "all"
 class TrialsView:
     """Draws one run; its controls hold what is chosen."""
 
-    def __init__(self, server: viser.ViserServer, run: Run, fps: float = FPS) -> None:
+    def __init__(self, server: viser.ViserServer, run: BenchRecord, fps: float = FPS) -> None:
         self._server, self._run, self._fps = server, run, fps
         self._lock = RLock()
         self._record: Recorded | None = None

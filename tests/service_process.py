@@ -42,7 +42,18 @@ class Service:
 
     def log(self) -> list[dict]:
         """Every line that it wrote to stderr, read as JSON."""
-        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+        whole = self.log_path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def line(self, request_id: str) -> dict:
+        """The one line about a request; it may be written after the answer has arrived."""
+        give_up = time.monotonic() + 30
+        while True:
+            lines = [e for e in self.log() if e.get("request_id") == request_id]
+            if lines or time.monotonic() > give_up:
+                (line,) = lines
+                return line
+            time.sleep(0.05)
 
     def _url(self) -> str:
         give_up = time.monotonic() + START_TIME

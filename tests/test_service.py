@@ -264,8 +264,9 @@ def test_each_request_is_one_line_of_json_with_what_happened(service, client, sc
     image, mask = scene
     client.plan(image, mask, seed=11, k=2)
     response = post(service, {"camera": CAMERA}, depth=b"")
+    said = service.line(response.headers["x-request-id"])
     lines = [e for e in service.log() if e["event"] == "request"]
-    (said,) = [e for e in lines if e["request_id"] == response.headers["x-request-id"]]
+    assert [e for e in lines if e["request_id"] == said["request_id"]] == [said]
     assert (said["status"], said["error"], said["level"]) == (422, "invalid_image", "info")
     (good,) = [e for e in lines if e.get("seed") == 11]
     assert (good["status"], good["n_grasps"], good["gripper"]) == (200, 2, "yumi")

@@ -199,7 +199,7 @@ def test_schemathesis_finds_nothing(service, tmp_path: Path) -> None:
         "--phases",
         "examples,coverage,fuzzing",
     ]
-    command += ["--max-examples", "10", "--seed", "1", "--max-time", "30", "--no-shrink"]
+    command += ["--max-examples", "10", "--seed", "1", "--max-time", "90", "--no-shrink"]
     command += ["--exclude-checks", "positive_data_acceptance", "--suppress-health-check", "all"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stdout

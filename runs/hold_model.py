@@ -28,6 +28,7 @@ from antipodal import transforms
 from antipodal.bench.agreement import weighing
 from antipodal.bench.objects import load_object
 from antipodal.dataset.epsilon import fast_ferrari_canny
+from antipodal.files import write_json
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.scores import expected_calibration_error
@@ -74,7 +75,7 @@ def main() -> None:
         "coefficients": model.coef_[0].round(5).tolist(),
         "cross_validation_by_object": scores(lifts, p),
     }
-    arguments.output.write_text(json.dumps(values, indent=1) + "\n")
+    write_json(values, arguments.output)
     print(json.dumps(values["cross_validation_by_object"], indent=1))
     if arguments.check is not None:
         others = read_lifts(arguments.objects, arguments.check)

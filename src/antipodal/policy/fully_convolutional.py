@@ -65,11 +65,11 @@ RELEASED = FullyConvolutionalConfig()
 """As released for FC-GQ-CNN 4.0."""
 
 BLOCK = 1000
-"""OutputCells of the sorted list that are checked at a time."""
+"""Cells of the sorted list that are checked at a time."""
 
 
 class OutputCells(NamedTuple):
-    """OutputCells of the network's output that stand for object pixels."""
+    """Cells of the network's output that stand for object pixels."""
 
     rows: Int[np.ndarray, "K"]
     columns: Int[np.ndarray, "K"]
@@ -124,7 +124,7 @@ def depth_bins(
 
 
 def object_cells(objects: Bool[np.ndarray, "H W"], window_px: int, stride: int) -> OutputCells:
-    """OutputCells whose pixel, window / 2 behind the window's first, lies on an object."""
+    """Cells whose pixel, window / 2 behind the window's first, lies on an object."""
     half = window_px // 2
     height, width = ((s - window_px) // stride + 1 for s in objects.shape)
     if height < 1 or width < 1:

@@ -135,6 +135,29 @@ def test_the_network_proposes_to_close_across_a_boxs_narrow_side(rng):
     assert free[:8].all()
 
 
+def test_where_the_network_proposes_nothing_good_the_antipodal_sampler_is_asked(rng):
+    """A network that would close along a bar, which is longer than the hand is wide."""
+    bar, yaw = box(0.025, 0.09, 0.05), 0.5
+    scene, view = standing(bar, yaw), view_of(bar, yaw)
+
+    def along_the_bar(height, cells):
+        axes = closing_axes(view, angles())
+        world = axes @ scene.T_world_camera[:3, :3].T
+        along = np.abs(world[:, :2] @ [-np.sin(yaw), np.cos(yaw)])
+        log_odds = np.where(along > 0.9, 5.0, -20.0)[:, None, None]
+        return np.broadcast_to(log_odds, (N_ANGLES, len(TIP_DEPTHS), len(cells)))
+
+    def plan(doubted):
+        config = DenseConfig(doubted=doubted, n_rounds=1)
+        policy = dense_policy(load_quality("builtin"), YUMI, config=config, network=along_the_bar)
+        return policy(view.image, None, rng)
+
+    alone, helped = plan(0.0), plan(0.9)
+    assert alone.quality.max(initial=0.0) < 0.1
+    assert helped.quality[0] > 0.8
+    assert helped.counts["sampled"] > alone.counts["sampled"]
+
+
 @pytest.mark.parametrize("yaw", [0.2, 0.2 + np.pi / 4, 0.2 + np.pi / 2])
 def test_the_networks_best_angles_turn_with_the_box(yaw):
     # mirrored or swapped axes would be right at one yaw or two, not at three

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antipodal.files import write_bytes, writing
+from antipodal.files import publishing, write_bytes, writing
 
 WRITER = """
 import sys
@@ -40,3 +40,14 @@ def test_what_is_raised_while_a_file_is_written_leaves_the_old_one_and_nothing_e
         file.write(b"half of the n")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_its_check_is_not_published(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "network.onnx"
+    with publishing(path) as unchecked:
+        unchecked.write_bytes(b"good")
+        assert unchecked.suffix == ".onnx" and not path.exists()
+    with pytest.raises(ValueError, match="differs"), publishing(path) as unchecked:
+        unchecked.write_bytes(b"bad")
+        raise ValueError("differs from torch")
+    assert path.read_bytes() == b"good" and list(path.parent.iterdir()) == [path]

@@ -25,9 +25,9 @@ from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
 from antipodal.nn.networks import build_network, set_normalisation
+from antipodal.nn.pretrained import Pretrained
 from antipodal.nn.run import open_run
 from antipodal.nn.scores import bootstrap_interval, classification
-from antipodal.nn.start import Start
 from antipodal.nn.stream import Loading
 from antipodal.nn.train import new_trainer, split_rows, train
 from antipodal.scores import (
@@ -311,7 +311,7 @@ def test_fine_tuning_the_head_leaves_convolutions_and_batch_statistics_alone(
 ) -> None:
     config = replace(TINY, n_epochs=1, precision=precision)
     train(boxes, tmp_path / "base", config, accelerator="cpu")
-    start = Start(tmp_path / "base", "head")
+    start = Pretrained(tmp_path / "base", "head")
     other = replace(config, seed=4)
     train(boxes, tmp_path / "tuned", other, accelerator="cpu", start=start)
     before, after = (open_run(tmp_path / name).network.state_dict() for name in ("base", "tuned"))
@@ -321,18 +321,20 @@ def test_fine_tuning_the_head_leaves_convolutions_and_batch_statistics_alone(
     with pytest.raises(InvalidConfig, match=r"other settings \(start\)"):
         train(boxes, tmp_path / "tuned", other, accelerator="cpu")
     moved_base = shutil.copytree(tmp_path / "base", tmp_path / "elsewhere")
-    again = Start(moved_base, "head")
+    again = Pretrained(moved_base, "head")
     assert train(boxes, tmp_path / "tuned", other, accelerator="cpu", start=again)["n_train"] == 240
 
 
 def test_weights_of_another_network_are_no_start(boxes: Path, tmp_path: Path) -> None:
     train(boxes, tmp_path / "base", replace(TINY, n_epochs=1), accelerator="cpu")
-    start = Start(tmp_path / "base")
+    start = Pretrained(tmp_path / "base")
     with pytest.raises(IncompatibleCheckpoint, match=r"is compact on crops .*: expected gqcnn"):
         train(boxes, tmp_path / "tuned", PAPER_TRAINING, accelerator="cpu", start=start)
     assert not (tmp_path / "tuned").exists()
     with pytest.raises(UnknownAsset, match="no run in"):
-        train(boxes, tmp_path / "t", TINY, accelerator="cpu", start=Start(tmp_path / "nowhere"))
+        train(
+            boxes, tmp_path / "t", TINY, accelerator="cpu", start=Pretrained(tmp_path / "nowhere")
+        )
 
 
 def test_settings_reach_the_trainer(tmp_path: Path) -> None:
@@ -350,7 +352,7 @@ def test_two_processes_train_as_one_does(boxes: Path, tmp_path: Path) -> None:
 import sys
 from dataclasses import replace
 from antipodal.nn.config import TrainConfig
-from antipodal.nn.start import Start
+from antipodal.nn.pretrained import Pretrained
 from antipodal.nn.stream import Loading
 from antipodal.nn.train import new_trainer, split_rows, train
 config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")

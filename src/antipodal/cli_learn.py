@@ -60,7 +60,7 @@ def train(
         json: print the result as JSON.
     """
     from .nn.config import PRESETS
-    from .nn.start import Start
+    from .nn.pretrained import Pretrained
     from .nn.stream import Loading
     from .nn.train import train as run_training
 
@@ -74,7 +74,7 @@ def train(
         progress=True,
         devices=devices or "auto",
         loading=Loading(memory=memory, positive_weight=positive_weight),
-        start=None if from_run is None else Start(from_run, trained),
+        start=None if from_run is None else Pretrained(from_run, trained),
     )
     emit(result, training_text(result), json)
     return 0

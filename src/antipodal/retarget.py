@@ -37,7 +37,7 @@ from .gripper import load_gripper
 from .mesh import MESH_SUFFIXES
 from .nn.config import PRESETS as NETWORKS
 from .nn.export import export_run
-from .nn.start import Start
+from .nn.pretrained import Pretrained
 from .nn.train import train
 from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
@@ -258,7 +258,7 @@ def _train(cell: Cell, budget: Budget, progress: bool) -> Path:
         learning_rate=NETWORKS["compact"].learning_rate / 3,
         seed=cell.seed,
     )
-    train(out / "data", out / "run", config, progress=progress, start=Start(SHIPPED))
+    train(out / "data", out / "run", config, progress=progress, start=Pretrained(SHIPPED))
     if not model.is_file():
         export_run(out / "run", model)
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from jaxtyping import UInt8
 
 from ..camera import CameraIntrinsics
 from ..errors import InvalidConfig
-from ..files import write_bytes
+from ..files import publishing, write_bytes
 from ..gripper import GripperModel
 from ..render.shade import look_from
 from ..values import config_from_dict
@@ -127,14 +126,13 @@ def _write_mp4(frames: list[np.ndarray], path: Path, fps: float) -> None:
     import cv2
 
     code = cv2.VideoWriter.fourcc(*"mp4v")
-    unfinished = path.with_name(f".{path.stem}.unfinished.mp4")
-    film = cv2.VideoWriter(str(unfinished), code, fps, SIZE)
-    if not film.isOpened():
-        raise InvalidConfig(f"{path}: this OpenCV cannot write MP4: expected a .gif")
-    for frame in frames:
-        film.write(frame[..., ::-1])  # RGB → BGR
-    film.release()
-    os.replace(unfinished, path)
+    with publishing(path) as unfinished:
+        film = cv2.VideoWriter(str(unfinished), code, fps, SIZE)
+        if not film.isOpened():
+            raise InvalidConfig(f"{path}: this OpenCV cannot write MP4: expected a .gif")
+        for frame in frames:
+            film.write(frame[..., ::-1])  # RGB → BGR
+        film.release()
 
 
 WRITERS = {".gif": _write_gif, ".mp4": _write_mp4}

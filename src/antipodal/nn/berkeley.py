@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import torch
 from ..crop import CropConfig
 from ..dense_quality import load_dense_quality
 from ..errors import AntipodalError, IncompatibleCheckpoint, UnknownAsset
+from ..files import publishing
 from ..quality import METADATA_SCHEMA
 from .calibrate import Calibration
 from .export import MAX_DIFFERENCE, max_difference, random_table, save_graph, write_onnx
@@ -135,18 +135,13 @@ def import_berkeley(model_dir: str | Path, path: str | Path) -> dict[str, Any]:
     if path.suffix != ".onnx":
         raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
     network = model.network()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.onnx")
-    try:
-        difference = _write(model, network, temporary)
+    with publishing(path) as unchecked:
+        difference = _write(model, network, unchecked)
         if not difference <= MAX_DIFFERENCE:
             raise IncompatibleCheckpoint(
                 f"the imported network differs from torch by {difference:.2g}: expected at most {MAX_DIFFERENCE:g}; "
                 "report this with the versions of torch and openvino"
             )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return {
         "path": str(path),
         "network": model.name,

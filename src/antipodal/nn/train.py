@@ -35,9 +35,9 @@ from .config import TrainConfig
 from .data import GraspBatch, normalisation
 from .module import GraspModule, computed_in
 from .networks import Network, build_network, set_normalisation
+from .pretrained import Pretrained, load_pretrained
 from .run import SCHEMA, describe, read_config
 from .scores import classification
-from .start import Start, load_start
 from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
 
 ORDERED_BATCH = 1024
@@ -54,7 +54,7 @@ def train(
     *,
     devices: int | Literal["auto"] = "auto",
     loading: Loading | None = None,
-    start: Start | None = None,
+    start: Pretrained | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training, in ``run_dir``; a finished run returns at once.
 
@@ -82,7 +82,7 @@ def train(
     network = build_network(config.architecture, dataset.crop_size)
     description = run_config(dataset, config, loading)
     if start is not None:
-        digest = load_start(start, network, config.architecture, dataset.config["crop"])
+        digest = load_pretrained(start, network, config.architecture, dataset.config["crop"])
         description["start"] = {"sha256": digest, "trained": start.trained, "path": str(start.run)}
     _open_run(run_dir, description, resume)
     if (run_dir / "result.json").is_file():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from torch.nn import functional
 from ..dataset.dense import LabelledViews
 from ..dense_quality import WindowQuality, load_window_quality
 from ..errors import IncompatibleCheckpoint
-from ..files import claim, write_json, writing
+from ..files import claim, publishing, write_json, writing
 from ..gripper import GripperModel
 from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPTHS
 from ..quality import METADATA_SCHEMA
@@ -214,7 +212,6 @@ def write_dense(
         IncompatibleCheckpoint: it differs by more than 1e-4: the file is not written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     graph = network.eval()
     metadata = {
         "schema": METADATA_SCHEMA,
@@ -231,8 +228,7 @@ def write_dense(
     }
     side = torch.export.Dim("quarter_side", min=4, max=1024)
     example = {"height": torch.zeros(1, 1, SIZE, SIZE)}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as name:
-        part = Path(name) / path.name
+    with publishing(path) as part:
         shapes = ({2: 4 * side, 3: 4 * side},)
         save_graph(graph, example, shapes, metadata, part, output="log_odds")
         difference = _difference(network, load_window_quality(part))
@@ -240,7 +236,6 @@ def write_dense(
             raise IncompatibleCheckpoint(
                 f"the written network differs from torch by {difference:.2g} in quality: expected {MAX_DIFFERENCE:g}"
             )
-        os.replace(part, path)
     return difference
 
 

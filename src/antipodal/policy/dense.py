@@ -2,15 +2,17 @@
 
     relief ─▶ windows ─▶ network: every place, 16 angles, 5 tip depths ─▶ unlike cells, best first ─▶ constraints ─▶ Q
                                                                                              best ─▶ moved a little ─▶ Q
+    none of them good: Algorithm 1's candidates ─▶ constraints ─▶ Q ─▶ again the best of all, moved a little ─▶ Q
 
 The network tells where a grasp that may be executed would hold. It only proposes: the plan's quality is the per-grasp
-network's, and every grasp of the plan has passed the constraints.
+network's, and every grasp of the plan has passed the constraints. Where what it proposed is poor, it may have been
+wrong, and the candidates of another search are looked at as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -24,6 +26,7 @@ from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn, no_grasps
+from .cem import WIDE_SEEDS
 from .constraints import (
     DEFAULT_CONSTRAINTS,
     Checked,
@@ -44,6 +47,7 @@ from .height_window import (
     height_windows,
     to_grasps,
 )
+from .image_sampler import sample_grasps
 from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
@@ -70,6 +74,12 @@ class DenseConfig:
     n_moves: int = 8
     n_refinements: int = 4
     """So often, each time half as far."""
+    doubted: float = 0.9
+    """Where no quality reaches this, the antipodal sampler is asked as well; 0 = never."""
+    n_sampled: int = 300
+    """Its candidates, …"""
+    n_second: int = 64
+    """… and so many of those that may be executed are scored."""
     near_cells: int = 2
     """Two entries are alike if their cells are no more than so many apart, both ways, …"""
     turned: int = 1
@@ -85,12 +95,14 @@ class DenseConfig:
     have given too few grasps."""
 
     def __post_init__(self) -> None:
-        for name in ("n_checked", "n_rounds", "n_scored", "n_refined", "n_windows"):
+        for name in ("n_checked", "n_rounds", "n_scored", "n_refined", "n_windows", "n_sampled"):
             if not getattr(self, name) >= 1:
                 raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected at least 1")
         for name in (
             "n_moves",
             "n_refinements",
+            "doubted",
+            "n_second",
             "near_cells",
             "turned",
             "move_sigma",
@@ -108,6 +120,7 @@ FAST_DENSE = DenseConfig(
     n_refined=1,
     n_moves=10,
     n_refinements=1,
+    doubted=0.0,
     move_sigma=0.002,
     turn_sigma=float(np.deg2rad(5.0)),
 )
@@ -168,17 +181,26 @@ def dense_policy(
             tried.append((grasps, checked))
             return grasps[checked.keep]
 
+        score = scorer(view, quality)
+
+        def refined(seen: PlanarGrasp, q: np.ndarray) -> tuple[PlanarGrasp, np.ndarray]:
+            for k in range(config.n_refinements if len(seen) else 0):
+                best = np.argsort(-q, kind="stable")[: config.n_refined]
+                moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
+                counts["drawn"] = counts.get("drawn", 0) + len(best) * config.n_moves
+                if len(moved):
+                    seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
+            return seen, q
+
         n_scored = max(config.n_scored, 2 * (view.request.n_grasps or 1))
         seen = _first(view, hand, told, config, constraints, keep, counts)[:n_scored]
         counts["sampled"] = sum(len(grasps) for grasps, _ in tried)
-        score = scorer(view, quality)
-        q = score(seen)
-        for k in range(config.n_refinements if len(seen) else 0):
-            best = np.argsort(-q, kind="stable")[: config.n_refined]
-            moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
-            counts["drawn"] = counts.get("drawn", 0) + len(best) * config.n_moves
-            if len(moved):
-                seen, q = join([seen, moved]), np.concatenate([q, score(moved)])
+        seen, q = refined(seen, score(seen))
+        if q.max(initial=0.0) < config.doubted:
+            sample = sample_grasps(view, hand, rng, replace(WIDE_SEEDS, n_grasps=config.n_sampled))
+            counts["sampled"] += len(sample.grasps)
+            more = keep(sample.grasps)[: config.n_second]
+            seen, q = refined(join([seen, more]), np.concatenate([q, score(more)]))
         for _, checked in tried:
             for name, n in checked.counts.items():
                 counts[name] = counts.get(name, 0) + n

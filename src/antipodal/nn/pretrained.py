@@ -15,7 +15,7 @@ from .run import open_run
 
 
 @dataclass(frozen=True)
-class Start:
+class Pretrained:
     """Where the weights come from, and which of them are trained on."""
 
     run: Path
@@ -28,7 +28,9 @@ class Start:
             raise InvalidConfig(f"trained '{self.trained}': expected all or head")
 
 
-def load_start(start: Start, network: Network, architecture: str, crop: dict[str, object]) -> str:
+def load_pretrained(
+    start: Pretrained, network: Network, architecture: str, crop: dict[str, object]
+) -> str:
     """Copy the weights and the normalisation of a run into ``network``; return the SHA-256 of the weights.
 
     Raises:

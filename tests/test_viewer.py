@@ -14,6 +14,8 @@ from antipodal.camera_files import save_depth
 from antipodal.cli_view import view as view_command
 from antipodal.contact import Contact, find_contacts
 from antipodal.crop import CropConfig
+from antipodal.dataset.dexnet2_export import export_tensors
+from antipodal.dataset.dexnet2_import import import_tensors
 from antipodal.dataset.generate import generate
 from antipodal.dataset.model import PAPER
 from antipodal.dataset.schema import SUCCESS_THRESHOLD
@@ -32,6 +34,7 @@ from antipodal.viewer.filters import LABELS, Filter, read_filter_facts, select
 from antipodal.viewer.kinds import kind_of
 from antipodal.viewer.mesh_grasps import as_it_is, examine_grasps, place
 from antipodal.viewer.relief import COLUMNS, crop_relief
+from antipodal.viewer.server import open_server
 from antipodal.viewer.shapes import approach_stem, closing_rod, cone, hand_parts
 from conftest import box, cylinder, sphere
 from policy_scenes import standing
@@ -205,6 +208,23 @@ def test_an_unknown_camera_leaves_the_crop_in_the_cameras_frame(dataset: Dataset
     assert not relief.in_world
     np.testing.assert_allclose(relief.grasp.center[2], row["depth"])
     assert np.median(relief.points[:, 2]) > 0.5
+
+
+def test_a_set_in_the_originals_format_opens_as_ours_does(dataset: Dataset, tmp_path: Path) -> None:
+    """Read back from tensors, where the poses of grasps in space are unknown."""
+    export_tensors(dataset, tmp_path / "tensors")
+    for optional in ("camera_poses", "camera_intrs"):
+        for file in (tmp_path / "tensors").rglob(f"{optional}_*.npz"):
+            file.unlink()
+    imported = import_tensors(tmp_path / "tensors", tmp_path / "imported")
+    kind, show = prepare(imported.path, ViewOptions())
+    assert kind == "dataset"
+    with open_server(port=0) as server:
+        show(server)
+    facts = read_filter_facts(imported)
+    np.testing.assert_array_equal(
+        select(facts, Filter()), select(read_filter_facts(dataset), Filter())
+    )
 
 
 def test_a_ray_meets_the_crop_whose_place_it_points_at() -> None:

@@ -21,7 +21,7 @@ from ..values import config_from_dict
 from .colors import BAD, GOOD, MIDDLE
 from .filters import LABELS, METRICS, Facts, Filter, read_filter_facts, select
 from .nodes import draw_hand, draw_table, look_from
-from .relief import COLUMNS, CropPoints, crop_relief
+from .relief import COLUMNS, CropPoints, camera_of, crop_relief
 
 GRID = (4, 6)
 """Lines and columns of crops on a page."""
@@ -220,5 +220,5 @@ def height_colors(height: Float[np.ndarray, "n"]) -> np.ndarray:
 
 def spacing(config: CropConfig, datapoint: dict[str, np.ndarray]) -> float:
     """Distance of neighbouring crop pixels at the grasp's depth, m."""
-    fx, depth = float(datapoint["intrinsics"][0, 0]), datapoint["depth"].astype(float)
+    fx, depth = camera_of(datapoint["intrinsics"][0]).fx, datapoint["depth"].astype(float)
     return float(config.windows_px(fx, depth)[0] / config.size * depth[0] / fx)

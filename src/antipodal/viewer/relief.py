@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from .. import transforms
 from ..camera import CameraIntrinsics
+from ..camera_files import load_camera
 from ..crop import CropConfig
 from ..grasp import Grasp, PlanarGrasp
 
@@ -26,6 +27,14 @@ class CropPoints(NamedTuple):
     in_world: bool
 
 
+def camera_of(intrinsics: Float[np.ndarray, "4"]) -> CameraIntrinsics:
+    """The camera of a datapoint; where it is unknown (an imported set may lack it), the original's PrimeSense."""
+    if not np.isfinite(intrinsics).all():
+        return load_camera("primesense").intrinsics
+    fx, fy, cx, cy = (float(x) for x in intrinsics)
+    return CameraIntrinsics(fx, fy, cx, cy, 640, 480)  # the size of the image plays no part
+
+
 def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> CropPoints:
     """Lift each crop pixel back to where it was seen.
 
@@ -35,11 +44,10 @@ def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> CropPoints:
         datapoint: one row, with :data:`COLUMNS`.
         config: geometry of the data set's crops.
     """
-    fx, fy, cx, cy = (float(x) for x in datapoint["intrinsics"])
-    intrinsics = CameraIntrinsics(fx, fy, cx, cy, 640, 480)  # the size of the image plays no part
+    intrinsics = camera_of(datapoint["intrinsics"])
     depth, angle = float(datapoint["depth"]), float(datapoint["angle"])
     size = config.size
-    step = config.windows_px(fx, np.array([depth]))[0] / size
+    step = config.windows_px(intrinsics.fx, np.array([depth]))[0] / size
     v, u = np.mgrid[:size, :size] - (size - 1) / 2
     c, s = np.cos(angle), np.sin(angle)
     px = np.stack([c * u - s * v, s * u + c * v], -1) * step + datapoint["center_px"]

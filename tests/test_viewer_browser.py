@@ -41,10 +41,7 @@ from conftest import box
 from policy_scenes import standing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"]
 FLAGS += ["--enable-unsafe-swiftshader"]
@@ -155,6 +152,7 @@ def test_a_mesh_is_shown_and_a_click_on_a_grasp_chooses_it(browser: Any, tmp_pat
         it.page.get_by_text(f"grasp {int(view.grasp.value) + 1} of 12").wait_for()
 
 
+@pytest.mark.slow
 def test_choosing_another_pose_stands_the_object_there(browser: Any, tmp_path: Path) -> None:
     save_mesh(box(0.02, 0.05, 0.12), tmp_path / "bar.ply")
     with shown(browser, tmp_path / "bar.ply", ViewOptions(n=3)) as it:
@@ -172,6 +170,7 @@ def test_choosing_another_pose_stands_the_object_there(browser: Any, tmp_path: P
         assert rows_of(bluish(it.picture()))[0] < middle  # 12 cm high now, on the same table
 
 
+@pytest.mark.slow
 def test_a_depth_image_is_shown_with_its_plan_and_rejected_grasps(
     browser: Any, tmp_path: Path
 ) -> None:
@@ -192,6 +191,7 @@ def test_a_depth_image_is_shown_with_its_plan_and_rejected_grasps(
         assert counts == {name: plan.counts[name] for name in names}
 
 
+@pytest.mark.slow
 def test_a_click_on_a_crop_shows_its_datapoint(browser: Any, tmp_path: Path) -> None:
     few = dataclasses.replace(
         PAPER,
@@ -219,6 +219,7 @@ def test_a_click_on_a_crop_shows_its_datapoint(browser: Any, tmp_path: Path) -> 
         assert not view._dataset.read(["collision_free"])["collision_free"][view.rows].any()
 
 
+@pytest.mark.slow
 def test_a_trial_is_replayed_by_a_click_and_ends_as_recorded(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "objects").mkdir()
     save_mesh(box(0.03, 0.06, 0.035), tmp_path / "objects" / "brick.ply")
@@ -242,6 +243,7 @@ def test_a_trial_is_replayed_by_a_click_and_ends_as_recorded(browser: Any, tmp_p
         assert "SUCCESS" in shown_words and "differs" not in shown_words
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,8 +109,7 @@ def report(
     name: str, qualities: list[NetworkQuality], images: list[DepthImage], n_plans: int
 ) -> None:
     """Print one line for each precision."""
-    options = {"config": FAST_DENSE} if name == FAST else {}
-    policies = [make_policy(name.split()[0], quality, GRIPPER, **options) for quality in qualities]
+    policies = [named(name, quality) for quality in qualities]
     times, plans = zip(*(turns(policies, images, k) for k in range(-1, n_plans)), strict=True)
     seconds = np.array(times[1:])  # the first loads what is loaded lazily
     for k, quality in enumerate(qualities):
@@ -129,6 +128,17 @@ def report(
         )
 
 
+def named(name: str, quality: NetworkQuality) -> Policy:
+    """The planner of a row."""
+    options = {"config": FAST_DENSE} if name == FAST else {}
+    return make_policy(name.split()[0], quality, GRIPPER, **options)
+
+
+def fresh(image: DepthImage) -> DepthImage:
+    """The same image, not seen before."""
+    return image.with_depth(image.depth)
+
+
 def turns(
     policies: list[Policy], images: list[DepthImage], k: int
 ) -> tuple[list[tuple[float, float]], list[Plan]]:
@@ -136,7 +146,7 @@ def turns(
     times, plans = [], []
     for policy in policies:
         # an image of its own: what a planner remembers of one must not make the next plan cheap
-        image = images[k % len(images)].with_depth(images[k % len(images)].depth)
+        image = fresh(images[k % len(images)])
         start, cpu = time.perf_counter(), time.process_time()
         plans.append(policy(image, None, np.random.default_rng(max(k, 0))))
         times.append((time.perf_counter() - start, time.process_time() - cpu))
@@ -165,12 +175,12 @@ def first_plan(image: DepthImage, network: str) -> tuple[float, float]:
 
 def memory(images: list[DepthImage], name: str, network: str, n_plans: int) -> None:
     """Print the resident set as plans go by."""
-    policy = make_policy(name, load_quality(network, "auto"), GRIPPER)
+    policy = named(name, load_quality(network, "auto"))
     print(f"{name}, {network}\n{'plans':>8}{'MB':>8}")
     for k in range(n_plans + 1):
         if k % max(n_plans // 10, 1) == 0:
             print(f"{k:>8}{resident():>8.1f}", flush=True)
-        policy(images[k % len(images)], None, np.random.default_rng(k))
+        policy(fresh(images[k % len(images)]), None, np.random.default_rng(k))
 
 
 def resident() -> float:

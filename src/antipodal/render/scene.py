@@ -237,8 +237,8 @@ def sample_scene(
         intrinsics = recentered(
             intrinsics, T_world_camera, table_point(T_world_obj, stable_pose.T_world_obj)
         )
-    gamma = float(sample_friction(1, rng, friction)[0])
-    return Scene(mesh, T_world_obj, T_world_camera, intrinsics, gamma)
+    drawn = float(sample_friction(1, rng, friction)[0])
+    return Scene(mesh, T_world_obj, T_world_camera, intrinsics, friction=drawn)
 
 
 def table_point(

@@ -117,7 +117,8 @@ def against_plain(objects: list[TriMesh], model: GenerativeModel) -> None:
             start = time.perf_counter()
             ours = view_crops(mesh, views, i, planar[i], model.crop)
             middle = time.perf_counter()
-            camera = CameraIntrinsics(*views.k[i].tolist(), views.width, views.height)
+            fx, fy, cx, cy = views.k[i].tolist()
+            camera = CameraIntrinsics(fx, fy, cx, cy, views.width, views.height)
             T_world_obj = views.T_world_camera[i] @ views.T_camera_obj[i]
             image = render_depth(Scene(mesh, T_world_obj, views.T_world_camera[i], camera))
             plain = crop_grasps(image, planar[i], model.crop)

@@ -15,7 +15,7 @@ def main(out: Path) -> None:
         for folder in sorted(out.glob("seed-*"))
         for row in read_rows(folder / "picks.parquet")
     ]
-    names = short_names(list(dict.fromkeys(row["planner"] for row in rows)))
+    names = short_names(list(dict.fromkeys(str(row["planner"]) for row in rows)))
     print("| planner | rounds | grasps | grasp success | declutter | picks per plan | plan, ms |")
     print("|---|---|---|---|---|---|---|")
     for spec, name in names.items():

@@ -41,8 +41,11 @@ def save_sheets(pictures: list[Path], output: Path) -> None:
     """Put the pictures on sheets, eight on each."""
     per_sheet = COLUMNS * ROWS
     for k in range(0, len(pictures), per_sheet):
-        cells = [cv2.imread(str(p)) for p in pictures[k : k + per_sheet]]
-        cells = [cv2.resize(c, (SIDE, SIDE * 7 // 20), interpolation=cv2.INTER_AREA) for c in cells]
+        read = (cv2.imread(str(p)) for p in pictures[k : k + per_sheet])
+        cells = [
+            cv2.resize(np.asarray(c), (SIDE, SIDE * 7 // 20), interpolation=cv2.INTER_AREA)
+            for c in read
+        ]
         for cell, path in zip(cells, pictures[k : k + per_sheet], strict=True):
             cv2.putText(cell, path.stem, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 255), 1)
         blank = np.full_like(cells[0], 255)

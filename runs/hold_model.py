@@ -64,8 +64,11 @@ def main() -> None:
     mean, scale = lifts.features.mean(0), lifts.features.std(0)
     terms = polynomial((lifts.features - mean) / scale)
     model = LogisticRegression(C=1.0, fit_intercept=False, max_iter=5000)
-    p = cross_val_predict(
-        model, terms, lifts.success, groups=lifts.objects, cv=GroupKFold(5), method="predict_proba"
+    folds = GroupKFold(5)
+    p = np.asarray(
+        cross_val_predict(
+            model, terms, lifts.success, groups=lifts.objects, cv=folds, method="predict_proba"
+        )
     )[:, 1]
     model.fit(terms, lifts.success)
     values = {

@@ -15,7 +15,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -179,7 +179,7 @@ def placed(
     turns = np.linspace(-np.pi, np.pi, 73)
     best = turns[np.argmin([error(t) for t in turns])]
     bounds = (best - 0.1, best + 0.1)
-    found = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    found: Any = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     if not found.fun < 1e-5:
         raise ValueError(f"an image's object is not found again: error {found.fun:.2g}")
     return place(float(found.x))

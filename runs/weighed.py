@@ -111,6 +111,7 @@ def one_scene(
     view = look(image, mask, np.random.default_rng(0))
     geometry, closing = geometric_chance(view, gripper)(grasps)
     quality = network.for_gripper(gripper)(image, grasps)
+    assert image.T_world_camera is not None
     grasps_world = grasps.to_grasp(image.intrinsics, plan.approach_axis).in_frame(
         image.T_world_camera
     )

@@ -10,6 +10,7 @@ import pytest
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import PlanarGrasp
+from antipodal.policy.base import Plan
 from antipodal.policy.cem import (
     PAPER_CEM,
     RELEASE_CEM,
@@ -23,6 +24,7 @@ from antipodal.policy.cem import (
 )
 from antipodal.policy.constraints import check_grasps
 from antipodal.policy.mixture import Mixture, fit_mixture
+from antipodal.policy.request import Asked, Request
 from antipodal.policy.view import look
 from conftest import box
 from policy_scenes import INTRINSICS, YUMI, seen
@@ -173,6 +175,24 @@ def test_the_best_never_gets_worse_with_more_rounds_and_the_seeds_are_kept():
     assert (1 - best[:, 3]).mean() < 0.5 * (1 - best[:, 0]).mean()
 
 
+def test_rounds_end_with_the_first_that_finds_enough_and_until_then_are_the_same():
+    image, mask = seen(box(0.025, 0.06, 0.04))
+
+    def plan(asked: Asked, **config: float) -> Plan:
+        policy = cem_policy(toy_quality, YUMI, replace(PAPER_CEM, **config))
+        return policy(image, asked, np.random.default_rng(3))
+
+    best = [plan(mask, n_iterations=n).quality[0] for n in range(4)]
+    assert best[0] < best[1] < best[3]
+    midway = (best[0] + best[1]) / 2
+    ended, one = plan(mask, enough=midway), plan(mask, n_iterations=1)
+    assert ended.quality.tobytes() == one.quality.tobytes()
+    # of twenty that are asked for not all are as good yet
+    twenty = Request(mask=mask, n_grasps=20)
+    assert (one.quality >= midway).sum() < 20
+    assert plan(twenty, enough=midway).counts["scored"] > len(one.quality)
+
+
 def test_the_same_random_state_gives_the_same_plan_byte_for_byte():
     image, mask = seen(box(0.025, 0.06, 0.04))
     a, b = (cem_policy(toy_quality, YUMI)(image, mask, np.random.default_rng(1)) for _ in range(2))
@@ -191,7 +211,14 @@ def test_every_planned_grasp_satisfies_the_constraints():
 
 
 @pytest.mark.parametrize(
-    "field", [{"elite_fraction": 0.0}, {"n_seeds": 0}, {"n_components": 0}, {"n_iterations": -1}]
+    "field",
+    [
+        {"elite_fraction": 0.0},
+        {"enough": 0.0},
+        {"n_seeds": 0},
+        {"n_components": 0},
+        {"n_iterations": -1},
+    ],
 )
 def test_senseless_parameters_are_refused(field):
     with pytest.raises(InvalidConfig, match=next(iter(field))):

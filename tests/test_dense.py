@@ -135,6 +135,22 @@ def test_the_network_proposes_to_close_across_a_boxs_narrow_side(rng):
     assert free[:8].all()
 
 
+def test_nothing_is_refined_where_a_proposal_is_good_enough(rng):
+    view = view_of(box(0.025, 0.09, 0.05), 0.5)
+    told = shipped_window_quality()
+
+    def plan(enough):
+        config = DenseConfig(enough=enough)
+        return dense_policy(load_quality("builtin"), YUMI, config=config, network=told)(
+            view.image, None, rng
+        )
+
+    ended, refined = plan(0.5), plan(1.0)
+    assert 0.5 < ended.quality[0] < 1.0
+    assert "drawn" not in ended.counts and ended.counts["scored"] <= DenseConfig().n_scored
+    assert refined.counts["drawn"] == 4 * 4 * 8
+
+
 def test_where_the_network_proposes_nothing_good_the_antipodal_sampler_is_asked(rng):
     """A network that would close along a bar, which is longer than the hand is wide."""
     bar, yaw = box(0.025, 0.09, 0.05), 0.5

@@ -10,7 +10,7 @@ from .base import Plan as Plan
 from .base import Policy as Policy
 from .base import QualityFn as QualityFn
 from .base import Rejected as Rejected
-from .cem import WIDE_SEEDS
+from .cem import CALIBRATED_CEM, WIDE_SEEDS
 from .cem import cem_policy as cem_policy
 from .dense import dense_policy as dense_policy
 from .rank import rank_policy as rank_policy
@@ -32,8 +32,8 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     Args:
         name: a key of :data:`POLICIES`.
         quality: scores the candidates. A network of ours is told of the hand
-            (:func:`~antipodal.policy.weighed.told_of`) and seeds the cross-entropy method with every pair that a rubber
-            jaw could hold.
+            (:func:`~antipodal.policy.weighed.told_of`), and the cross-entropy method seeded with every pair that a
+            rubber jaw could hold and ended at :data:`~antipodal.policy.cem.CALIBRATED_CEM`'s quality.
         gripper: every planned grasp approaches with its whole stroke open.
         options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
 
@@ -44,5 +44,5 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
         raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
     quality = told_of(quality, gripper)
     if name == "cem" and isinstance(quality, WeighedQuality):
-        options = {"sampler": WIDE_SEEDS, **options}
+        options = {"config": CALIBRATED_CEM, "sampler": WIDE_SEEDS, **options}
     return POLICIES[name](quality, gripper, **options)

@@ -35,7 +35,7 @@ from .constraints import (
     in_workspace,
     in_yaw_range,
 )
-from .finish import finished_plan, gather, join
+from .finish import finished_plan, gather, is_enough, join
 from .height_window import (
     CELL,
     N_ANGLES,
@@ -73,7 +73,9 @@ class DenseConfig:
     """The best are moved a little, ``n_moves`` ways each."""
     n_moves: int = 8
     n_refinements: int = 4
-    """So often, each time half as far."""
+    """So often, each time half as far, …"""
+    enough: float = 0.92
+    """… until so many grasps as are asked for have this quality; 1 = always."""
     doubted: float = 0.9
     """Where no quality reaches this, the antipodal sampler is asked as well; 0 = never."""
     n_sampled: int = 300
@@ -101,6 +103,7 @@ class DenseConfig:
         for name in (
             "n_moves",
             "n_refinements",
+            "enough",
             "doubted",
             "n_second",
             "near_cells",
@@ -185,6 +188,8 @@ def dense_policy(
 
         def refined(seen: PlanarGrasp, q: np.ndarray) -> tuple[PlanarGrasp, np.ndarray]:
             for k in range(config.n_refinements if len(seen) else 0):
+                if is_enough(q, view, config.enough):
+                    break
                 best = np.argsort(-q, kind="stable")[: config.n_refined]
                 moved = keep(_moved(view, seen[best], config, 0.5**k, rng))
                 counts["drawn"] = counts.get("drawn", 0) + len(best) * config.n_moves

@@ -37,6 +37,11 @@ def finished_plan(
     return Plan(grasps[order], quality[order], view.approach_axis, counts, rejected=rejected)
 
 
+def is_enough(quality: Float[np.ndarray, "N"], view: View, enough: float) -> bool:
+    """Whether as many grasps as the request asks for have at least this quality."""
+    return int((quality >= enough).sum()) >= (view.request.n_grasps or 1)
+
+
 def unlike(grasps: Grasp, request: Request) -> Int[np.ndarray, "K"]:
     """Choose rows, best first, each unlike those before it, up to ``n_grasps``.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole chain at toy size: objects → data set → network → ONNX → plan. Two cores, a few minutes.
+# The whole chain at toy size: objects → data set → network → ONNX. Two cores, a few minutes.
 # Usage: runs/mini.sh [OUT]
 set -euo pipefail
 out=${1:-out/mini}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from ..camera import CameraIntrinsics, DepthImage
 from ..camera_files import Camera, load_camera, load_depth
@@ -22,9 +23,11 @@ DEPTH_SEED = 0
 
 
 MAX_NOISE = 0.003
-"""Noise between neighbouring pixels of the table beyond which a planner's clearances of 1 to 3 mm mean little, m."""
+"""Noise of the table beyond which a planner's clearances of 1 to 3 mm mean little, m."""
 MAX_BOW = 0.005
 """Deviation of the table's parts from one plane beyond which its edges are taken for objects, m."""
+BLOCK = 32
+"""Side of a neighbourhood, px: a table's bow is flat there, a sensor's noise is not."""
 MIN_PART = 500
 """Fewest pixels of one part of the table that is looked at."""
 MAX_FLYING = 0.01
@@ -83,7 +86,7 @@ def _range(image: DepthImage) -> Finding:
 
 def _holes(image: DepthImage) -> Finding:
     share = 1.0 - float(image.valid.mean())
-    words = f"{share:.1%} of the pixels are missing (0)"
+    words = f"{share:.1%} of the pixels are missing ({int((~image.valid).sum())} have depth 0)"
     if share > 0.9:
         return Finding("error", f"{words}: expected depth on most of the image")
     if share > 0.4:
@@ -126,13 +129,10 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
 
 
 def _flatness(image: DepthImage, table: TablePlane) -> Finding:
-    """Measure the noise between neighbouring pixels of the table, and how far parts of it, 4 × 4, are off one plane."""
+    """Measure how far the table's pixels are off their neighbours' median, and parts of it, 4 × 4, off one plane."""
     height = table.height(image.points_camera())
     on_table = image.valid & (np.abs(height) < 2 * DEFAULT_TABLE.tolerance)
-    both = on_table[:, 1:] & on_table[:, :-1]
-    step = np.abs(np.diff(height, axis=1)[both])
-    # 1.4826: the σ of a normal distribution by its median deviation; √2: a difference of two pixels
-    noise = 1.4826 / np.sqrt(2) * float(np.median(step)) if step.size else 0.0
+    noise = _scatter(np.where(on_table, height, np.nan))
     words = f"the table's pixels scatter by {noise * 1e3:.1f} mm (1 σ)"
     parts = []
     for rows in np.array_split(np.arange(height.shape[0]), 4):
@@ -153,6 +153,20 @@ def _flatness(image: DepthImage, table: TablePlane) -> Finding:
             "sensor calibrated, or the table not flat? Give a mask if its edges are taken for objects",
         )
     return Finding("ok", words)
+
+
+def _scatter(height: Float[np.ndarray, "H W"]) -> float:
+    """σ of a normal distribution by the median deviation (1.4826) from the medians of blocks; nan: no table, m.
+
+    Not by the steps from pixel to pixel: a sensor interpolates, so that its noise is smooth, and rounds.
+    """
+    rows, columns = (n // BLOCK * BLOCK for n in height.shape)
+    blocks = height[:rows, :columns].reshape(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
+    blocks = blocks.swapaxes(1, 2).reshape(-1, BLOCK**2)
+    blocks = blocks[np.isfinite(blocks).mean(1) > 0.5]
+    if len(blocks) == 0:
+        return 0.0
+    return 1.4826 * float(np.nanmedian(np.abs(blocks - np.nanmedian(blocks, 1, keepdims=True))))
 
 
 def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None) -> list[Finding]:

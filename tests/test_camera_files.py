@@ -230,7 +230,7 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
         "several.npy": "holds several arrays",
         "pickle.npy": "not a readable .npy array",
         "text.npy": "not a readable .npy array",
-        "text.png": "not a readable image: expected .npy, .png or .tiff",
+        "text.png": "not a readable image: expected the contents of an .npy, .png or .tiff",
         "rgb.png": "expected one channel",
         "grey.png": "has 8 bits per pixel: expected a 16-bit or float depth image",
     }
@@ -238,6 +238,8 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
         with pytest.raises(InvalidImage, match=re.escape(message)) as caught:
             load_depth(tmp_path / name, SMALL)
         assert "\n" not in str(caught.value)
+    with pytest.raises(UnknownAsset, match="is a folder: expected the image.s file"):
+        load_depth(tmp_path, "primesense")
     with pytest.raises(UnknownAsset, match=r"no file .*gone\.npy: check the path"):
         load_depth(tmp_path / "gone.npy", SMALL)
 

@@ -191,7 +191,11 @@ def _assets() -> Any:
 
 def _read_array(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise UnknownAsset(f"no file {path}: check the path")
+        raise UnknownAsset(
+            f"{path} is a folder: expected the image's file"
+            if path.is_dir()
+            else f"no file {path}: check the path"
+        )
     if path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
@@ -211,7 +215,9 @@ def _read_array(path: Path) -> np.ndarray:
         check_png(content, path.name)
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise InvalidImage(f"{path.name} is not a readable image: expected .npy, .png or .tiff")
+        raise InvalidImage(
+            f"{path.name} is not a readable image: expected the contents of an .npy, .png or .tiff file"
+        )
     return image
 
 

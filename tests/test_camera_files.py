@@ -238,7 +238,7 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
         with pytest.raises(InvalidImage, match=re.escape(message)) as caught:
             load_depth(tmp_path / name, SMALL)
         assert "\n" not in str(caught.value)
-    with pytest.raises(UnknownAsset, match="is a folder: expected the image.s file"):
+    with pytest.raises(UnknownAsset, match="is a folder: expected the image"):
         load_depth(tmp_path, "primesense")
     with pytest.raises(UnknownAsset, match=r"no file .*gone\.npy: check the path"):
         load_depth(tmp_path / "gone.npy", SMALL)

@@ -91,35 +91,3 @@ class RayCaster:
         with np.errstate(divide="ignore", invalid="ignore"):
             exact = offset / slope
         return np.where(slope != 0, np.clip(exact, along.min(1), along.max(1)), np.inf)
-
-    def all_hits(
-        self,
-        origins: Float[np.ndarray, "n 3"],
-        directions: Float[np.ndarray, "n 3"],
-        max_hits: int = 32,
-    ) -> list[Hits]:
-        """Cast n rays right through; element k holds the (k+1)-th hit of each ray. Stops when no ray hits.
-
-        Each round starts 1 µm (or 1e-6 of the distance) behind the last hit. A ray meets a triangle at most once: a
-        grazing ray that float32 puts before the same triangle again is moved on and not counted twice.
-        """
-        o = np.array(origins, np.float64).reshape(-1, 3)
-        d = np.asarray(directions, np.float64).reshape(-1, 3)
-        n, length = len(o), np.linalg.norm(d, axis=-1)
-        travelled, count, last = np.zeros(n), np.zeros(n, int), np.full(n, -1)
-        distance, face = np.full((max_hits, n), np.inf), np.full((max_hits, n), -1)
-        alive = np.arange(n)
-        for _ in range(2 * max_hits):
-            h = self.first_hit(o[alive] + travelled[alive, None] * d[alive], d[alive])
-            alive, there, met = alive[h.found], h.distance[h.found], h.face[h.found]
-            if len(alive) == 0:
-                break
-            there = travelled[alive] + np.maximum(there, 0.0)
-            new = met != last[alive]
-            rays = alive[new]
-            distance[count[rays], rays], face[count[rays], rays] = there[new], met[new]
-            count[rays] += 1
-            last[alive] = met
-            travelled[alive] = there + np.maximum(1e-6 / length[alive], 1e-6 * there)
-            alive = alive[count[alive] < max_hits]
-        return [Hits(distance[k], face[k]) for k in range(int(count.max(initial=0)))]

@@ -12,7 +12,7 @@ from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.policy import POLICIES, Request, make_policy
 from antipodal.policy.base import Plan
 from antipodal.policy.constraints import ConstraintConfig, check_grasps, unseen_share
-from antipodal.policy.finish import unlike
+from antipodal.policy.finish import is_enough, unlike
 from antipodal.policy.image_sampler import SamplerConfig
 from antipodal.policy.reasons import REJECTIONS, explain
 from antipodal.policy.request import in_half_turn, in_polygon
@@ -106,6 +106,25 @@ def test_the_best_few_are_unlike_each_other_and_the_best_is_still_the_best(name,
     center = few.grasps.to_grasp(INTRINSICS, few.approach_axis).center
     apart = np.linalg.norm(center[:, None] - center, axis=-1)[np.triu_indices(3, 1)]
     assert apart.min() >= 0.01
+
+
+def test_grasps_that_are_alike_are_not_enough(scene):
+    """A search that ended with three good grasps of one place would leave the other two of three to chance."""
+    image, mask = scene
+    apart = Request(mask=mask, n_grasps=3, min_distance=0.01, min_angle=np.pi)
+    spots = np.array(
+        [[300.0, 240.0], [300.5, 240.0], [301.0, 240.0], [340.0, 240.0], [380.0, 240.0]]
+    )
+    grasps = PlanarGrasp(spots, 0.0, 0.7, 0.05)
+
+    def told(request: Request, rows: slice) -> bool:
+        view = look(image, request, np.random.default_rng(0))
+        quality = np.full(len(grasps[rows]), 0.9)
+        return is_enough(grasps[rows], quality, view, 0.9)
+
+    assert told(Request(mask=mask, n_grasps=3), slice(3))
+    assert not told(apart, slice(3)) and not told(apart, slice(4))
+    assert told(apart, slice(5))
 
 
 def test_unlike_by_angle_knows_that_a_closing_axis_is_a_line():

@@ -111,7 +111,7 @@ def cem_policy(
         seen, q = seeds, score(seeds)
         current = np.arange(len(seen))
         for _ in range(config.n_iterations):
-            if is_enough(q, view, config.enough):
+            if is_enough(seen, q, view, config.enough):
                 break
             elites = current[np.argsort(-q[current], kind="stable")]
             elites = elites[: n_elites(len(current), config)]

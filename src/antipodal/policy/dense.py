@@ -188,7 +188,7 @@ def dense_policy(
 
         def refined(seen: PlanarGrasp, q: np.ndarray) -> tuple[PlanarGrasp, np.ndarray]:
             for k in range(config.n_refinements if len(seen) else 0):
-                if is_enough(q, view, config.enough):
+                if is_enough(seen, q, view, config.enough):
                     break
                 best = np.argsort(-q, kind="stable")[: config.n_refined]
                 moved = keep(_moved(view, seen[best], config, 0.5**k, rng))

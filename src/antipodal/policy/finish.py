@@ -37,9 +37,17 @@ def finished_plan(
     return Plan(grasps[order], quality[order], view.approach_axis, counts, rejected=rejected)
 
 
-def is_enough(quality: Float[np.ndarray, "N"], view: View, enough: float) -> bool:
-    """Whether as many grasps as the request asks for have at least this quality."""
-    return int((quality >= enough).sum()) >= (view.request.n_grasps or 1)
+def is_enough(
+    grasps: PlanarGrasp, quality: Float[np.ndarray, "N"], view: View, enough: float
+) -> bool:
+    """Whether as many grasps as the request asks for, as unlike each other, have at least this quality."""
+    good = np.flatnonzero(quality >= enough)
+    n_wanted = view.request.n_grasps or 1
+    if len(good) < n_wanted or n_wanted == 1 or not _thins_out(view.request):
+        return len(good) >= n_wanted
+    best_first = good[np.argsort(-quality[good], kind="stable")]
+    spatial = grasps[best_first].to_grasp(view.image.intrinsics, view.approach_axis)
+    return len(unlike(spatial, view.request)) >= n_wanted
 
 
 def unlike(grasps: Grasp, request: Request) -> Int[np.ndarray, "K"]:

@@ -233,15 +233,18 @@ def report_table(report: dict[str, Any]) -> str:
     planners = {names[spec]: numbers for spec, numbers in report["planners"].items()}
     order = sorted(planners, key=lambda name: -(planners[name]["success_rate"] or 0.0))
     width = max(len("planner"), *(len(name) for name in order))
-    lines = [f"{'planner':<{width}}  success [95 %]      all  precision  robust    AP   ms/plan"]
+    lines = [
+        f"{'planner':<{width}}  success [95 %]      all  precision    all  robust    AP   ms/plan"
+    ]
     for name in order:
         p = planners[name]
         low, high = p["success_interval"]
         milliseconds = None if p["plan_time_median"] is None else 1e3 * p["plan_time_median"]
         lines.append(
             f"{name:<{width}}  {_percent(p['success_rate'])} [{_percent(low)}–{_percent(high)}]  "
-            f"{_percent(p['success_rate_all'])}     {_percent(p['precision'])}   {_percent(p['robust_grasp_rate'])}  "
-            f"{_number(p['average_precision'], 4, 2)}  {_number(milliseconds, 8, 0)}"
+            f"{_percent(p['success_rate_all'])}     {_percent(p['precision'])}  {_percent(p['precision_all'])}   "
+            f"{_percent(p['robust_grasp_rate'])}  {_number(p['average_precision'], 4, 2)}  "
+            f"{_number(milliseconds, 8, 0)}"
         )
     first = planners[order[0]]
     lines.append(

@@ -113,7 +113,8 @@ def _short(said: Sequence[str]) -> str:
 
 def _table(planners: Planners, order: Sequence[str]) -> str:
     heads = (
-        "planner", "success", "all trials", "precision<br>(q&gt;½)", "robust grasp<br>rate", "AP", "ECE", "Brier",
+        "planner", "success", "all trials", "precision<br>(q&gt;½)", "precision,<br>all trials",
+        "robust grasp<br>rate", "AP", "ECE", "Brier",
         "planned", "plan time<br>median", "p90",
     )  # fmt: skip
     rows = []
@@ -124,6 +125,7 @@ def _table(planners: Planners, order: Sequence[str]) -> str:
             f"<b>{_pct(p['success_rate'])}</b>{_between(p['success_interval'])}",
             _pct(p["success_rate_all"]),
             f"{_pct(p['precision'])}{_between(p['precision_interval'])}",
+            f"{_pct(p['precision_all'])}{_between(p['precision_interval_all'])}",
             _pct(p["robust_grasp_rate"]),
             _num(p["average_precision"]),
             _if_probability(p, "ece"),
@@ -223,7 +225,8 @@ def _notes(report: dict[str, Any], order: Sequence[str]) -> str:
         "<p><b>Graspable</b>: the oracle, who knows mesh and pose, finds a grasp whose robust ε is "
         f"above {SUCCESS_THRESHOLD:g} and which at least {FREE_SHARE:.0%} of the approaches displaced by the execution "
         "error reach free. "
-        "<b>Precision</b>: success among grasps with q &gt; ½. <b>Robust grasp rate</b>: share of trials "
+        "<b>Precision</b>: success among grasps with q &gt; ½; over all trials also where the oracle knows none, "
+        "so that it asks whether a planner knows when not to. <b>Robust grasp rate</b>: share of trials "
         "planned with q &gt; ½. <b>AP</b>: average precision of q. <b>ECE</b>: expected calibration error of q "
         "against the lift, in ten bins, and <b>Brier</b>: mean square of their difference, both over the graspable "
         "trials in which something was planned; the built-in planners' q is fitted to lifts, "

@@ -55,16 +55,19 @@ def report(place: Path) -> dict[str, Any]:
 
 def test_a_run_is_scored_on_its_own_validation_split(place: Path, report: dict[str, Any]) -> None:
     result = json.loads((place / "run" / "result.json").read_text())
-    assert report["rows"] == "validation object_wise" and report["n"] == 60
+    train, held_out = map(len, Dataset.open(place / "boxes").split("object_wise", 3))
+    assert train + held_out == 300
+    assert report["rows"] == "validation object_wise" and report["n"] == held_out
     for name, value in result["validation"].items():
         assert report[name] == pytest.approx(value), name
-    assert report["training"]["n"] == 240
-    assert sum(o["n"] for o in report["by_object"]) == sum(o["n"] for o in report["by_pose"]) == 60
+    assert report["training"]["n"] == train
+    for by in ("by_object", "by_pose"):
+        assert sum(o["n"] for o in report[by]) == held_out
     rates = [o["error_rate"] for o in report["by_object"]]
     assert rates == sorted(rates, reverse=True)
     by_depth = report["by_depth"]
     assert sum(o["n"] * o["error_rate"] for o in by_depth) == pytest.approx(
-        60 * report["error_rate"]
+        held_out * report["error_rate"]
     )
     assert all(a["depth"][1] <= b["depth"][0] for a, b in itertools.pairwise(by_depth))
     low, high = report["intervals"]["balanced_accuracy"]
@@ -102,7 +105,9 @@ def test_everything_that_the_original_draws_is_there_and_on_one_page(place: Path
 def test_another_data_set_is_scored_whole(place: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(place / "boxes", tmp_path / "moved")
     assert evaluate(place / "run", moved)["rows"] == "validation object_wise"
-    assert evaluate(place / "run", moved, rows="training")["n"] == 240
+    assert evaluate(place / "run", moved, rows="training")["n"] == len(
+        Dataset.open(moved).split("object_wise", 3)[0]
+    )
     # as many datapoints of another draw are another data set
     write_boxes(tmp_path / "other", 300, np.random.default_rng(98))
     other = evaluate(place / "run", tmp_path / "other", tmp_path / "report")

@@ -105,11 +105,11 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     assert json.loads((folder / "boxes.json").read_text())["comparison"] == report["comparison"]
     whole, half, quarter = report["comparison"]
     assert half["bytes"] < 0.6 * whole["bytes"] and quarter["bytes"] < 0.4 * whole["bytes"]
-    assert whole["max_difference"] == whole["accuracy_change"] == 0 and whole["n"] == 60
+    assert whole["max_difference"] == whole["accuracy_change"] == 0 and whole["n"] == a["n"]
     for row, name in ((half, "boxes_bfloat16"), (quarter, "boxes_int8")):
         assert 0 < row["max_difference"] < 0.1 and row["grasps_per_second"] > 0
         again = evaluate(folder / f"{name}.onnx", tmp_path / "boxes")
-        assert again["accuracy"] == row["accuracy"] and again["n"] == 60
+        assert again["accuracy"] == row["accuracy"] and again["n"] == a["n"]
         assert load_quality(folder / f"{name}.onnx").metadata["precision"] == name.removeprefix(
             "boxes_"
         )

@@ -220,8 +220,15 @@ class Dataset:
         if name not in SPLIT_KEYS:
             raise InvalidConfig(f"split '{name}': expected one of {', '.join(SPLIT_KEYS)}")
         key = SPLIT_KEYS[name]
-        groups = np.arange(len(self)) if key is None else self.read([key])[key]
-        return split_by_group(groups, seed, train_fraction, name)
+        if key is not None:
+            return split_by_group(self.read([key])[key], seed, train_fraction, name)
+        order = np.random.default_rng(seed).permutation(len(self))
+        n_train = round(train_fraction * len(self))
+        if not 0 < n_train < len(self):
+            raise InvalidConfig(
+                f"{name}: {train_fraction:g} of {len(self)} datapoints leaves a side empty"
+            )
+        return np.sort(order[:n_train]), np.sort(order[n_train:])
 
     def check(self) -> None:
         """Compare every shard and table with its recorded hash and size, and look for foreign files.
@@ -275,18 +282,24 @@ def split_by_group(
 ) -> tuple[Int[np.ndarray, "T"], Int[np.ndarray, "V"]]:
     """Divide rows so that rows of one group stay together.
 
+    A group's side is a function of the seed and its own number, whatever other groups there are: what one data set
+    holds out, another of the same objects holds out too, and so does what is joined from both. The share is met about.
+
     Raises:
-        InvalidConfig: ``train_fraction`` leaves one side empty.
+        InvalidConfig: there is one group only.
     """
     ids = np.unique(groups)
-    order = np.random.default_rng(seed).permutation(ids)
-    n_train = round(train_fraction * len(ids))
-    if not 0 < n_train < len(ids):
+    if len(ids) < 2:
         raise InvalidConfig(
-            f"{name}: {train_fraction:g} of {len(ids)} groups leaves a side empty: use more objects or another split"
+            f"{name}: {len(ids)} of 2 groups that it takes: one side would be empty; use more objects or another split"
         )
-    is_train = np.isin(groups, order[:n_train])
-    return np.flatnonzero(is_train), np.flatnonzero(~is_train)
+    beyond = np.random.default_rng(seed).random(int(ids[-1]) + 1)[ids] - train_fraction
+    is_train = beyond < 0
+    if is_train.all() or not is_train.any():  # of few groups the nearest changes sides
+        nearest = np.argmin(np.abs(beyond))
+        is_train[nearest] = not is_train[nearest]
+    rows_train = np.isin(groups, ids[is_train])
+    return np.flatnonzero(rows_train), np.flatnonzero(~rows_train)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

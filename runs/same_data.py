@@ -6,7 +6,9 @@ Objects and model are those of runs/builtin.sh. The images are cut twice: with t
 0.1 m) and with the paper's (32 px of 0.128 m, which are its 96 px at its own camera; in metres, so that the focal
 lengths and heights that vary here are not held against it). All else is equal, datapoint by datapoint. Each network
 sees the same DATAPOINTS of the training objects once, with its own preset's noise and optimiser, and each is trained on
-its own label and on the other's. Resumable at the last finished network; GQ-CNN 2.0 takes most of the time.
+its own label and on the other's. They are judged on other objects, of another seed. For each truth a network's log-odds
+are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable at the last finished
+network; GQ-CNN 2.0 takes most of the time.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from antipodal.dataset.store import SIDE_TABLES, Dataset, TargetName, write_tabl
 from antipodal.files import file_hash, write_json
 from antipodal.grasp import PlanarGrasp
 from antipodal.gripper import load_gripper
-from antipodal.nn.config import PRESETS, TrainConfig
+from antipodal.nn.calibrate import fit_calibration
+from antipodal.nn.config import PRESETS
 from antipodal.nn.export import export_run
 from antipodal.nn.scores import classification
 from antipodal.nn.stream import GraspRows, GraspStream
@@ -42,6 +45,8 @@ from antipodal.objects import ObjectSet, load_object_set, make_object_set
 from antipodal.quality import load_quality
 
 N_OBJECTS, SEED, N_MADE = 1750, 1, 625_000
+N_JUDGED_OBJECTS, JUDGED_SEED, N_JUDGED = 120, 20, 60_000
+"""What no network has seen, in any of its stages: the objects of runs/grippers.py."""
 PAPER_CROP = CropConfig(32, window_px=None, window_m=0.128)
 
 
@@ -75,25 +80,23 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=500_000)
     parser.add_argument("--only", nargs="*", choices=NETWORKS, default=list(NETWORKS))
     arguments = parser.parse_args()
-    metric = make_data(arguments.o)
-    data = {"metric": metric, "paper": recrop(metric, arguments.o, PAPER_CROP)}
+    data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
     files = {name: make_network(arguments.o, name, data, arguments.n) for name in arguments.only}
-    held_out = data["metric"].split("object_wise", TrainConfig.seed, 0.9)[1]
-    answers = {
-        name: score(file, data[NETWORKS[name].crop], held_out) for name, file in files.items()
-    }
-    table = {truth: compare(answers, data["metric"], held_out, truth) for truth in TRUTHS}
+    new = make_data(arguments.o / "judged", N_JUDGED_OBJECTS, N_JUDGED, JUDGED_SEED)
+    answers = {name: score(file, new[NETWORKS[name].crop]) for name, file in files.items()}
+    table = {truth: compare(answers, new["metric"], truth) for truth in TRUTHS}
     write_json({"n_train": arguments.n, "scores": table}, arguments.o / "same_data.json")
     print(json.dumps(table, indent=1))
 
 
-def make_data(out: Path) -> Dataset:
-    """Generate, or open, the data set with the built-in network's crop."""
+def make_data(out: Path, n_objects: int, n: int, seed: int) -> dict[str, Dataset]:
+    """Generate, or open, the data set with the built-in network's crop, and the same with the paper's."""
     folder = out / "objects"
     if not (folder / "objects.json").is_file():
-        make_object_set(folder, N_OBJECTS, SEED)
+        make_object_set(folder, n_objects, seed)
     meshes, hand = load_meshes(load_object_set(folder)), load_gripper("yumi")
-    return generate(meshes, hand, out / "data_metric", BUILTIN, SEED, N_MADE, Execution(workers=2))
+    metric = generate(meshes, hand, out / "data_metric", BUILTIN, seed, n, Execution(workers=2))
+    return {"metric": metric, "paper": recrop(metric, out, PAPER_CROP)}
 
 
 def recrop(data: Dataset, out: Path, crop: CropConfig) -> Dataset:
@@ -213,28 +216,31 @@ def make_network(out: Path, name: str, data: dict[str, Dataset], n: int) -> str:
     return str(file)
 
 
-def score(file: str, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Quality of each row."""
-    network = load_quality(file)
+def score(file: str, dataset: Dataset) -> np.ndarray:
+    """Quality of each datapoint."""
+    network, rows = load_quality(file), np.arange(len(dataset))
     stream = GraspStream(GraspRows(dataset, rows, np.zeros(len(dataset)), 2.0**30), ORDERED_BATCH)
     return np.concatenate([network.score(b.crop[:, 0].numpy(), b.depth[:, 0].numpy()) for b in stream])  # fmt: skip
 
 
-def compare(
-    answers: dict[str, np.ndarray], dataset: Dataset, rows: np.ndarray, truth: TargetName
-) -> dict:
+def compare(answers: dict[str, np.ndarray], dataset: Dataset, truth: TargetName) -> dict:
     """Scores with 95 % intervals over draws of objects; differences from GQ-CNN 2.0 over the same draws."""
-    label = dataset.targets(truth)[rows]
-    ids, inverse = np.unique(dataset.read(["object_id"])["object_id"][rows], return_inverse=True)
+    label = dataset.targets(truth)
+    ids, inverse = np.unique(dataset.read(["object_id"])["object_id"], return_inverse=True)
     members = [np.flatnonzero(inverse == k) for k in range(len(ids))]
     rng = np.random.default_rng(0)
+    answers = {name: brought(quality, label) for name, quality in answers.items()}
     draws = {name: [] for name in answers}
     for _ in range(N_RESAMPLES):
         drawn = np.concatenate([members[k] for k in rng.integers(0, len(ids), len(ids))])
         for name, quality in answers.items():
             scores = classification(quality[drawn], label[drawn])
             draws[name].append([scores[s] for s in SCORES])
-    found: dict = {"n": len(rows), "n_objects": len(ids), "always_no": float((label <= 0.5).mean())}
+    found: dict = {
+        "n": len(label),
+        "n_objects": len(ids),
+        "always_no": float((label <= 0.5).mean()),
+    }
     for name, quality in answers.items():
         scores = classification(quality, label)
         found[name] = {s: [scores[s], *_interval(draws[name], k)] for k, s in enumerate(SCORES)}
@@ -242,6 +248,13 @@ def compare(
             gain = np.subtract(draws[name], draws["gqcnn20"])
             found[name]["gain"] = {s: _interval(gain, k) for k, s in enumerate(SCORES)}
     return found
+
+
+def brought(quality: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Platt's scale and offset, fitted to the label itself: order stays, ½ comes to where it divides best."""
+    q = np.clip(quality, 1e-7, 1 - 1e-7)
+    log_odds = np.log(q / (1 - q))
+    return fit_calibration(log_odds, label)(log_odds)
 
 
 def _interval(draws: object, column: int) -> list[float]:

@@ -26,10 +26,7 @@ def finished_plan(
 
     An empty set becomes an empty plan with its reason.
     """
-    order = np.argsort(-quality, kind="stable")
-    if view.request.n_grasps is not None or _thins_out(view.request):
-        spatial = grasps[order].to_grasp(view.image.intrinsics, view.approach_axis)
-        order = order[unlike(spatial, view.request)]
+    order = _best_unlike(grasps, quality, view)
     counts = {**view.repaired, **counts, "scored": len(grasps), "planned": len(order)}
     if len(order) == 0:
         plan = empty_plan(explain(counts, view.objects, view.refusal), counts)
@@ -41,13 +38,21 @@ def is_enough(
     grasps: PlanarGrasp, quality: Float[np.ndarray, "N"], view: View, enough: float
 ) -> bool:
     """Whether as many grasps as the request asks for, as unlike each other, have at least this quality."""
-    good = np.flatnonzero(quality >= enough)
-    n_wanted = view.request.n_grasps or 1
-    if len(good) < n_wanted or n_wanted == 1 or not _thins_out(view.request):
-        return len(good) >= n_wanted
-    best_first = good[np.argsort(-quality[good], kind="stable")]
-    spatial = grasps[best_first].to_grasp(view.image.intrinsics, view.approach_axis)
-    return len(unlike(spatial, view.request)) >= n_wanted
+    good, n_wanted = quality >= enough, view.request.n_grasps or 1
+    if n_wanted == 1:
+        return bool(good.any())
+    return len(_best_unlike(grasps[good], quality[good], view)) >= n_wanted
+
+
+def _best_unlike(
+    grasps: PlanarGrasp, quality: Float[np.ndarray, "N"], view: View
+) -> Int[np.ndarray, "K"]:
+    """Rows of what the request asks for of these grasps, best first."""
+    order = np.argsort(-quality, kind="stable")
+    if view.request.n_grasps is None and not _thins_out(view.request):
+        return order
+    spatial = grasps[order].to_grasp(view.image.intrinsics, view.approach_axis)
+    return order[unlike(spatial, view.request)]
 
 
 def unlike(grasps: Grasp, request: Request) -> Int[np.ndarray, "K"]:

@@ -180,7 +180,7 @@ def test_the_networks_best_angles_turn_with_the_box(yaw):
     mesh = box(0.025, 0.09, 0.05)
     scene, view = standing(mesh, yaw, tilt=0.0), view_of(mesh, yaw, tilt=0.0)
     (window,) = height_windows(view, YUMI)
-    found = propose(view, [window], shipped_window_quality(), asked_angles(view))
+    found = propose(view, [window], shipped_window_quality(), asked_angles(view), 4096)
     axes = closing_axes(view, angles()) @ scene.T_world_camera[:3, :3].T
     narrow = (axes[:, :2] @ [np.cos(yaw), np.sin(yaw)])[found.cells.angle[:200]]
     assert (

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .errors import IncompatibleCheckpoint, InvalidImage
-from .quality import compile_network, read_network
+from .quality import Precision, compile_network, read_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +135,18 @@ class WindowQuality:
 
 
 @cache
-def shipped_window_quality() -> WindowQuality:
-    """The network that comes with the package, loaded once in a process."""
+def shipped_window_quality(precision: Precision = "float32") -> WindowQuality:
+    """The network that comes with the package, loaded once in a process for each precision."""
     folder = resources.files("antipodal") / "assets" / "models" / "dense"
-    return load_window_quality(str(folder / "dense.onnx"))
+    return load_window_quality(str(folder / "dense.onnx"), precision)
 
 
-def load_window_quality(path: str | Path) -> WindowQuality:
+def load_window_quality(path: str | Path, precision: Precision = "float32") -> WindowQuality:
     """Load a network of windows of heights from an ONNX file.
+
+    Args:
+        path: the file.
+        precision: of its products: float32, or bfloat16 where the CPU computes in it.
 
     Raises:
         UnknownAsset: no such file.
@@ -158,6 +162,6 @@ def load_window_quality(path: str | Path) -> WindowQuality:
     for side in cells["sides"]:
         file.model.reshape({"height": [1, 1, side, side]})
         expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
-        compiled[side] = compile_network(file, expected)
+        compiled[side] = compile_network(file, expected, precision)
     idle = {side: deque[Any]() for side in compiled}
     return WindowQuality(str(file.metadata["gripper"]), file.metadata, compiled, idle)

@@ -78,19 +78,22 @@ class Grasp(Batched):
         Raises:
             InvalidConfig: an axis is zero or the two are parallel.
         """
-        c, x, z = np.broadcast_arrays(
-            *(np.asarray(a, float) for a in (center, closing_axis, approach_axis))
-        )
+        c, x, z = (np.asarray(a, float) for a in (center, closing_axis, approach_axis))
         with np.errstate(invalid="ignore", divide="ignore"):
-            x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+            x = x / _norm(x)
             z = z - np.sum(z * x, -1, keepdims=True) * x
-            norm = np.linalg.norm(z, axis=-1, keepdims=True)
+            norm = _norm(z)
             z = z / norm
         if not (np.isfinite(x).all() and (norm > 1e-9).all()):
             raise InvalidConfig(
                 "grasp axes: expected a non-zero closing axis and an approach axis not parallel to it"
             )
-        return cls(transforms.from_rt(np.stack([x, np.cross(z, x), z], -1), c), np.asarray(width))
+        pose = np.zeros((*np.broadcast_shapes(c.shape, x.shape, z.shape)[:-1], 4, 4))
+        pose[..., :3, 0], pose[..., :3, 2], pose[..., :3, 3], pose[..., 3, 3] = x, z, c, 1.0
+        for k in range(3):  # y = z × x
+            i, j = (k + 1) % 3, (k + 2) % 3
+            pose[..., k, 1] = z[..., i] * x[..., j] - z[..., j] * x[..., i]
+        return cls(pose, np.asarray(width))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as nested lists."""
@@ -160,6 +163,10 @@ class PlanarGrasp(Batched):
     def to_json(self) -> dict[str, Any]:
         """Return the fields as nested lists."""
         return {name: getattr(self, name).tolist() for name in self._ranks}
+
+
+def _norm(v: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 1"]:
+    return np.sqrt(np.sum(v * v, -1, keepdims=True))
 
 
 def _half_turn(angle: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:

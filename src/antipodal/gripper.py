@@ -124,15 +124,22 @@ class GripperModel:
 
     def boxes(self, width: Any) -> Boxes:
         """Boxes of both fingers and the palm at jaw distances ``width`` (…), in the grasp frame."""
-        width = np.asarray(width, float)
-        x = width / 2 + self.jaw_clearance + self.jaw_thickness / 2
-        z = np.full_like(x, self.tip_overhang - self.finger_depth / 2)
-        fingers = np.stack([np.stack([s * x, np.zeros_like(x), z], -1) for s in (-1.0, 1.0)], -2)
-        palm = np.array([b["center"] for b in self.palm_boxes], float).reshape(-1, 3)
-        centers = np.concatenate([fingers, np.broadcast_to(palm, (*x.shape, *palm.shape))], -2)
-        finger_size = [self.jaw_thickness, self.jaw_width, self.finger_depth]
-        sizes = np.array([finger_size, finger_size, *(b["size"] for b in self.palm_boxes)], float)
+        x = np.asarray(width, float) / 2 + self.jaw_clearance + self.jaw_thickness / 2
+        closed, sizes = self._closed_boxes
+        centers = np.empty((*x.shape, *closed.shape))
+        centers[:] = closed
+        for jaw, side in zip(self.JAWS, (-1.0, 1.0), strict=True):
+            centers[..., jaw, 0] = side * x
         return Boxes(centers, np.broadcast_to(sizes, centers.shape))
+
+    @cached_property
+    def _closed_boxes(self) -> Boxes:
+        """The same with both fingers' centres in the middle: what does not depend on the opening."""
+        finger = [0.0, 0.0, self.tip_overhang - self.finger_depth / 2]
+        finger_size = [self.jaw_thickness, self.jaw_width, self.finger_depth]
+        centers = [finger, finger, *(b["center"] for b in self.palm_boxes)]
+        sizes = [finger_size, finger_size, *(b["size"] for b in self.palm_boxes)]
+        return Boxes(np.array(centers, float), np.array(sizes, float))
 
     @cached_property
     def collision_mesh(self) -> TriMesh:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -320,6 +321,7 @@ SEEN_TOLERANCE = 0.003
 """A point this far behind the surface that is seen is on it, m: the noise of depth."""
 
 
+@lru_cache(maxsize=64)
 def footprint(
     size_x: float, size_y: float, cell: float, n_x: int | None = None
 ) -> Float[np.ndarray, "1 K 2"]:
@@ -328,4 +330,6 @@ def footprint(
     n_y = max(int(np.ceil(size_y / cell)), 1)
     x = (np.arange(n_x) + 0.5) / n_x * size_x - size_x / 2
     y = (np.arange(n_y) + 0.5) / n_y * size_y - size_y / 2
-    return np.stack(np.meshgrid(x, y, indexing="ij"), -1).reshape(1, -1, 2)
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), -1).reshape(1, -1, 2)
+    grid.setflags(write=False)
+    return grid

@@ -25,6 +25,7 @@ from ..dense_quality import shipped_window_quality
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from ..quality import NetworkQuality, Precision
 from .base import Plan, Policy, QualityFn, no_grasps
 from .cem import WIDE_SEEDS
 from .constraints import (
@@ -53,6 +54,7 @@ from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
 from .view import View, look
+from .weighed import WeighedQuality
 
 WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np.ndarray, "A D K"]]
 """(heights of a window, strokes; cells) → log-odds of every angle and tip depth at those cells."""
@@ -145,8 +147,8 @@ class Proposals(NamedTuple):
 
 CHANCE = 0.05
 """Less than this says that something is in the way."""
-N_BEST = 4096
-"""So many entries of a window may be proposed."""
+N_BEST = 64
+"""For each cell that is checked at first so many entries of a window may be proposed: most are alike."""
 SUB_ANGLES = 33
 """Angles of one bin that are tried where a yaw is asked for."""
 
@@ -169,9 +171,9 @@ def dense_policy(
         constraints: what a grasp must satisfy before it is scored.
         table: how the table is found.
         mend: what is mended in the image.
-        network: tells where to look; None = the package's own.
+        network: tells where to look; None = the package's own, in the precision of ``quality``.
     """
-    told = shipped_window_quality() if network is None else network
+    told = shipped_window_quality(_precision(quality)) if network is None else network
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         view = look(image, asked, rng, table, mend)
@@ -214,6 +216,11 @@ def dense_policy(
     return policy
 
 
+def _precision(quality: QualityFn) -> Precision:
+    network = quality.quality if isinstance(quality, WeighedQuality) else quality
+    return network.precision if isinstance(network, NetworkQuality) else "float32"
+
+
 def _first(
     view: View,
     hand: GripperModel,
@@ -227,7 +234,7 @@ def _first(
     n_wanted, turned = view.request.n_grasps or 1, asked_angles(view)
     seen = no_grasps()
     for windows in _turns(height_windows(view, hand), config):
-        found = propose(view, windows, network, turned)
+        found = propose(view, windows, network, turned, N_BEST * config.n_checked)
         counts["cells"] += found.n_cells
         counts["clear"] += found.n_clear
         for part in _unlike(found, config):
@@ -244,19 +251,22 @@ def propose(
     windows: Sequence[HeightWindow],
     network: WindowFn,
     turned: Float[np.ndarray, "A"],
+    n_best: int,
 ) -> Proposals:
-    """Show the network the windows and sort its answers, leaving out angles and cells that were not asked for."""
+    """Show the network the windows and sort its best answers, so many of each; what was not asked for is left out."""
     may = np.flatnonzero(np.isfinite(turned))
     told, entries, n_cells, n_clear = [], [], 0, 0
     for k, window in enumerate(windows):
         cells = _in_workspace(view, window)
         answer = network(window.height, cells)[may]
-        n_cells += answer.size
-        n_clear += int(np.count_nonzero(answer > np.log(CHANCE / (1 - CHANCE))))
         flat = answer.ravel()
-        best = np.arange(flat.size)
-        if flat.size > N_BEST:
-            best = np.argpartition(-flat, N_BEST)[:N_BEST]
+        best = np.flatnonzero(flat > np.log(CHANCE / (1 - CHANCE)))
+        n_cells += flat.size
+        n_clear += len(best)
+        if len(best) < n_best:
+            best = np.arange(flat.size)
+        if len(best) > n_best:
+            best = best[np.argpartition(-flat[best], n_best)[:n_best]]
         angle, depth, cell = np.unravel_index(best, answer.shape)
         told.append(flat[best])
         entries.append(np.column_stack([np.full(len(best), k), may[angle], depth, cells[cell]]))

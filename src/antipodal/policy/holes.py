@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..camera import DepthImage
-from .rays import along
+from .rays import along, bounds
 
 
 def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> DepthImage:
@@ -27,9 +27,8 @@ def fill_holes(image: DepthImage, approach_axis: Float[np.ndarray, "3"]) -> Dept
     import cv2  # heavy: loaded with the first image
 
     missing = ~image.valid
-    u0, v0, width, height = cv2.boundingRect(missing.view(np.uint8))
     # with a rim of valid pixels, or of the image's border, around it
-    window = np.s_[max(v0 - 1, 0) : v0 + height + 1, max(u0 - 1, 0) : u0 + width + 1]
+    window = bounds(missing, rim=1)
     missing, distance = missing[window], along(image, approach_axis, window)
     n, found = cv2.connectedComponents(missing.view(np.uint8), connectivity=4)
     labels, pixels = np.asarray(found, np.intp), np.flatnonzero(missing)

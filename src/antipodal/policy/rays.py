@@ -8,7 +8,7 @@ The bracket is a sum of a row and a column, so that a whole image costs one prod
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ..camera import DepthImage
 
@@ -47,6 +47,16 @@ def along_at(
         found.append(depth * (row[v] + column[u]))
     found = np.stack(found)
     return found.reshape(*np.shape(axes)[:-1], -1)
+
+
+def bounds(mask: Bool[np.ndarray, "H W"], rim: int = 0) -> Window:
+    """Rows and columns that hold a mask and so many pixels around it, cut to the image; none of an empty mask."""
+    import cv2  # heavy: loaded with the first image
+
+    u, v, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
+        return np.s_[:0, :0]
+    return np.s_[max(v - rim, 0) : v + height + rim, max(u - rim, 0) : u + width + rim]
 
 
 def _slopes(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
 from ..grasp import Grasp
-from .rays import along, along_at
+from .rays import WHOLE, Window, along, along_at
 
 CELL = 0.002
 """Side of a cell, m: about one and a half pixels at 0.7 m; larger where the scene is wide."""
@@ -105,37 +105,61 @@ def _first_surface(image: DepthImage, relief: Relief, floor: float) -> Float[np.
     Of the table only the pixels around what rises above it are looked at: elsewhere it is the same as nothing.
     """
     z = along(image, relief.R_relief_camera[2])
-    above = image.valid & (z < floor)
-    pixels = np.flatnonzero(image.valid & _widened(above, image, relief))
+    above, window = image.valid & (z < floor), _onto_map(image, relief, z)
+    pixels = np.flatnonzero(image.valid[window] & _widened(above, image, relief, window))
     index = []
     for axis, corner, n in zip(
         relief.R_relief_camera, relief.corner, relief.depth.shape, strict=False
     ):
-        at = along(image, axis / relief.cell).take(pixels)
+        at = along(image, axis / relief.cell, window).take(pixels)
         at -= np.float32(corner / relief.cell)
         # what lies outside the map ends in its outermost ring
         index.append(np.clip(at, 0, n - 1, out=at).astype(np.int32))
     shape = relief.depth.shape
     first = np.full(relief.depth.size, np.inf, np.float32)
-    np.minimum.at(first, index[0].astype(np.intp) * shape[1] + index[1], z.take(pixels))
+    np.minimum.at(first, index[0].astype(np.intp) * shape[1] + index[1], z[window].take(pixels))
     first = first.reshape(shape)
     first[[0, -1]] = first[:, [0, -1]] = np.inf
     return first
 
 
-def _widened(
-    above: Bool[np.ndarray, "H W"], image: DepthImage, relief: Relief
-) -> Bool[np.ndarray, "H W"]:
-    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`obstacles` asks for them."""
+def _onto_map(image: DepthImage, relief: Relief, z: Float[np.ndarray, "H W"]) -> Window:
+    """Rows and columns whose points may lie on the map, given the distances along the approach, and some more around.
+
+    They cover what the map's box covers, from the nearest point of the image to the farthest.
+    """
     import cv2  # heavy: loaded with the first image
 
-    if above.all() or not above.any():
-        return above
+    ends = cv2.minMaxLoc(z, image.valid.view(np.uint8))[:2]
+    low, high = relief.corner, relief.corner + np.array(relief.depth.shape) * relief.cell
+    box = [[x, y, d] for x in (low[0], high[0]) for y in (low[1], high[1]) for d in ends]
+    corners = np.array(box) @ relief.R_relief_camera
+    if (corners[:, 2] < 1e-3).any():
+        return WHOLE
+    px = image.intrinsics.project(corners)
+    (u0, v0), (u1, v1) = np.floor(px.min(0)) - MAX_REACH, np.ceil(px.max(0)) + MAX_REACH + 1
+    (h, w) = z.shape
+    v0, v1, u0, u1 = (int(np.clip(*c)) for c in ((v0, 0, h), (v1, 0, h), (u0, 0, w), (u1, 0, w)))
+    return np.s_[v0:v1, u0:u1]
+
+
+def _widened(
+    above: Bool[np.ndarray, "H W"], image: DepthImage, relief: Relief, window: Window
+) -> Bool[np.ndarray, "h w"]:
+    """Widen a mask by what three cells measure in the image at its nearest pixel: :func:`obstacles` asks for them.
+
+    Of the widened mask a window is given back, right at all pixels but for those within the reach of its rim.
+    """
+    import cv2  # heavy: loaded with the first image
+
+    part = np.ascontiguousarray(above[window])
+    if part.all() or not part.any():
+        return part
     nearest = cv2.minMaxLoc(image.depth, above.view(np.uint8))[0]
     focal = max(image.intrinsics.fx, image.intrinsics.fy)
     reach = min(int(np.ceil(3 * relief.cell * focal / max(nearest, 0.1))), MAX_REACH)
     kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    return np.asarray(cv2.dilate(above.view(np.uint8), kernel)).view(bool)
+    return np.asarray(cv2.dilate(part.view(np.uint8), kernel)).view(bool)
 
 
 def across(approach_axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:

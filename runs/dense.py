@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=["label", "train"])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--views", type=int, default=1600)
+    parser.add_argument("--views", type=int, default=4000)
     parser.add_argument("--epochs", type=int, default=DenseTraining.n_epochs)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--share", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))

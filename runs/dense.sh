@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes src/antipodal/assets/models/dense/dense.onnx from nothing: procedural objects, labelled by the built-in network.
-# Usage: runs/dense.sh [OUT]   (about seven minutes on two cores; resumable; VIEWS and EPOCHS in the environment; shipped: VIEWS=1000)
+# Usage: runs/dense.sh [OUT]   (about twenty minutes on two cores; resumable; VIEWS and EPOCHS in the environment)
 set -euo pipefail
-out=${1:-out/dense} views=${VIEWS:-1600}
+out=${1:-out/dense} views=${VIEWS:-4000}
 here=$(dirname "$0")
 export OMP_NUM_THREADS=1
 labelling=()

@@ -119,17 +119,8 @@ class DenseConfig:
 
 
 DEFAULT_DENSE = DenseConfig()
-FAST_DENSE = DenseConfig(
-    n_checked=32,
-    n_scored=10,
-    n_refined=1,
-    n_moves=10,
-    n_refinements=1,
-    doubted=0.0,
-    move_sigma=0.002,
-    turn_sigma=float(np.deg2rad(5.0)),
-)
-"""A sixth of the scores: for a loop that asks again before it moves. It lifts less (docs/planning.md)."""
+FAST_DENSE = DenseConfig(n_checked=16, n_scored=5, n_refinements=0, doubted=0.0)
+"""The best five proposals, no search: for a loop that asks again before it moves. It lifts less (docs/planning.md)."""
 
 
 class Proposals(NamedTuple):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The table of docs/benchmark.md: every planner on the same lifts. MESHES: a folder of meshes in metres that nothing here was
 # trained on; RIVALS: a folder with Berkeley's GQCNN-4.0-PJ and FC-GQCNN-4.0-PJ, which are read and not copied.
-# Usage: runs/benchmark.sh MESHES RIVALS [OUT]   (about two hours on two cores, three quarters of it training; resumable)
+# Usage: runs/benchmark.sh MESHES RIVALS [OUT]   (about three hours on two cores, half of it training; resumable)
 set -euo pipefail
 meshes=$1 rivals=$2 out=${3:-out/benchmark}
 mkdir -p "$out"
@@ -22,10 +22,15 @@ rival="$out/GQCNN-4.0-PJ.onnx" rival_fc="$out/FC-GQCNN-4.0-PJ.onnx"
 planners="oracle builtin-cem builtin-cem-bfloat16 builtin-fixed builtin-dense heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
 gqcnn-fixed:$out/gqcnn20.onnx gqcnn-cem:$out/gqcnn20.onnx rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc"
 antipodal bench run --policy $planners --objects "$meshes" --trials 5 --cache "$out/pieces" -o "$out/dexnet" --seed 0
+for seed in 1 2 3; do
+  antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense heuristic rival-clear:$rival_fc --objects "$meshes" --trials 5 \
+    --cache "$out/pieces" -o "$out/seed$seed" --seed "$seed"
+done
 for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
-  antipodal bench run --policy oracle builtin-cem heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
+  antipodal bench run --policy oracle builtin-fixed builtin-cem heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
     --cache "$out/pieces" -o "$out/${how%% *}" --seed 0 ${how#* }
 done
-antipodal bench run --policy builtin-cem heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \
+antipodal bench run --policy builtin-fixed builtin-cem heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \
   --objects "$meshes" --trials 5 --camera rival --cache "$out/pieces" -o "$out/rival" --seed 0
 "${PYTHON:-python}" "$(dirname "$0")/benchmark_table.py" "$out"
+"${PYTHON:-python}" "$(dirname "$0")/seeds_table.py" "$out"/dexnet "$out"/seed[123]

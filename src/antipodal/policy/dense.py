@@ -64,12 +64,12 @@ WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np
 class DenseConfig:
     """How much is checked and scored."""
 
-    n_checked: int = 64
+    n_checked: int = 32
     """Cells whose grasps are checked, the best first and unlike each other; four times as many again while too few
     of them may be executed."""
     n_rounds: int = 3
     """So often."""
-    n_scored: int = 32
+    n_scored: int = 16
     """The best of those that may be executed are scored; twice ``n_grasps`` where that is more."""
     n_refined: int = 4
     """The best are moved a little, ``n_moves`` ways each."""
@@ -138,7 +138,7 @@ class Proposals(NamedTuple):
 
 CHANCE = 0.05
 """Less than this says that something is in the way."""
-N_BEST = 64
+N_BEST = 128
 """For each cell that is checked at first so many entries of a window may be proposed: most are alike."""
 SUB_ANGLES = 33
 """Angles of one bin that are tried where a yaw is asked for."""

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .errors import IncompatibleCheckpoint, InvalidImage
-from .quality import Precision, compile_network, read_network
+from .quality import compile_network, read_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,18 +135,14 @@ class WindowQuality:
 
 
 @cache
-def shipped_window_quality(precision: Precision = "float32") -> WindowQuality:
-    """The network that comes with the package, loaded once in a process for each precision."""
+def shipped_window_quality() -> WindowQuality:
+    """The network that comes with the package, loaded once in a process."""
     folder = resources.files("antipodal") / "assets" / "models" / "dense"
-    return load_window_quality(str(folder / "dense.onnx"), precision)
+    return load_window_quality(str(folder / "dense.onnx"))
 
 
-def load_window_quality(path: str | Path, precision: Precision = "float32") -> WindowQuality:
+def load_window_quality(path: str | Path) -> WindowQuality:
     """Load a network of windows of heights from an ONNX file.
-
-    Args:
-        path: the file.
-        precision: of its products: float32, or bfloat16 where the CPU computes in it.
 
     Raises:
         UnknownAsset: no such file.
@@ -162,6 +158,6 @@ def load_window_quality(path: str | Path, precision: Precision = "float32") -> W
     for side in cells["sides"]:
         file.model.reshape({"height": [1, 1, side, side]})
         expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
-        compiled[side] = compile_network(file, expected, precision)
+        compiled[side] = compile_network(file, expected)
     idle = {side: deque[Any]() for side in compiled}
     return WindowQuality(str(file.metadata["gripper"]), file.metadata, compiled, idle)

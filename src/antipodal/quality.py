@@ -241,16 +241,14 @@ def _openvino() -> Any:
     return openvino
 
 
-def compile_network(
-    file: NetworkFile, signature: Mapping[str, str], precision: Precision = "float32"
-) -> Any:
-    """Compile for the CPU, after checking names and shapes of inputs and outputs.
+def compile_network(file: NetworkFile, signature: Mapping[str, str]) -> Any:
+    """Compile for the CPU in float32, after checking names and shapes of inputs and outputs.
 
     Raises:
         IncompatibleCheckpoint: another signature; prints both.
     """
     _check_signature(file, signature)
-    return _compiled(file.model, precision)
+    return _compiled(file.model, "float32")
 
 
 def _check_signature(file: NetworkFile, signature: Mapping[str, str]) -> None:

@@ -25,7 +25,6 @@ from ..dense_quality import shipped_window_quality
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
-from ..quality import NetworkQuality, Precision
 from .base import Plan, Policy, QualityFn, no_grasps
 from .cem import WIDE_SEEDS
 from .constraints import (
@@ -54,7 +53,6 @@ from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
 from .view import View, look
-from .weighed import WeighedQuality
 
 WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np.ndarray, "A D K"]]
 """(heights of a window, strokes; cells) → log-odds of every angle and tip depth at those cells."""
@@ -162,9 +160,9 @@ def dense_policy(
         constraints: what a grasp must satisfy before it is scored.
         table: how the table is found.
         mend: what is mended in the image.
-        network: tells where to look; None = the package's own, in the precision of ``quality``.
+        network: tells where to look; None = the package's own.
     """
-    told = shipped_window_quality(_precision(quality)) if network is None else network
+    told = shipped_window_quality() if network is None else network
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         view = look(image, asked, rng, table, mend)
@@ -205,11 +203,6 @@ def dense_policy(
         return finished_plan(view, seen, q, counts, gather(tried) if tried else None)
 
     return policy
-
-
-def _precision(quality: QualityFn) -> Precision:
-    network = quality.quality if isinstance(quality, WeighedQuality) else quality
-    return network.precision if isinstance(network, NetworkQuality) else "float32"
 
 
 def _first(

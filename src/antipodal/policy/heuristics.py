@@ -17,7 +17,6 @@ from ..camera import DepthImage
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
 from .base import Plan, Policy, QualityFn
-from .beside import beside
 from .cem import WIDE_SEEDS, CEMConfig, cem_policy
 from .closing import Closing, close_jaws
 from .constraints import ConstraintConfig, tip_height
@@ -137,11 +136,11 @@ def geometric_chance(
     view: View, gripper: GripperModel, config: GeometricConfig = DEFAULT_GEOMETRIC
 ) -> Callable[[PlanarGrasp], tuple[Float[np.ndarray, "N"], Closing]]:
     """Look at a view's objects; return what gives N grasps' chance that the hand gets there and the object stays."""
-    seen = beside(see_objects, view)
+    seen = see_objects(view)
 
     def chance(grasps: PlanarGrasp) -> tuple[np.ndarray, Closing]:
         grasps_camera = grasps.to_grasp(view.image.intrinsics, view.approach_axis)
-        closing = close_jaws(view, seen(), grasps_camera, gripper, config.penetration)
+        closing = close_jaws(view, seen, grasps_camera, gripper, config.penetration)
         tips = tip_height(view, grasps_camera, gripper)
         return reach_chance(closing, tips, config) * hold_chance(closing, config), closing
 

@@ -43,11 +43,10 @@ def rank_policy(
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         view = look(image, asked, rng, table, mend)
         hand = view.request.opened(gripper)
-        score = scorer(view, quality)
         sample = sample_grasps(view, hand, rng, sampler)
         checked = check_grasps(view, sample.grasps, hand, constraints)
         free = sample.grasps[checked.keep]
-        q = score(free)
+        q = scorer(view, quality)(free)
         counts = sample.counts | checked.counts | {"free": len(free)}
         return finished_plan(view, free, q, counts, gather([(sample.grasps, checked)]))
 

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
-from .beside import beside
 from .relief import Relief, build_relief
 from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
 from .request import Asked, Request, as_request, object_mask, region
@@ -74,12 +73,10 @@ def look(
     kept = drop_flying(image, mend)
     table = fit_table(kept, mask, rng, config)
     approach_axis = approach_of(image, table)
-    mended = beside(repair, kept, approach_axis, replace(mend, drop_flying=False))
-    objects, somewhere = mask, request.box_px is not None or request.target_px is not None
+    filled, _, n_filled = repair(kept, approach_axis, replace(mend, drop_flying=False))
+    objects, where = mask, region(request, image, filled)
     if mask is None and table is not None:
-        objects = raised(kept, table, config) if somewhere else objects_on(kept, table, config)
-    filled, _, n_filled = mended()
-    where = region(request, image, filled)
+        objects = objects_on(kept, table, config) if where is None else raised(kept, table, config)
     if where is not None:
         objects = where if objects is None else objects & where
     refusal = _refuse(request, image, table, approach_axis, objects)

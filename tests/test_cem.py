@@ -178,19 +178,23 @@ def test_the_best_never_gets_worse_with_more_rounds_and_the_seeds_are_kept():
 def test_rounds_end_with_the_first_that_finds_enough_and_until_then_are_the_same():
     image, mask = seen(box(0.025, 0.06, 0.04))
 
-    def plan(asked: Asked, **config: float) -> Plan:
+    def plan(asked: Asked, seed: int, **config: float) -> Plan:
         policy = cem_policy(toy_quality, YUMI, replace(PAPER_CEM, **config))
-        return policy(image, asked, np.random.default_rng(3))
+        return policy(image, asked, np.random.default_rng(seed))
 
-    best = [plan(mask, n_iterations=n).quality[0] for n in range(4)]
-    assert best[0] < best[1] < best[3]
+    # a random state whose first round finds better, and a later one too: which it is the last digit decides
+    tried = (
+        (seed, [plan(mask, seed, n_iterations=n).quality[0] for n in range(4)])
+        for seed in range(20)
+    )
+    seed, best = next((s, b) for s, b in tried if b[0] < b[1] < b[3])
     midway = (best[0] + best[1]) / 2
-    ended, one = plan(mask, enough=midway), plan(mask, n_iterations=1)
+    ended, one = plan(mask, seed, enough=midway), plan(mask, seed, n_iterations=1)
     assert ended.quality.tobytes() == one.quality.tobytes()
     # of twenty that are asked for not all are as good yet
     twenty = Request(mask=mask, n_grasps=20)
     assert (one.quality >= midway).sum() < 20
-    assert plan(twenty, enough=midway).counts["scored"] > len(one.quality)
+    assert plan(twenty, seed, enough=midway).counts["scored"] > len(one.quality)
 
 
 def test_the_same_random_state_gives_the_same_plan_byte_for_byte():

@@ -34,6 +34,7 @@ from antipodal.scores import area_under_roc, average_precision, expected_calibra
 HANDS = ("yumi", "franka_hand", "robotiq_2f85")
 N_OBJECTS, OBJECT_SEED, DATA_SEED = 120, 20, 20
 """Seeds that no training data have."""
+N_DATAPOINTS = 60_000
 N_RESAMPLES = 200
 
 
@@ -47,13 +48,7 @@ class Scored(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("-o", type=Path, default=Path("out/grippers"))
-    parser.add_argument("--model", default="builtin")
-    parser.add_argument("-n", type=int, default=60_000)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, N_DATAPOINTS)
     sets = {
         (hand, sizes): make_data(arguments.o, hand, sizes, arguments.n)
         for hand in HANDS
@@ -64,6 +59,17 @@ def main() -> None:
     rows = describe(answers)
     write_json({"model": arguments.model, "rows": rows}, arguments.o / "grippers.json")
     print(json.dumps(rows, indent=1))
+
+
+def command_line(description: str | None, n: int) -> argparse.Namespace:
+    """Read ``-o``, the folder of the data sets, ``--model``, and ``-n``, datapoints of each hand."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("-o", type=Path, default=Path("out/grippers"))
+    parser.add_argument("--model", default="builtin")
+    parser.add_argument("-n", type=int, default=n)
+    return parser.parse_args()
 
 
 def make_data(out: Path, hand: str, sizes: str, n: int) -> Dataset:

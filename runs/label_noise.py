@@ -11,13 +11,12 @@ it is decided. 95 % over draws of objects. Five minutes on two cores beside the 
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from grippers import HANDS, make_data, score
+from grippers import HANDS, N_DATAPOINTS, command_line, make_data, score
+from same_data import transforms_by_id
 
 from antipodal.alignment import align_with_table
 from antipodal.dataset.epsilon import fast_ferrari_canny
@@ -37,18 +36,11 @@ N_RESAMPLES = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("-o", type=Path, default=Path("out/grippers"))
-    parser.add_argument("--model", default="builtin")
-    parser.add_argument("-n", type=int, default=4000)
-    given = parser.parse_args()
+    given = command_line(__doc__, 4000)
     for hand in HANDS:
-        data = make_data(given.o, hand, "made", 60_000)
+        data = make_data(given.o, hand, "made", N_DATAPOINTS)
         answers = score(given.model, data, hand)
-        chosen = np.random.default_rng(0).choice(len(data), given.n, replace=False)
-        rows = np.sort(chosen)
+        rows = np.sort(np.random.default_rng(0).choice(len(data), given.n, replace=False))
         draws = again(data, given.o, hand, rows)
         label, quality, mean = answers.probability[rows], answers.quality[rows], draws.mean(0)
         decided = np.abs(mean - 0.5) > DECIDED
@@ -71,8 +63,8 @@ def again(data: Dataset, out: Path, hand: str, rows: np.ndarray) -> np.ndarray:
     meshes, gripper = load_meshes(load_object_set(out / "objects")), load_gripper(hand)
     columns = data.read(["object_id", "pose_id", "grasp_id", "robust_epsilon"])
     object_id, pose_id, grasp_id, epsilon = (column[rows] for column in columns.values())
-    T_obj_grasp = by_id(data, "grasps", "grasp_id", "T_obj_grasp")
-    T_world_obj = by_id(data, "poses", "pose_id", "T_world_obj")
+    T_obj_grasp = transforms_by_id(data, "grasps", "grasp_id", "T_obj_grasp")
+    T_world_obj = transforms_by_id(data, "poses", "pose_id", "T_world_obj")
     width = dict(
         zip(*(data.table("grasps")[n].to_pylist() for n in ("grasp_id", "width")), strict=True)
     )
@@ -97,15 +89,6 @@ def again(data: Dataset, out: Path, hand: str, rows: np.ndarray) -> np.ndarray:
                 everywhere=False,
             ).success
     return found
-
-
-def by_id(
-    data: Dataset, table: Literal["poses", "grasps"], key: str, name: str
-) -> dict[int, np.ndarray]:
-    """Transforms of a side table by id."""
-    found = data.table(table)
-    stacked = np.stack(found[name].to_numpy(zero_copy_only=False)).reshape(-1, 4, 4)
-    return dict(zip(found[key].to_pylist(), stacked, strict=True))
 
 
 def agreement(

@@ -19,6 +19,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import grippers
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,8 +46,6 @@ from antipodal.objects import ObjectSet, load_object_set, make_object_set
 from antipodal.quality import load_quality
 
 N_OBJECTS, SEED, N_MADE = 1750, 1, 625_000
-N_JUDGED_OBJECTS, JUDGED_SEED, N_JUDGED = 120, 20, 60_000
-"""What no network has seen, in any of its stages: the objects of runs/grippers.py."""
 PAPER_CROP = CropConfig(32, window_px=None, window_m=0.128)
 
 
@@ -82,7 +81,10 @@ def main() -> None:
     arguments = parser.parse_args()
     data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
     files = {name: make_network(arguments.o, name, data, arguments.n) for name in arguments.only}
-    new = make_data(arguments.o / "judged", N_JUDGED_OBJECTS, N_JUDGED, JUDGED_SEED)
+    # what no network has seen, in any of its stages
+    new = make_data(
+        arguments.o / "judged", grippers.N_OBJECTS, grippers.N_DATAPOINTS, grippers.OBJECT_SEED
+    )
     answers = {name: score(file, new[NETWORKS[name].crop]) for name, file in files.items()}
     table = {truth: compare(answers, new["metric"], truth) for truth in TRUTHS}
     write_json({"n_train": arguments.n, "scores": table}, arguments.o / "same_data.json")
@@ -104,8 +106,8 @@ def recrop(data: Dataset, out: Path, crop: CropConfig) -> Dataset:
     path = out / "data_paper"
     (path / "shards").mkdir(parents=True, exist_ok=True)
     meshes = load_object_set(out / "objects")
-    rest = dict(zip(*_column(data, "poses", "pose_id", "T_world_obj"), strict=True))
-    T_obj_grasp = dict(zip(*_column(data, "grasps", "grasp_id", "T_obj_grasp"), strict=True))
+    rest = transforms_by_id(data, "poses", "pose_id", "T_world_obj")
+    T_obj_grasp = transforms_by_id(data, "grasps", "grasp_id", "T_obj_grasp")
     shards = []
     for shard in data.manifest["shards"]:
         file = path / shard["file"]
@@ -144,8 +146,8 @@ def shard_crops(
         planar = PlanarGrasp(*(got[n][rows] for n in ("center_px", "angle", "depth", "width")))
         T_world_camera = got["T_world_camera"][first].reshape(4, 4).astype(float)
         k = got["intrinsics"][first].astype(float)
-        grasps_obj = np.stack([T_obj_grasp[g] for g in got["grasp_id"][rows]]).reshape(-1, 4, 4)
-        T_rest = rest[got["pose_id"][first]].reshape(4, 4)
+        grasps_obj = np.stack([T_obj_grasp[g] for g in got["grasp_id"][rows]])
+        T_rest = rest[got["pose_id"][first]]
         T_camera_obj = placed(planar, T_rest @ grasps_obj, T_world_camera, k) @ T_rest
         size = BUILTIN.camera.width, BUILTIN.camera.height
         views = Views(T_world_camera[None], T_camera_obj[None], k[None], *size)
@@ -188,9 +190,13 @@ def placed(
     return place(float(found.x))
 
 
-def _column(data: Dataset, table: TableName, key: str, name: str) -> tuple[list, np.ndarray]:
+def transforms_by_id(
+    data: Dataset, table: TableName, key: str, name: str
+) -> dict[int, transforms.Transform]:
+    """Transforms of a side table."""
     found = data.table(table)
-    return found[key].to_pylist(), np.stack(found[name].to_numpy(zero_copy_only=False))
+    stacked = np.stack(found[name].to_numpy(zero_copy_only=False)).reshape(-1, 4, 4)
+    return dict(zip(found[key].to_pylist(), stacked, strict=True))
 
 
 def make_network(out: Path, name: str, data: dict[str, Dataset], n: int) -> str:

@@ -10,32 +10,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 from benchmark_table import label
 from jaxtyping import Bool, Float, Int
 
+from antipodal.bench.report import open_trials, outcomes_of
+from antipodal.bench.scores import CONFIDENT, Outcomes
 from antipodal.scores import average_precision, brier_score
 
 N_RESAMPLES = 4000
-CONFIDENT = 0.5
 SUREST = 0.9
-COLUMNS = ["planner", "object", "k", "execution_error", "graspable", "quality", "success"]
-
-
-class Trials(NamedTuple):
-    """One planner's trials of all seeds, in the same order for each planner."""
-
-    graspable: Bool[np.ndarray, "N"]
-    success: Bool[np.ndarray, "N"]
-    quality: Float[np.ndarray, "N"]
-    """0 where nothing was planned."""
-
-    @property
-    def confident(self) -> Bool[np.ndarray, "N"]:
-        return self.quality > CONFIDENT
 
 
 def main() -> None:
@@ -49,7 +35,7 @@ def main() -> None:
     trials, weights = pooled(given.runs, given.planners)
     first = next(iter(trials.values()))
     print(f"{len(first.success)} trials, {first.graspable.sum()} graspable\n")
-    against = label(given.minus)
+    other, against = trials[given.minus], label(given.minus)
     print(f"| planner | success | precision (q > ½) | its surest nine tenths | − {against} |")
     print("|---" * 5 + "|")
     by_success = sorted(trials, key=lambda p: -trials[p].success[first.graspable].sum())
@@ -57,9 +43,9 @@ def main() -> None:
         t = trials[planner]
         cells = [
             f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t.success, t.graspable, weights)}",
-            share(t.success, t.graspable & t.confident, weights),
+            share(t.success, t.graspable & confident(t), weights),
             f"{100 * surest(t):.1f} %",
-            lead(trials, planner, given.minus, weights, "graspable"),
+            lead(t, t.graspable, other, other.graspable, weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
     print(
@@ -70,37 +56,41 @@ def main() -> None:
         t = trials[planner]
         cells = [
             f"{100 * t.success.mean():.1f} %",
-            share(t.success, t.confident, weights),
-            f"{average_precision(t.quality, t.success):.3f}",
-            f"{brier_score(t.quality, t.success):.3f}",
-            lead(trials, planner, given.minus, weights, "confident"),
+            share(t.success, confident(t), weights),
+            f"{average_precision(told(t), t.success):.3f}",
+            f"{brier_score(told(t), t.success):.3f}",
+            lead(t, confident(t), other, confident(other), weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
 
 
 def pooled(
-    runs: list[Path], planners: list[str] | None
-) -> tuple[dict[str, Trials], Int[np.ndarray, "draws N"]]:
-    """Trials of each planner, and how often each draw of objects has each of them."""
-    rows: dict[str, dict[tuple, tuple]] = {}
-    found = []
-    for seed, run in enumerate(runs):
-        table = pq.read_table(run / "trials.parquet", columns=COLUMNS).to_pylist()
-        for r in table:
-            key = (r["object"], seed, r["k"], r["execution_error"])
-            rows.setdefault(r["planner"], {})[key] = (r["graspable"], r["success"], r["quality"])
-        found.append({r["planner"] for r in table})
-    chosen = planners or [p for p in rows if all(p in some for some in found)]
-    keys = sorted(rows[chosen[0]])
-    trials = {}
-    for planner in chosen:
-        graspable, success, quality = zip(*(rows[planner][key] for key in keys), strict=True)
-        told = np.nan_to_num(np.array(quality, float))
-        trials[planner] = Trials(np.array(graspable), np.array(success), told)
-    objects, of = np.unique([key[0] for key in keys], return_inverse=True)
-    drawn = np.random.default_rng(0).integers(0, len(objects), (N_RESAMPLES, len(objects)))
-    weights = np.stack([np.bincount(draw, minlength=len(objects))[of] for draw in drawn])
-    return trials, weights
+    folders: list[Path], planners: list[str] | None
+) -> tuple[dict[str, Outcomes], Int[np.ndarray, "draws N"]]:
+    """Trials of each planner at the first execution error, and how often each draw of objects has each of them."""
+    runs = [open_trials(folder) for folder in folders]
+    chosen = planners or [p for p in runs[0].planners if all(p in run.planners for run in runs)]
+    trials = {
+        p: outcomes_of(pa.concat_tables([run.of(p, run.errors[0]) for run in runs])) for p in chosen
+    }
+    of = trials[chosen[0]].object_id
+    if not all(np.array_equal(t.object_id, of) for t in trials.values()):
+        raise SystemExit(
+            "the runs have other objects or trials: expected the same, another seed each"
+        )
+    n = int(of.max()) + 1
+    drawn = np.random.default_rng(0).integers(0, n, (N_RESAMPLES, n))
+    return trials, np.stack([np.bincount(draw, minlength=n)[of] for draw in drawn])
+
+
+def told(t: Outcomes) -> Float[np.ndarray, "N"]:
+    """Quality, 0 where nothing was planned."""
+    return np.nan_to_num(t.quality)
+
+
+def confident(t: Outcomes) -> Bool[np.ndarray, "N"]:
+    """What a planner would execute."""
+    return told(t) > CONFIDENT
 
 
 def rates(success: np.ndarray, where: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -114,21 +104,21 @@ def share(success: np.ndarray, where: np.ndarray, weights: np.ndarray) -> str:
     return f"{100 * success[where].mean():.1f} % [{100 * low:.1f}–{100 * high:.1f}]"
 
 
-def lead(trials: dict[str, Trials], a: str, b: str, weights: np.ndarray, where: str) -> str:
-    """Difference of two planners' shares, each among its own trials of that kind, points."""
-    if a == b:
+def lead(
+    ours: Outcomes, here: np.ndarray, theirs: Outcomes, there: np.ndarray, weights: np.ndarray
+) -> str:
+    """Difference of two planners' shares, each among some of its own trials, points; nothing beside itself."""
+    if ours is theirs:
         return ""
-    ours, theirs = trials[a], trials[b]
-    here, there = getattr(ours, where), getattr(theirs, where)
     draws = rates(ours.success, here, weights) - rates(theirs.success, there, weights)
     low, high = 100 * np.quantile(draws, [0.025, 0.975])
     difference = ours.success[here].mean() - theirs.success[there].mean()
     return f"{100 * difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def surest(t: Trials) -> float:
+def surest(t: Outcomes) -> float:
     """Success among the nine tenths of the graspable trials with the highest quality."""
-    order = np.argsort(-t.quality[t.graspable], kind="stable")
+    order = np.argsort(-told(t)[t.graspable], kind="stable")
     return float(t.success[t.graspable][order[: round(SUREST * len(order))]].mean())
 
 

@@ -88,12 +88,12 @@ class Grasp(Batched):
             raise InvalidConfig(
                 "grasp axes: expected a non-zero closing axis and an approach axis not parallel to it"
             )
-        pose = np.zeros((*np.broadcast_shapes(c.shape, x.shape, z.shape)[:-1], 4, 4))
-        pose[..., :3, 0], pose[..., :3, 2], pose[..., :3, 3], pose[..., 3, 3] = x, z, c, 1.0
-        for k in range(3):  # y = z × x
+        R = np.empty((*np.broadcast_shapes(x.shape, z.shape), 3))
+        R[..., 0], R[..., 2] = x, z
+        for k in range(3):  # y = z × x, in less than half the time of np.cross
             i, j = (k + 1) % 3, (k + 2) % 3
-            pose[..., k, 1] = z[..., i] * x[..., j] - z[..., j] * x[..., i]
-        return cls(pose, np.asarray(width))
+            R[..., k, 1] = z[..., i] * x[..., j] - z[..., j] * x[..., i]
+        return cls(transforms.from_rt(R, c), np.asarray(width))
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as nested lists."""

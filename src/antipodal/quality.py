@@ -262,10 +262,12 @@ def _check_signature(file: NetworkFile, signature: Mapping[str, str]) -> None:
 
 def _compiled(model: Any, precision: Precision, n_streams: int | None = None) -> Any:
     """Compile for the CPU, for so many requests at a time of one core each, or for one on all cores."""
-    # said aloud: the default may pick bfloat16 on CPUs that have it, also for metres
-    options = {"INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision]}
-    # a thread tied to the core on which the caller goes on would push it aside
-    options |= {"ENABLE_CPU_PINNING": "NO"}
+    options = {
+        # said aloud: the default may pick bfloat16 on CPUs that have it, also for metres
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
+        # a thread tied to the core on which the caller goes on would push it aside
+        "ENABLE_CPU_PINNING": "NO",
+    }
     if n_streams is not None:
         options |= {"NUM_STREAMS": str(n_streams), "INFERENCE_NUM_THREADS": str(n_streams)}
     return _core().compile_model(model, "CPU", options)

@@ -22,7 +22,7 @@ from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
 from .constraints import in_workspace, in_yaw_range, on_objects
-from .rays import along
+from .rays import along, bounds
 from .view import View
 
 
@@ -234,18 +234,16 @@ def _edge_window(
     height, width = image.depth.shape
     if region is None:
         return slice(0, height), slice(0, width)
-    import cv2
-
-    u, v, n_columns, n_rows = cv2.boundingRect(region.view(np.uint8))
+    rows, columns = bounds(region)
     rate = config.downsample
     reach = rate * int(np.ceil((4 * config.smoothing_px + 2) / rate + 2))
 
-    def around(first: int, n: int, size: int) -> slice:
+    def around(part: slice, size: int) -> slice:
         # the grid of down-sampled pixels begins at the image's corner
-        begin = max((first - reach) // rate * rate, 0)
-        return slice(begin, min(first + n + reach, size) if n else begin)
+        begin = max((part.start - reach) // rate * rate, 0)
+        return slice(begin, min(part.stop + reach, size) if part.stop > part.start else begin)
 
-    return around(v, n_rows, height), around(u, n_columns, width)
+    return around(rows, height), around(columns, width)
 
 
 def find_pairs(edges: Edges, max_distance_px: float, max_friction: float) -> Pairs:

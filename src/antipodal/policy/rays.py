@@ -50,12 +50,10 @@ def along_at(
 
 
 def bounds(mask: Bool[np.ndarray, "H W"], rim: int = 0) -> Window:
-    """Rows and columns that hold a mask and so many pixels around it, cut to the image; none of an empty mask."""
+    """Rows and columns that hold a mask and so many pixels around it; of an empty mask the image's corner does."""
     import cv2  # heavy: loaded with the first image
 
     u, v, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if not width:
-        return np.s_[:0, :0]
     return np.s_[max(v - rim, 0) : v + height + rim, max(u - rim, 0) : u + width + rim]
 
 

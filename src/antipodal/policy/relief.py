@@ -137,9 +137,8 @@ def _onto_map(image: DepthImage, relief: Relief, z: Float[np.ndarray, "H W"]) ->
     if (corners[:, 2] < 1e-3).any():
         return WHOLE
     px = image.intrinsics.project(corners)
-    (u0, v0), (u1, v1) = np.floor(px.min(0)) - MAX_REACH, np.ceil(px.max(0)) + MAX_REACH + 1
-    (h, w) = z.shape
-    v0, v1, u0, u1 = (int(np.clip(*c)) for c in ((v0, 0, h), (v1, 0, h), (u0, 0, w), (u1, 0, w)))
+    span = [np.floor(px.min(0)) - MAX_REACH, np.ceil(px.max(0)) + MAX_REACH + 1]
+    (u0, v0), (u1, v1) = np.clip(span, 0, z.shape[::-1]).astype(int)
     return np.s_[v0:v1, u0:u1]
 
 

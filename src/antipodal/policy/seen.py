@@ -61,12 +61,10 @@ def _told_apart(view: View, on: Bool[np.ndarray, "H W"]) -> Int[np.ndarray, "H W
 
     if view.request.mask is not None:
         return on.astype(np.int32)
-    label = np.zeros(on.shape, np.int32)
-    window = bounds(on, rim=1)
+    label, window = np.zeros(on.shape, np.int32), bounds(on, rim=1)
     z = along(view.filled, view.approach_axis, window)
-    if z.size:
-        kernel = np.ones((3, 3), np.uint8)
-        level = cv2.dilate(z, kernel) - cv2.erode(z, kernel) < np.float32(2 * JUMP)
-        level &= on[window]
-        label[window] = cv2.connectedComponents(level.view(np.uint8), connectivity=4)[1]
+    kernel = np.ones((3, 3), np.uint8)
+    level = cv2.dilate(z, kernel) - cv2.erode(z, kernel) < np.float32(2 * JUMP)
+    level &= on[window]
+    label[window] = cv2.connectedComponents(level.view(np.uint8), connectivity=4)[1]
     return label

@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from sklearn import metrics as sklearn_metrics
 
+import antipodal.nn.train as train_module
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
@@ -227,32 +228,48 @@ def test_n_train_draws_rows_of_the_training_side_and_leaves_the_other_alone(boxe
     np.testing.assert_array_equal(same.rows, held_out.rows)
 
 
+@pytest.mark.parametrize("memory", [4.0, 1e-9])
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, 5)])
 def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
-    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    boxes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: int,
+    batch: int,
+    memory: float,
 ) -> None:
-    whole = train(boxes, tmp_path / "whole", TINY, accelerator="cpu")
+    """Cut at an epoch's start it goes on from the epoch before, within one from the batch before."""
+    loading = Loading(memory)
+    whole = train(boxes, tmp_path / "whole", TINY, accelerator="cpu", loading=loading)
     cut = tmp_path / "cut"
 
     class Killed(Exception):
         pass
 
-    def die_in_the_second_epoch(module: GraspModule) -> None:
-        if module.current_epoch == 1:
+    started: list[tuple[int, int]] = []
+
+    def die(module: GraspModule, batch_: object, index: int) -> None:
+        started.append((module.current_epoch, index))
+        if started[-1] == (epoch, batch) and not resuming:
             raise Killed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(GraspModule, "on_train_epoch_start", die_in_the_second_epoch)
-        with pytest.raises(Killed):
-            train(boxes, cut, TINY, accelerator="cpu")
+    resuming = False
+    monkeypatch.setattr(GraspModule, "on_train_batch_start", die)
+    monkeypatch.setattr(train_module, "SAVED_EVERY", 0.0)
+    with pytest.raises(Killed):
+        train(boxes, cut, TINY, accelerator="cpu", loading=loading)
     assert (cut / "checkpoints" / "last.ckpt").is_file() and not (cut / "result.json").exists()
     with pytest.raises(UnknownAsset, match="unfinished"):
         open_run(cut)
-    resumed = train(boxes, cut, TINY, accelerator="cpu")
+    resuming = True
+    resumed = train(boxes, cut, TINY, accelerator="cpu", loading=loading)
+    n_batches = whole["n_train"] // TINY.batch_size
+    each_once = [(e, k) for e in range(TINY.n_epochs) for k in range(n_batches)]
+    assert sorted(started) == sorted([*each_once, (epoch, batch)])  # the one that was cut
     ends = [tmp_path / run / "checkpoints" / "last.ckpt" for run in ("whole", "cut")]
     a, b = (torch.load(path, weights_only=True)["state_dict"] for path in ends)
     # whole batches; an epoch that is not the best is saved too
-    n_steps = 2 * (whole["n_train"] // TINY.batch_size)
-    assert int(a["network.stem_norm.num_batches_tracked"]) == n_steps
+    assert int(a["network.stem_norm.num_batches_tracked"]) == 2 * n_batches
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     assert resumed["validation"] == whole["validation"]
 

@@ -105,7 +105,8 @@ class GraspModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.config)
-        n_steps = int(self.trainer.estimated_stepping_batches)
+        # not the trainer's estimate: it opens the loader before a checkpoint's place in it is known
+        n_steps = self.config.n_epochs * max(1, self.n_train // self.config.batch_size)
         factor = learning_rate_factor(self.config, self.n_train, n_steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {

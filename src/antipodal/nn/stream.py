@@ -184,6 +184,7 @@ class GraspStream:
         self.positive_weight = positive_weight
         self.seconds_waited = 0.0
         """That whoever iterates has waited for data, so far."""
+        self._taken = self._passed = 0
         self.n_per_epoch = len(self._drawn(0))
         """Rows that an epoch draws."""
         self.batch_size = min(batch_size, self.n_per_epoch)
@@ -197,12 +198,23 @@ class GraspStream:
         """Called by Lightning before each epoch; takes effect with the first batch."""
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of this epoch have been taken; Lightning keeps it with a checkpoint, …"""
+        return {"taken": self._taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """… and gives it back before it goes on within an epoch: so many are passed over, once."""
+        self._passed = state["taken"]
+
     def __len__(self) -> int:
         whole, rest = divmod(self.n_per_epoch, self.batch_size)
         return whole + (self.seed is None and rest > 0)
 
     def __iter__(self) -> Iterator[GraspBatch]:
         batches = self._batches(self.epoch)
+        self._taken, self._passed = self._passed, 0
+        for _ in range(self._taken):
+            next(batches)
         maker = ThreadPoolExecutor(1)
         try:
             ahead = maker.submit(next, batches, None)
@@ -213,6 +225,7 @@ class GraspStream:
                 if batch is None:
                     return
                 ahead = maker.submit(next, batches, None)
+                self._taken += 1
                 yield batch
         finally:  # also of an epoch that is broken off
             maker.shutdown(cancel_futures=True)

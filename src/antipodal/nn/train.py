@@ -1,7 +1,7 @@
 """Train a network on a data set: one readable loop, run by Lightning [Mahler17, §IV-B3].
 
 RUN/config.json          every setting, the data set's description, versions
-RUN/checkpoints/         last.ckpt (resume) and best.ckpt (smallest validation loss)
+RUN/checkpoints/         last.ckpt (resume; every few minutes) and best.ckpt (smallest validation loss)
 RUN/logs/, tensorboard/  losses and scores per epoch, CSV and TensorBoard
 RUN/model.pt             the best weights; written at the end
 RUN/result.json          validation scores, calibration, duration; written last
@@ -42,6 +42,8 @@ from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
 
 ORDERED_BATCH = 1024
 """Rows of a batch where nothing is learned."""
+SAVED_EVERY = 300.0
+"""What a kill costs at most, s of training."""
 
 
 def train(
@@ -62,7 +64,7 @@ def train(
         dataset_dir: a finished data set.
         run_dir: made if absent.
         config: how.
-        resume: continue after the last whole epoch if ``run_dir`` holds an unfinished run of the same settings.
+        resume: continue where ``run_dir`` was last saved, if it holds an unfinished run of the same settings.
         progress: draw a progress bar on stderr.
         accelerator: Lightning's word: "auto", "cpu", "gpu".
         devices: how many share each batch (DDP); "auto" is every GPU, or one CPU.
@@ -200,12 +202,35 @@ def new_trainer(
             precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
             logger=[CSVLogger(run_dir, "logs"), TensorBoardLogger(run_dir, "tensorboard")],
-            callbacks=[*bar, best, last],
+            callbacks=[*bar, best, last, _SavedWithin(_last_checkpoint(run_dir))],
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10,
         )
+
+
+class _SavedWithin(pl.Callback):
+    """Saves within an epoch too: the next step is a function of the weights, the step and the batches taken."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.saved = file, time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        # after the last batch the epoch's end saves
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        # all devices save or none
+        if trainer.strategy.broadcast(time.monotonic() - self.saved >= SAVED_EVERY):
+            trainer.save_checkpoint(self.file)
+            self.saved = time.monotonic()
 
 
 def _fit(

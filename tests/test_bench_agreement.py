@@ -21,10 +21,14 @@ from antipodal.gripper import load_gripper
 from antipodal.scores import area_under_roc
 
 
-def row(epsilon: float, outcome: str, name: str = "a") -> dict:
+def row(
+    epsilon: float, outcome: str, name: str = "a", free: float = 1.0, hold: float = 0.5
+) -> dict:
     return {
         "object": name,
         "robust_epsilon": epsilon,
+        "free_share": free,
+        "hold_probability": hold,
         "outcome": outcome,
         "moved": False,
         "success": outcome == "SUCCESS",
@@ -47,12 +51,31 @@ def test_every_grasp_is_counted_in_exactly_one_bin_and_agreement_is_that_of_the_
     epsilon = [0.0, 0.0005, 0.002, 0.00201, 0.003, 0.02]
     outcomes = ["SUCCESS", "MISSED", "SLIPPED_LIFT", "SUCCESS", "SUCCESS", "COLLIDED_TABLE"]
     summary = summarise_agreement([row(e, o) for e, o in zip(epsilon, outcomes, strict=True)])
-    assert [b["n"] for b in summary["bins"]] == [1, 1, 0, 0, 1, 2, 0, 0, 0, 1]
-    assert summary["agreement"] == pytest.approx(4 / 6)
-    assert (summary["above"]["n"], summary["above"]["success_rate"]) == (3, pytest.approx(2 / 3))
-    assert summary["below"]["outcomes"] == {"MISSED": 1, "SLIPPED_LIFT": 1, "SUCCESS": 1}
-    low, high = summary["above"]["success_interval"]
+    said = summary["robust_epsilon"]
+    assert [b["n"] for b in said["bins"]] == [1, 1, 0, 0, 1, 2, 0, 0, 0, 1]
+    assert said["agreement"] == pytest.approx(4 / 6)
+    assert (said["above"]["n"], said["above"]["success_rate"]) == (3, pytest.approx(2 / 3))
+    assert said["below"]["outcomes"] == {"MISSED": 1, "SLIPPED_LIFT": 1, "SUCCESS": 1}
+    low, high = said["above"]["success_interval"]
     assert 0 < low < 2 / 3 < high < 1
+
+
+def test_the_chance_of_success_is_that_of_both_and_is_judged_as_a_probability() -> None:
+    rows = [
+        row(0.0, "SUCCESS", free=1.0, hold=0.9),
+        row(0.01, "COLLIDED_OBJECT", free=0.5, hold=0.8),  # 0.4: not foretold to succeed
+        row(0.0, "SLIPPED_LIFT", free=1.0, hold=0.0),
+        row(0.0, "SLIPPED_LIFT", free=1.0, hold=1.0)
+        | {"moved": True},  # a near miss does not count
+    ]
+    summary = summarise_agreement(rows)
+    said = summary["p_success"]
+    assert summary["n"] == 3
+    assert (said["agreement"], said["auc"]) == (1.0, 1.0)
+    assert summary["robust_epsilon"]["agreement"] == pytest.approx(1 / 3)
+    assert [b["n"] for b in said["bins"]] == [1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+    assert said["brier"] == pytest.approx((0.1**2 + 0.4**2) / 3)
+    assert said["ece"] == pytest.approx((0.1 + 0.4) / 3)
 
 
 def test_the_area_under_the_curve_is_the_share_of_ordered_pairs(rng: np.random.Generator) -> None:
@@ -62,20 +85,21 @@ def test_the_area_under_the_curve_is_the_share_of_ordered_pairs(rng: np.random.G
     assert area_under_roc(epsilon, success) == pytest.approx(
         ((a > b) + 0.5 * (a == b)).mean(), abs=1e-12
     )
-    assert summarise_agreement([row(0.01, "SUCCESS", "a")])["auc"] is None
+    assert summarise_agreement([row(0.01, "SUCCESS", "a")])["robust_epsilon"]["auc"] is None
 
 
 def test_the_worst_disagreements_are_the_extremes_without_collisions_one_per_object() -> None:
-    rows = [
-        row(0.01, "SLIPPED_LIFT", "a"),
-        row(0.02, "SLIPPED_SHAKE", "b"),
-        row(0.03, "COLLIDED_OBJECT", "c"),
-        row(0.015, "MISSED", "b"),
-        row(0.001, "SUCCESS", "d"),
-        row(0.0, "SUCCESS", "e"),
-        row(0.01, "SUCCESS", "f"),
-        row(0.001, "SLIPPED_LIFT", "g"),
+    chances = [
+        (0.7, "SLIPPED_LIFT", "a"),
+        (0.8, "SLIPPED_SHAKE", "b"),
+        (0.9, "COLLIDED_OBJECT", "c"),
+        (0.75, "MISSED", "b"),
+        (0.1, "SUCCESS", "d"),
+        (0.0, "SUCCESS", "e"),
+        (0.7, "SUCCESS", "f"),
+        (0.1, "SLIPPED_LIFT", "g"),
     ]
+    rows = [row(0.0, outcome, name, hold=hold) for hold, outcome, name in chances]
     failed, held = worst_disagreements(rows, 5)
     assert [r["object"] for r in failed] == ["b", "a"]
     assert [r["object"] for r in held] == ["e", "d"]
@@ -94,7 +118,7 @@ def test_a_run_resumes_to_the_same_rows_and_names_what_it_refused(
     table = pq.read_table(tmp_path / "a" / "agreement.parquet")
     assert table.num_rows == summary["n"] == 16  # two graspable boxes, eight grasps a scene
     assert set(summary["config"]["refused"]) == {"sheet"}
-    assert summary["above"]["success_rate"] > 0.7
+    assert summary["robust_epsilon"]["above"]["success_rate"] > 0.7
     parts = sorted((tmp_path / "a" / "parts").iterdir())
     parts[1].unlink()
     again: list[tuple[int, int]] = []
@@ -115,7 +139,7 @@ def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path
     run_agreement(meshes, tmp_path / "a", AgreementConfig(n=8, seed=3))
     rows = pq.read_table(tmp_path / "a" / "agreement.parquet").to_pylist()
     upside_down = [
-        {**r, "robust_epsilon": 0.0, "success": True, "outcome": "SUCCESS"} for r in rows
+        {**r, "hold_probability": 0.0, "success": True, "outcome": "SUCCESS"} for r in rows
     ]
     path = tmp_path / "worst.png"
     draw_disagreements(upside_down, meshes, load_gripper("yumi"), path, n=2)

@@ -130,7 +130,7 @@ def bench_agreement(
     near_misses: bool = False,
     json: bool = False,
 ) -> int:
-    """Say how often the label, robust ε > 0.002, and the simulated outcome agree. The same command resumes.
+    """Say how often simulated lifts agree with robust ε > 0.002 and with P(success) > ½. The same command resumes.
 
     Example: antipodal bench agreement --objects meshes -o out/agreement -n 5000
 

@@ -1,9 +1,10 @@
-"""How often the label and the simulator agree: robust ε of random collision-free grasps beside what they lead to.
+"""How often the labels and the simulator agree: what random collision-free grasps lead to beside what they promise.
 
 Each object is settled in stable poses as the benchmark draws them; grasps on the true mesh that come in free as planned
-are drawn at random, executed with the trial's execution error and friction, and compared with E_Q > δ [Mahler17,
-§IV-B2]. The answer bounds what any planner trained on the label can do. Objects are the work items; finished ones are
-kept, so that a run resumes, and its result does not depend on the number of workers.
+are drawn at random, executed with the trial's execution error and friction, and compared with the paper's label, E_Q >
+δ [Mahler17, §IV-B2], and with P(success), which the built-in network learned (:mod:`antipodal.success`). The answer
+bounds what any planner trained on a label can do. Objects are the work items; finished ones are kept, so that a run
+resumes, and its result does not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..collision import approach_is_free
+from ..dataset.epsilon import fast_ferrari_canny
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..errors import InvalidConfig, InvalidMesh, SimulationDiverged
 from ..files import claim, write_json
 from ..grasp import Grasp
 from ..gripper import GripperModel, load_gripper
 from ..mesh import TriMesh
-from ..scores import area_under_roc
+from ..scores import area_under_roc, brier_score, expected_calibration_error
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import MASS_LIMITS, World
-from ..success import EXECUTED_APPROACH, free_share
+from ..success import EXECUTED_APPROACH, success_chances
 from ..watched import At, Task, listen, run_watched, work_off
 from .objects import BenchObject, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
@@ -41,8 +43,10 @@ from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
 from .scores import wilson
 from .trials import UNDIGESTED
 
-BIN_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
-"""Of robust ε in the table; ε = 0 has its own row."""
+EPSILON_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
+"""Of robust ε in the table; 0 has its own row there and in the other."""
+P_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Of P(success)."""
 GRASPS_PER_SCENE = 8
 """Drawn in each settled pose, so that one pose does not stand for an object."""
 NEAR_MISS_SHIFT = np.array([0.002, 0.006, 0.004])
@@ -66,6 +70,7 @@ GRASPS = pa.schema(
         ("moved", pa.bool_()),  # a near miss rather than an antipodal pair
         ("robust_epsilon", pa.float64()),
         ("free_share", pa.float64()),
+        ("hold_probability", pa.float64()),
         ("outcome", pa.string()),
         ("success", pa.bool_()),
     ]
@@ -158,25 +163,25 @@ def run_agreement(
 
 
 def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Count rows in bins of robust ε, and say how well E_Q > δ and E_Q itself foretell success."""
+    """Say how well each label, and the number behind it, foretell success; near misses are left out."""
     rows = [row for row in rows if not row["moved"]]
-    epsilon = np.array([row["robust_epsilon"] for row in rows], float)
     success = np.array([row["success"] for row in rows], bool)
     outcomes = [row["outcome"] for row in rows]
-    predicted = epsilon > SUCCESS_THRESHOLD
-    auc = area_under_roc(epsilon, success)
+    epsilon = np.array([row["robust_epsilon"] for row in rows], float)
+    p = np.array([p_success(row) for row in rows], float)
+    foretold = _foretold(p, success, outcomes, 0.5, P_EDGES)
+    foretold |= {"brier": brier_score(p, success), "ece": expected_calibration_error(p, success)}
     return {
         "n": len(rows),
         "n_objects": len({row["object"] for row in rows}),
-        "agreement": float((predicted == success).mean()) if len(rows) else None,
-        "auc": None if np.isnan(auc) else auc,
-        "above": _share(success, outcomes, predicted),
-        "below": _share(success, outcomes, ~predicted),
-        "bins": [
-            {"epsilon": [lo, hi if np.isfinite(hi) else None], **_share(success, outcomes, inside)}
-            for lo, hi, inside in _bins(epsilon)
-        ],
+        "robust_epsilon": _foretold(epsilon, success, outcomes, SUCCESS_THRESHOLD, EPSILON_EDGES),
+        "p_success": foretold if len(rows) else {},
     }
+
+
+def p_success(row: dict[str, Any]) -> float:
+    """P(free) · P(hold) of a row."""
+    return float(row["free_share"] * row["hold_probability"])
 
 
 def object_rows(job: _Job, at: At) -> list[dict[str, Any]]:
@@ -226,7 +231,9 @@ def _scene_rows(
     chosen = rng.permutation(np.flatnonzero(free))[:GRASPS_PER_SCENE]
     grasps = candidates[chosen]
     epsilon = label_epsilon(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
-    shares = free_share(scene.mesh, scene.T_world_obj, grasps, gripper, rng)
+    chances = success_chances(
+        scene.mesh, scene.T_world_obj, grasps, gripper, epsilon, rng, metric=fast_ferrari_canny
+    )
     config = TrialConfig(settle_window=0.1)  # it rests already
     for i in range(len(grasps)):
         seed = trial.execution_seed + i
@@ -245,7 +252,8 @@ def _scene_rows(
             "T_world_grasp": grasps.pose[i].ravel().tolist(),
             "moved": bool(moved[chosen[i]]),
             "robust_epsilon": float(epsilon[i]),
-            "free_share": float(shares[i]),
+            "free_share": float(chances.free[i]),
+            "hold_probability": float(chances.hold[i]),
             "outcome": outcome,
             "success": outcome == "SUCCESS",
         }
@@ -289,10 +297,32 @@ def _part(output: Path, item: BenchObject) -> Path:
     return output / "parts" / f"{item.name.replace('/', '-')}-{item.sha256[:8]}.json"
 
 
-def _bins(epsilon: np.ndarray) -> Iterator[tuple[float, float, np.ndarray]]:
-    yield 0.0, 0.0, epsilon == 0
-    for lo, hi in itertools.pairwise(BIN_EDGES):
-        yield lo, hi, (epsilon > lo) & (epsilon <= hi)
+def _foretold(
+    value: np.ndarray,
+    success: np.ndarray,
+    outcomes: Sequence[str],
+    threshold: float,
+    edges: Sequence[float],
+) -> dict[str, Any]:
+    """What a value over its threshold, and its order, say of success; and the rows in bins of it."""
+    predicted = value > threshold
+    auc = area_under_roc(value, success)
+    return {
+        "agreement": float((predicted == success).mean()) if len(value) else None,
+        "auc": None if np.isnan(auc) else auc,
+        "above": _share(success, outcomes, predicted),
+        "below": _share(success, outcomes, ~predicted),
+        "bins": [
+            {"range": [lo, hi if np.isfinite(hi) else None], **_share(success, outcomes, inside)}
+            for lo, hi, inside in _bins(value, edges)
+        ],
+    }
+
+
+def _bins(value: np.ndarray, edges: Sequence[float]) -> Iterator[tuple[float, float, np.ndarray]]:
+    yield edges[0], edges[0], value == edges[0]
+    for lo, hi in itertools.pairwise(edges):
+        yield lo, hi, (value > lo) & (value <= hi)
 
 
 def _share(success: np.ndarray, outcomes: Sequence[str], inside: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_bytes
 from ..grasp import Grasp
 from ..gripper import GripperModel
@@ -27,15 +26,15 @@ TILE_PX = 240
 def worst_disagreements(
     rows: Sequence[dict[str, Any]], n: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the failures of largest robust ε and the successes of least, one per object, both at most ``n``.
+    """Return the failures of largest P(hold) and the successes of least, one per object, both at most ``n``.
 
-    Failures that collided are left out: E_Q says nothing about the way in.
+    Failures that collided are left out: P(hold) says nothing about the way in.
     """
     failed = [row for row in rows if row["outcome"].startswith(("SLIPPED", "MISSED"))]
-    failed = [row for row in failed if row["robust_epsilon"] > SUCCESS_THRESHOLD]
-    held = [row for row in rows if row["success"] and row["robust_epsilon"] <= SUCCESS_THRESHOLD]
-    failed.sort(key=lambda row: -row["robust_epsilon"])
-    held.sort(key=lambda row: row["robust_epsilon"])
+    failed = [row for row in failed if row["hold_probability"] > 0.5]
+    held = [row for row in rows if row["success"] and row["hold_probability"] <= 0.5]
+    failed.sort(key=lambda row: -row["hold_probability"])
+    held.sort(key=lambda row: row["hold_probability"])
     return _one_per_object(failed)[:n], _one_per_object(held)[:n]
 
 

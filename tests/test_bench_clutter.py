@@ -18,7 +18,7 @@ from antipodal.mesh import TriMesh, save_mesh
 from antipodal.sim.clutter import Pile, drop, pick, settle_pile
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.trial import Outcome, TrialConfig
-from conftest import box
+from conftest import box, sphere
 
 YUMI = load_gripper("yumi")
 EXACT = TrialConfig(position_sigma=0.0, rotation_sigma=0.0, settle_window=0.2)
@@ -67,7 +67,7 @@ def test_objects_rest_on_one_another() -> None:
     pile, poses = row_of(lower, upper, spacing=0.0)
     poses[1, 2, 3] = 0.04 + 0.015 + 0.005
     rest, resting = settle_pile(pile, poses, 0.5, EXACT)
-    assert resting
+    assert resting.all()
     assert rest[1, :3, 3] == pytest.approx([0.0, 0.0, 0.055], abs=1e-3)
 
 
@@ -83,7 +83,16 @@ def test_a_dropped_pile_lies_in_the_square_and_on_the_table() -> None:
     ]
     assert np.min(lowest) > -1e-3
     rest, resting = settle_pile(Pile(meshes, pieces, YUMI), poses, 0.5, EXACT)
-    assert resting and rest[:, :3, 3] == pytest.approx(poses[:, :3, 3], abs=2e-3)
+    assert resting.all() and rest[:, :3, 3] == pytest.approx(poses[:, :3, 3], abs=2e-3)
+
+
+def test_a_ball_that_rolls_on_does_not_rest_and_keeps_nobody_else_from_it() -> None:
+    pile, poses = row_of(box(), sphere(), spacing=0.0)
+    poses[1, :3, 3] = [0.025, 0.0, 0.065]  # over the edge of the box
+    rest, resting = settle_pile(pile, poses, 0.5, EXACT)
+    assert resting.tolist() == [True, False]
+    assert rest[1, 0, 3] > 0.1
+    assert rest[0] == pytest.approx(poses[0], abs=5e-3)
 
 
 def test_a_heap_becomes_one_mesh_of_the_same_volume() -> None:

@@ -25,15 +25,16 @@ from ..mesh import TriMesh
 from ..success import execution_error
 from .decompose import Pieces
 from .trial import (
+    _FAR,
     Outcome,
     Stage,
     TrialConfig,
     _approach,
+    _block_steps,
     _check_grasp,
     _close,
     _is_held,
     _keep,
-    _settle,
     _transports,
 )
 from .world import _OBJECT, _TABLE, World, _add_hand, _add_object, _contact, _corners, _new_spec
@@ -131,9 +132,8 @@ def drop(
     """Drop the objects one by one into the middle third of a square with walls, then take the walls away.
 
     Returns:
-        The poses, and which objects are at rest inside the square.
+        The poses, and which objects are at rest inside the square: what rolls on is gone like what rolled out.
     """
-    n = len(meshes)
     pile = Pile(meshes, pieces, gripper, walls=side)
     poses = np.stack([_parked(i, mesh) for i, mesh in enumerate(meshes)])
     for i, mesh in enumerate(meshes):
@@ -145,16 +145,29 @@ def drop(
         poses = settle_pile(pile, poses, friction, config)[0]
     poses, resting = settle_pile(Pile(meshes, pieces, gripper), poses, friction, config)
     inside = np.abs(centers_of_mass(meshes, poses)[:, :2]).max(-1) <= side / 2
-    return poses, inside & np.full(n, resting)
+    return poses, inside & resting
 
 
 def settle_pile(
     pile: Pile, T_world_obj: Poses, friction: float, config: TrialConfig
-) -> tuple[Poses, bool]:
-    """Let everything come to rest; returns the poses at rest, or at the time limit, and whether they rest."""
+) -> tuple[Poses, Bool[np.ndarray, "N"]]:
+    """Wait until everything rests, or for the time limit; return the poses then, and which objects rest.
+
+    An object rests if no corner of its bounding box has moved by the tolerance for a while: a ball that rolls away
+    keeps nobody else from it.
+    """
     pile.place_all(T_world_obj, np.eye(4), friction, 0, config.timestep)
-    resting = _settle(pile, np.eye(3), config, np.inf)
-    return pile.poses, resting
+    pile.put_hand(np.array([0.0, 0.0, _FAR]), pile.gripper.max_width)
+    reference, quiet_since = pile.corners, np.full(len(pile.meshes), pile.time)
+    while (pile.time - quiet_since).min() < config.settle_window and (
+        pile.time <= config.settle_timeout
+    ):
+        pile.step(_block_steps(config))
+        corners = pile.corners
+        moved = np.linalg.norm(corners - reference, axis=-1).max(-1) > config.settle_tolerance
+        reference = np.where(moved[:, None, None], corners, reference)
+        quiet_since = np.where(moved, pile.time, quiet_since)
+    return pile.poses, pile.time - quiet_since >= config.settle_window
 
 
 def pick(

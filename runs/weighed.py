@@ -1,11 +1,11 @@
-"""How much each judge of antipodal.policy.weighed counts: planned grasps of training objects, labelled and lifted.
+"""How much each judge of antipodal.policy.weighed counts: planned grasps of training objects, labelled.
 
     antipodal objects make -n 300 --seed 91 -o out/weighed/objects
     python runs/weighed.py out/weighed/objects -o out/weighed/run
 
 Every scene is planned as it will be; of its best unlike grasps and of some others the label P(success) is computed on
-the true mesh, and a few are lifted. Printed: the label of the grasp that would be chosen, for powers α of the geometry
-and weights c of the torque; and the intercept a and slope b of the lifts' chance. Two processes; resumable.
+the true mesh. Printed: the label of the grasp that would be chosen, for powers α of the geometry and weights c of the
+torque. What the chosen one's q is worth is another question: runs/chance.py. Two processes; resumable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.objects import BenchObject, list_objects, load_object
@@ -35,14 +34,13 @@ from antipodal.policy.finish import unlike
 from antipodal.policy.heuristics import geometric_chance
 from antipodal.policy.request import Request
 from antipodal.policy.view import look
-from antipodal.policy.weighed import DEFAULT_WEIGHED, FLOOR, weight_torque
+from antipodal.policy.weighed import FLOOR, weight_torque
 from antipodal.quality import load_quality
 from antipodal.sim.decompose import convex_pieces
-from antipodal.sim.trial import execute
 from antipodal.sim.world import MASS_LIMITS, World
 from antipodal.success import EXECUTION_NOISE, success_chances
 
-N_SCENES, N_LABELLED, N_LIFTED = 3, 24, 4
+N_SCENES, N_LABELLED = 3, 24
 CANDIDATES = Request(n_grasps=200, min_distance=0.003, min_angle=0.15)
 GRASPABLE = 0.9
 """A scene counts if the label of some candidate is as high as this."""
@@ -50,7 +48,7 @@ POWERS, TORQUES = (0.0, 0.1, 0.2, 0.3, 0.4), (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def main() -> None:
-    """Plan, label and lift; fit; print."""
+    """Plan and label; print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("objects", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -93,7 +91,7 @@ def one_object(options: argparse.Namespace, item: BenchObject) -> None:
 def one_scene(
     options: argparse.Namespace, name: str, world: World, mesh: Any, poses: Any, k: int
 ) -> list[dict[str, Any]]:
-    """Plan a scene; label some of what was scored, lift fewer."""
+    """Plan a scene; label some of what was scored."""
     gripper, bench = load_gripper(options.gripper), BenchConfig(camera=options.camera)
     trial = settled(draw_trial(mesh, poses, options.seed, k, bench.cameras), world, bench.trial)
     if trial is None:
@@ -122,38 +120,22 @@ def one_scene(
     label = success_chances(
         mesh, T_world_obj, grasps_world, gripper, epsilon, rng, noise, fast_ferrari_canny
     ).success
-    lifted = [0, *rng.permutation(np.arange(1, len(chosen)))[: N_LIFTED - 1].tolist()]
-    config = bench.trial_config(bench.execution_errors[0])
-    lifts = {
-        i: execute(
-            world,
-            T_world_obj,
-            grasps_world[i],
-            trial.scene.friction,
-            trial.execution_seed + i,
-            config,
-        ).success
-        for i in lifted
-    }
     torque = weight_torque(closing)
     return [
         {
             "scene": f"{name} {k}",
             "object": name,
-            "rank": i,
-            "p": float(plan.quality[chosen[i]]),
             "q": float(quality[i]),
             "geometry": float(geometry[i]),
             "torque": float(torque[i]),
             "label": float(label[i]),
-            "lifted": lifts.get(i),
         }
         for i in range(len(chosen))
     ]
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    """Print the grid of choices and the fit."""
+    """Print the grid of choices."""
     q, geometry, torque, label = (
         np.array([row[name] for row in rows]) for name in ("q", "geometry", "torque", "label")
     )
@@ -176,26 +158,6 @@ def report(rows: list[dict[str, Any]]) -> None:
     print(
         f"geometry alone {label[chosen(log_g)][counts].mean():.4f}, best {best[counts].mean():.4f}"
     )
-    config = DEFAULT_WEIGHED
-    log_w = log_q + config.geometry * log_g - config.torque * torque
-    tried = np.array([row["lifted"] is not None for row in rows])
-    success = np.array([bool(row["lifted"]) for row in rows])
-    fit = LogisticRegression(C=1e3).fit(log_w[tried, None], success[tried])
-    a, b = float(fit.intercept_[0]), float(fit.coef_[0, 0])
-    p = 1 / (1 + np.exp(-a - b * log_w))
-    first = tried & np.array([row["rank"] == 0 for row in rows])
-    print(
-        f"{tried.sum()} lifts: intercept {a:.3f}, slope {b:.3f}; success {success[tried].mean():.3f}"
-    )
-    print(
-        f"the {first.sum()} chosen ones: p {p[first].mean():.3f}, success {success[first].mean():.3f}"
-    )
-    for low in np.arange(0, 1, 0.1):
-        bin_ = tried & (p >= low) & (p < low + 0.1)
-        if bin_.any():
-            print(
-                f"  p {low:.1f}: {bin_.sum():5d} lifts, p {p[bin_].mean():.3f}, {success[bin_].mean():.3f}"
-            )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 q is the network's. G is the chance that the geometric heuristic gives the grasp from the points around the hand: a
 pixel of the crop is 2.5 mm, and a millimetre of room is worth knowing. τ is the torque of the object's weight about the
 jaws, N·m, from the volume below what is seen of it: the crop ends 5 cm from the grasp, the object does not. Of many
-grasps the best is the one that its judge overrates most; judges that err apart are harder to fool. σ makes w a
-probability.
+grasps the best is the one that its judge overrates most, above all where nothing can be held; judges that err apart are
+harder to fool, and σ makes w the probability of the grasp that is chosen, steeper than that of one drawn at random.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class WeighedConfig:
     mass_bounds: tuple[float, float] = EXECUTION_NOISE.mass_bounds
     """What an object weighs at least and at most, kg; their geometric mean where no table tells its volume."""
     intercept: float = 2.95
-    """a."""
-    slope: float = 1.95
-    """b."""
+    """a, …"""
+    slope: float = 3.1
+    """… b: fitted to what became of plans for objects of which half cannot be held (``runs/chance.py``)."""
 
 
 DEFAULT_WEIGHED = WeighedConfig()

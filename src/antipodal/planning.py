@@ -121,6 +121,10 @@ def plan_waypoints(plan: Plan, inputs: PlanInputs) -> dict[str, Any] | None:
     return {"frame": "camera" if T_world_camera is None else "world", **way.to_json()}
 
 
+DOUBT = "it is more likely to fail than to hold: lay the object another way, or take a hand that opens wider"
+"""Said of a plan whose best grasp has q < ½."""
+
+
 def describe(plan: Plan, plan_time: float) -> str:
     """Say a plan in words: the best grasp or why there is none, the way to it, what was rejected for what."""
     counts = plan.counts
@@ -141,4 +145,5 @@ def describe(plan: Plan, plan_time: float) -> str:
         f"depth {g.depth:.4f} m, opening {g.width:.3f} m, q = {plan.quality[0]:.3f}, "
         f"in {plan_time * 1e3:.0f} ms"
     )
-    return "\n".join([best, *lines])
+    doubt = [DOUBT] if plan.quality[0] < 0.5 else []
+    return "\n".join([best, *doubt, *lines])

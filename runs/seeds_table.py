@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 
 from antipodal.bench.report import open_trials, outcomes_of
 from antipodal.bench.scores import CONFIDENT, Outcomes
-from antipodal.scores import average_precision, brier_score
+from antipodal.scores import average_precision, brier_score, expected_calibration_error
 
 N_RESAMPLES = 4000
 SUREST = 0.9
@@ -49,16 +49,19 @@ def main() -> None:
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
     print(
-        f"\nOver all trials\n\n| planner | success | precision | AP | Brier score | − {against} |"
+        f"\nOver all trials\n\n| planner | success | precision | its share of what it would lift | AP | Brier score "
+        f"| ECE | − {against} |"
     )
-    print("|---" * 6 + "|")
+    print("|---" * 8 + "|")
     for planner in by_success:
         t = trials[planner]
         cells = [
             f"{100 * t.success.mean():.1f} %",
             share(t.success, confident(t), weights),
+            f"{100 * confident(t)[t.success].mean():.1f} %",
             f"{average_precision(told(t), t.success):.3f}",
             f"{brier_score(told(t), t.success):.3f}",
+            f"{expected_calibration_error(told(t), t.success):.3f}",
             lead(t, confident(t), other, confident(other), weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")

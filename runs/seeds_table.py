@@ -22,6 +22,8 @@ from antipodal.scores import average_precision, brier_score, expected_calibratio
 
 N_RESAMPLES = 4000
 SUREST = 0.9
+KEPT = 0.94
+"""Share of its lifts at which planners of another calibration are compared."""
 
 
 def main() -> None:
@@ -48,21 +50,20 @@ def main() -> None:
             lead(t, t.graspable, other, other.graspable, weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
-    print(
-        f"\nOver all trials\n\n| planner | success | precision | its share of what it would lift | AP | Brier score "
-        f"| ECE | − {against} |"
-    )
-    print("|---" * 8 + "|")
+    columns = f"success | precision (q > ½) | of all its lifts | precision at {KEPT:.0%} of them"
+    print(f"\nOver all trials\n\n| planner | {columns} | − {against} | AP | Brier score | ECE |")
+    print("|---" * 9 + "|")
     for planner in by_success:
         t = trials[planner]
         cells = [
             f"{100 * t.success.mean():.1f} %",
             share(t.success, confident(t), weights),
             f"{100 * confident(t)[t.success].mean():.1f} %",
+            share(t.success, kept(t), weights),
+            lead(t, kept(t), other, kept(other), weights),
             f"{average_precision(told(t), t.success):.3f}",
             f"{brier_score(told(t), t.success):.3f}",
             f"{expected_calibration_error(told(t), t.success):.3f}",
-            lead(t, confident(t), other, confident(other), weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
 
@@ -94,6 +95,12 @@ def told(t: Outcomes) -> Float[np.ndarray, "N"]:
 def confident(t: Outcomes) -> Bool[np.ndarray, "N"]:
     """What a planner would execute."""
     return told(t) > CONFIDENT
+
+
+def kept(t: Outcomes) -> Bool[np.ndarray, "N"]:
+    """What a planner would execute with the threshold at which it keeps :data:`KEPT` of its lifts."""
+    q = told(t)
+    return q >= np.quantile(q[t.success], 1 - KEPT)
 
 
 def rates(success: np.ndarray, where: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,11 +1,19 @@
-"""The seeds of runs/clutter.sh as one Markdown table. Usage: clutter_table.py OUT"""
+"""The seeds of runs/clutter.sh as Markdown tables: rates, and paired differences from the first planner.
+
+Usage: clutter_table.py OUT
+"""
 
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from antipodal.bench.clutter import clutter_numbers
 from antipodal.bench.report import short_names
 from antipodal.bench.runner import read_rows
+from antipodal.sim.trial import Outcome
+
+N_RESAMPLES = 4000
 
 
 def main(out: Path) -> None:
@@ -28,12 +36,39 @@ def main(out: Path) -> None:
             f"| {name} | {p['n_rounds']} | {p['n_grasps']} | {grasp} | {pile} | {p['picks_per_plan']:.2f} "
             f"| {1e3 * p['plan_time_median']:.0f} |"
         )
+    first, *others = names
+    print(f"\n| {names[first]} − | grasp success | declutter |\n|---|---|---|")
+    counts = {spec: per_round(rows, spec) for spec in names}
+    for spec in others:
+        cells = [lead(counts[first][k], counts[spec][k]) for k in (0, 1)]
+        print(f"| {names[spec]} | {' | '.join(cells)} |")
 
 
 def share(planner: dict, rate: str) -> str:
     """A rate in per cent with its 95 % interval."""
     low, high = planner[f"{rate}_interval"]
     return f"{100 * planner[f'{rate}_rate']:.0f} % [{100 * low:.0f}–{100 * high:.0f}]"
+
+
+def per_round(rows: list[dict], spec: str) -> np.ndarray:
+    """(2, R, 2): successes of grasps, and objects taken of those there were, in each usable round."""
+    usable = sorted({row["round"] for row in rows if row["n_before"] > 0})
+    found = np.zeros((2, len(usable), 2))
+    for k, name in enumerate(usable):
+        mine = [row for row in rows if row["planner"] == spec and row["round"] == name]
+        grasps = [row["outcome"] for row in mine if row["outcome"] != Outcome.NO_GRASP.name]
+        found[0, k] = grasps.count(Outcome.SUCCESS.name), len(grasps)
+        found[1, k] = sum(r["n_taken"] for r in mine), max(r["n_before"] for r in mine)
+    return found
+
+
+def lead(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Difference of two shares in points, its 95 % interval over draws of rounds."""
+    drawn = np.random.default_rng(0).integers(0, len(ours), (N_RESAMPLES, len(ours)))
+    a, b = (x[drawn].sum(1) for x in (ours, theirs))
+    low, high = 100 * np.quantile(a[:, 0] / a[:, 1] - b[:, 0] / b[:, 1], [0.025, 0.975])
+    a, b = ours.sum(0), theirs.sum(0)
+    return f"{100 * (a[0] / a[1] - b[0] / b[1]):+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 if __name__ == "__main__":

@@ -227,7 +227,9 @@ class _SavedWithin(pl.Callback):
         # after the last batch the epoch's end saves
         if batch_idx + 1 == trainer.num_training_batches:
             return
-        # all devices save or none
+        # all devices save or none, and seldom ask each other
+        if trainer.world_size > 1 and batch_idx % 100:
+            return
         if trainer.strategy.broadcast(time.monotonic() - self.saved >= SAVED_EVERY):
             trainer.save_checkpoint(self.file)
             self.saved = time.monotonic()

@@ -74,7 +74,7 @@ class DenseConfig:
     n_moves: int = 8
     n_refinements: int = 4
     """So often, each time half as far, …"""
-    enough: float = 0.9
+    enough: float = 0.895
     """… until so many grasps as are asked for have this quality; 1 = always."""
     doubted: float = 0.85
     """Where no quality reaches this, the antipodal sampler is asked as well; 0 = never."""

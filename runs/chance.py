@@ -76,13 +76,17 @@ def report(name: str, rows: list[dict]) -> None:
     config = DEFAULT_WEIGHED
     q = np.clip([row["quality"] for row in rows], 1e-6, 1 - 1e-6)
     success = np.array([row["success"] for row in rows])
+    if success.all() or not success.any():
+        print(f"{name}: {len(rows)} plans, all with one outcome: nothing to fit, take more objects")
+        return
     log_w = (np.log(q / (1 - q)) - config.intercept) / config.slope
     ids, inverse = np.unique([row["object"] for row in rows], return_inverse=True)
     members = [np.flatnonzero(inverse == k) for k in range(len(ids))]
     rng, draws = np.random.default_rng(0), []
     for _ in range(N_RESAMPLES):
         drawn = np.concatenate([members[k] for k in rng.integers(0, len(ids), len(ids))])
-        draws.append(fit(log_w[drawn], success[drawn]))
+        if 0 < success[drawn].mean() < 1:
+            draws.append(fit(log_w[drawn], success[drawn]))
     a, b = fit(log_w, success)
     (a_low, b_low), (a_high, b_high) = np.quantile(draws, [0.025, 0.975], axis=0)
     print(f"{name}: {len(rows)} plans of {len(ids)} objects, {success.mean():.3f} lifted")

@@ -25,16 +25,15 @@ from ..mesh import TriMesh
 from ..success import execution_error
 from .decompose import Pieces
 from .trial import (
-    _FAR,
     Outcome,
     Stage,
     TrialConfig,
     _approach,
-    _block_steps,
     _check_grasp,
     _close,
     _is_held,
     _keep,
+    _settle,
     _transports,
 )
 from .world import _OBJECT, _TABLE, World, _add_hand, _add_object, _contact, _corners, _new_spec
@@ -151,23 +150,10 @@ def drop(
 def settle_pile(
     pile: Pile, T_world_obj: Poses, friction: float, config: TrialConfig
 ) -> tuple[Poses, Bool[np.ndarray, "N"]]:
-    """Wait until everything rests, or for the time limit; return the poses then, and which objects rest.
-
-    An object rests if no corner of its bounding box has moved by the tolerance for a while: a ball that rolls away
-    keeps nobody else from it.
-    """
+    """Wait until everything rests, or for the time limit; return the poses then, and which objects rest."""
     pile.place_all(T_world_obj, np.eye(4), friction, 0, config.timestep)
-    pile.put_hand(np.array([0.0, 0.0, _FAR]), pile.gripper.max_width)
-    reference, quiet_since = pile.corners, np.full(len(pile.meshes), pile.time)
-    while (pile.time - quiet_since).min() < config.settle_window and (
-        pile.time <= config.settle_timeout
-    ):
-        pile.step(_block_steps(config))
-        corners = pile.corners
-        moved = np.linalg.norm(corners - reference, axis=-1).max(-1) > config.settle_tolerance
-        reference = np.where(moved[:, None, None], corners, reference)
-        quiet_since = np.where(moved, pile.time, quiet_since)
-    return pile.poses, pile.time - quiet_since >= config.settle_window
+    resting = _settle(pile, np.eye(3), config, np.inf)
+    return pile.poses, resting
 
 
 def pick(

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .. import transforms
 from ..errors import InvalidConfig
@@ -273,7 +273,7 @@ def settle(
     """
     config = config or TrialConfig()
     world.place(T_world_obj, np.eye(4), friction, seed, config.timestep)
-    return world.T_world_obj if _settle(world, np.eye(3), config, np.inf) else None
+    return world.T_world_obj if _settle(world, np.eye(3), config, np.inf).all() else None
 
 
 def trial_bodies(result: TrialResult, mesh: TriMesh, gripper: GripperModel) -> list[TrialBody]:
@@ -312,7 +312,7 @@ def _stages(
 ) -> tuple[Outcome, Stage, float]:
     """Run stage after stage until one fails; return the outcome, the stage and the height to count the lift from."""
     R_grasp_world = T_world_grasp[:3, :3].T
-    settled = _settle(world, R_grasp_world, config, config.max_settle_motion)
+    settled = _settle(world, R_grasp_world, config, config.max_settle_motion).all()
     start_height = float(world.object_center[2])
     if not settled:
         return Outcome.UNSTABLE, Stage.SETTLE, start_height
@@ -354,20 +354,27 @@ def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterat
 
 def _settle(
     world: World, R_grasp_world: np.ndarray, config: TrialConfig, max_motion: float
-) -> bool:
-    """Wait until no corner of an object's bounding box has moved by the tolerance for a while."""
+) -> Bool[np.ndarray, "N"]:
+    """Wait until every object rests, for the time limit, or until one has moved too far; return which rest.
+
+    An object rests if no corner of its bounding box has moved by the tolerance for a while: one that rolls on keeps
+    nobody else from it.
+    """
     world.put_hand(R_grasp_world @ [0.0, 0.0, _FAR], world.gripper.max_width)
-    given = reference = world.corners
-    quiet_since = world.time
+    given = reference = world.corners.reshape(-1, 8, 3)
+    quiet_since = np.full(len(given), world.time)
+    resting = world.time - quiet_since >= config.settle_window
     n_steps = _block_steps(config)
-    while world.time - quiet_since < config.settle_window:
+    while not resting.all():
         world.step(n_steps)
-        corners = world.corners
-        if _moved(corners, given) > max_motion or world.time > config.settle_timeout:
-            return False
-        if _moved(corners, reference) > config.settle_tolerance:
-            reference, quiet_since = corners, world.time
-    return True
+        corners = world.corners.reshape(-1, 8, 3)
+        if _moved(corners, given).max() > max_motion or world.time > config.settle_timeout:
+            break
+        moved = _moved(corners, reference) > config.settle_tolerance
+        reference = np.where(moved[:, None, None], corners, reference)
+        quiet_since = np.where(moved, world.time, quiet_since)
+        resting = world.time - quiet_since >= config.settle_window
+    return resting
 
 
 def _approach(world: World, config: TrialConfig) -> Outcome | None:
@@ -424,5 +431,6 @@ def _is_held(world: World) -> bool:
     return bool(world.jaw_forces().min() > MIN_GRIP_FRACTION * world.gripper.max_force)
 
 
-def _moved(points: np.ndarray, reference: np.ndarray) -> float:
-    return float(np.linalg.norm(points - reference, axis=-1).max())
+def _moved(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Largest distance of any of each object's points, (N)."""
+    return np.linalg.norm(points - reference, axis=-1).max(-1)

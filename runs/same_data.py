@@ -1,14 +1,14 @@
 """GQ-CNN 2.0 and the compact network on the same datapoints, scored on the same objects that none of them has seen.
 
-    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--only NETWORK …]
+    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--epochs N] [--only NETWORK …]
 
 Objects and model are those of runs/builtin.sh. The images are cut twice: with the built-in network's crop (40 px of
 0.1 m) and with the paper's (32 px of 0.128 m, which are its 96 px at its own camera; in metres, so that the focal
 lengths and heights that vary here are not held against it). All else is equal, datapoint by datapoint. Each network
-sees the same DATAPOINTS of the training objects once, with its own preset's noise and optimiser, and each is trained on
-its own label and on the other's. They are judged on other objects, of another seed. For each truth a network's log-odds
-are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable at the last finished
-network; GQ-CNN 2.0 takes most of the time.
+sees the same DATAPOINTS of the training objects N times, with its own preset's noise and optimiser, and each is trained
+on its own label and on the other's. They are judged on other objects, of another seed. For each truth a network's
+log-odds are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable; GQ-CNN 2.0
+takes most of the time.
 """
 
 from __future__ import annotations
@@ -77,17 +77,20 @@ def main() -> None:
     )
     parser.add_argument("-o", type=Path, default=Path("out/same_data"))
     parser.add_argument("-n", type=int, default=500_000)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=NETWORKS, default=list(NETWORKS))
     arguments = parser.parse_args()
     data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
-    files = {name: make_network(arguments.o, name, data, arguments.n) for name in arguments.only}
+    n, epochs = arguments.n, arguments.epochs
+    files = {name: make_network(arguments.o, name, data, n, epochs) for name in arguments.only}
     # what no network has seen, in any of its stages
     new = make_data(
         arguments.o / "judged", grippers.N_OBJECTS, grippers.N_DATAPOINTS, grippers.OBJECT_SEED
     )
     answers = {name: score(file, new[NETWORKS[name].crop]) for name, file in files.items()}
     table = {truth: compare(answers, new["metric"], truth) for truth in TRUTHS}
-    write_json({"n_train": arguments.n, "scores": table}, arguments.o / "same_data.json")
+    found = {"n_train": n, "n_epochs": epochs, "scores": table}
+    write_json(found, arguments.o / f"same_data_{n}_{epochs}.json")
     print(json.dumps(table, indent=1))
 
 
@@ -199,7 +202,7 @@ def transforms_by_id(
     return dict(zip(found[key].to_pylist(), stacked, strict=True))
 
 
-def make_network(out: Path, name: str, data: dict[str, Dataset], n: int) -> str:
+def make_network(out: Path, name: str, data: dict[str, Dataset], n: int, n_epochs: int) -> str:
     """Train and export one network; return its file."""
     entry = NETWORKS[name]
     if not entry.preset:
@@ -209,11 +212,12 @@ def make_network(out: Path, name: str, data: dict[str, Dataset], n: int) -> str:
         split="object_wise",
         train_fraction=0.9,
         n_train=n,
-        n_epochs=1,
+        n_epochs=n_epochs,
         precision="bfloat16",
         target=entry.target,
     )
-    run, file = out / f"{name}_{n}", out / f"{name}_{n}.onnx"
+    run = out / f"{name}_{n}_{n_epochs}"
+    file = run.with_suffix(".onnx")
     result = train(data[entry.crop].path, run, config)
     rate, waited = result["datapoints_per_second"], result["waited_for_data_share"]
     print(f"{name}: {rate:.0f} datapoints/s, {waited:.1%} of the time waiting for them", flush=True)

@@ -20,7 +20,7 @@ from ..values import config_from_dict
 from .learned import KINDS, LearnedQuality, features, fill_farthest, save_learned, svm_margin
 
 PLATT_FRACTION = 0.2
-"""Share of the training objects kept from the support vector machine to turn its margins into probabilities."""
+"""Share of the training side kept from the support vector machine to turn its margins into probabilities."""
 SENSOR = NoiseModel(
     gamma_shape=1 / 0.003**2, gaussian_sigma=0.0025, gaussian_rate=1.0, gaussian_field="rbf",
     length_scale_px=4 / 3,
@@ -165,13 +165,15 @@ def train_forest(
 def train_svm(
     x: Float[np.ndarray, "N D"], examples: Examples, config: LearningConfig
 ) -> dict[str, np.ndarray]:
-    """Fit the machine on most objects and Platt's line on the margins of the others."""
+    """Fit the machine on most objects, or datapoints as the split is, and Platt's line on the margins of the others."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
 
-    ids = np.unique(examples.object_id)
+    apart = config.split == "object_wise"
+    group = examples.object_id if apart else np.arange(len(examples.object_id))
+    ids = np.unique(group)
     kept = np.random.default_rng(config.seed).permutation(ids)[: round(PLATT_FRACTION * len(ids))]
-    for_line = np.isin(examples.object_id, kept)
+    for_line = np.isin(group, kept)
     both = all(len(np.unique(examples.success[side])) == 2 for side in (for_line, ~for_line))
     if not both:  # few objects: the line is fitted to the machine's own rows
         for_line[:] = True

@@ -30,6 +30,7 @@ from ..dataset.store import Dataset
 from ..errors import InvalidConfig
 from ..files import write_json, writing
 from ..gripper import TOLD
+from .allocator import kept_memory
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
@@ -244,7 +245,7 @@ def _fit(
 ) -> float:
     """Train to the last epoch; return how long it took, s."""
     last, begin = _last_checkpoint(run_dir), time.monotonic()
-    with _quiet():
+    with _quiet(), kept_memory():
         trainer.fit(
             module,
             training,

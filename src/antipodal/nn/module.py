@@ -39,6 +39,7 @@ class GraspModule(pl.LightningModule):
         self._augmentation = AUGMENTATIONS[config.augmentation]
         self._answers: list[tuple[Tensor, Tensor]] = []
         self._rounded: list[Network] = []  # in a list, so that it is no part of the module's state
+        self._gradients: list[Tensor] = []
 
     def on_train_start(self) -> None:
         gpu = self.device.type == "cuda"
@@ -74,6 +75,7 @@ class GraspModule(pl.LightningModule):
             return self.network
         if not self._rounded:
             self._rounded.append(rounded_copy(self.network))
+            self._gradients = [torch.empty_like(p) for p in self.network.parameters()]
         rounded = self._rounded[0]
         with torch.no_grad():
             for ours, theirs in zip(rounded.parameters(), self.network.parameters(), strict=True):
@@ -83,10 +85,11 @@ class GraspModule(pl.LightningModule):
         return rounded
 
     def on_after_backward(self) -> None:
-        """Hand the rounded copy's gradients to the optimiser's weights."""
+        """Hand the rounded copy's gradients to the optimiser's weights, always in the same memory."""
         for rounded in self._rounded:
-            for ours, theirs in zip(rounded.parameters(), self.network.parameters(), strict=True):
-                theirs.grad = None if ours.grad is None else ours.grad.to(theirs.dtype)
+            columns = rounded.parameters(), self.network.parameters(), self._gradients
+            for ours, theirs, memory in zip(*columns, strict=True):
+                theirs.grad = None if ours.grad is None else memory.copy_(ours.grad)
                 ours.grad = None
 
     def validation_step(self, batch: GraspBatch, batch_idx: int) -> None:

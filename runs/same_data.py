@@ -1,14 +1,14 @@
 """GQ-CNN 2.0 and the compact network on the same datapoints, scored on the same objects that none of them has seen.
 
-    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--epochs N] [--only NETWORK …]
+    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--only NETWORK[:PASSES] …]
 
 Objects and model are those of runs/builtin.sh. The images are cut twice: with the built-in network's crop (40 px of
 0.1 m) and with the paper's (32 px of 0.128 m, which are its 96 px at its own camera; in metres, so that the focal
 lengths and heights that vary here are not held against it). All else is equal, datapoint by datapoint. Each network
-sees the same DATAPOINTS of the training objects N times, with its own preset's noise and optimiser, and each is trained
-on its own label and on the other's. They are judged on other objects, of another seed. For each truth a network's
-log-odds are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable; GQ-CNN 2.0
-takes most of the time.
+sees the same DATAPOINTS of the training objects, once or PASSES times, with its own preset's noise and optimiser, and
+each is trained on its own label and on the other's. They are judged on other objects, of another seed. For each truth a
+network's log-odds are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable;
+GQ-CNN 2.0 takes most of the time.
 """
 
 from __future__ import annotations
@@ -77,20 +77,25 @@ def main() -> None:
     )
     parser.add_argument("-o", type=Path, default=Path("out/same_data"))
     parser.add_argument("-n", type=int, default=500_000)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--only", nargs="*", default=list(NETWORKS))
     arguments = parser.parse_args()
+    asked = [name.partition(":") for name in arguments.only]
+    unknown = [name for name, _, _ in asked if name not in NETWORKS]
+    if unknown:
+        parser.error(f"{', '.join(unknown)}: expected of {', '.join(NETWORKS)}")
     data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
-    n, epochs = arguments.n, arguments.epochs
-    files = {name: make_network(arguments.o, name, data, n, epochs) for name in arguments.only}
+    files = {
+        name: make_network(arguments.o, name, data, arguments.n, int(passes or 1))
+        for name, _, passes in asked
+    }
     # what no network has seen, in any of its stages
     new = make_data(
         arguments.o / "judged", grippers.N_OBJECTS, grippers.N_DATAPOINTS, grippers.OBJECT_SEED
     )
     answers = {name: score(file, new[NETWORKS[name].crop]) for name, file in files.items()}
     table = {truth: compare(answers, new["metric"], truth) for truth in TRUTHS}
-    found = {"n_train": n, "n_epochs": epochs, "scores": table}
-    write_json(found, arguments.o / f"same_data_{n}_{epochs}.json")
+    found = {"n_train": arguments.n, "networks": arguments.only, "scores": table}
+    write_json(found, arguments.o / "same_data.json")
     print(json.dumps(table, indent=1))
 
 

@@ -24,17 +24,20 @@ def main(out: Path) -> None:
         for row in read_rows(folder / "picks.parquet")
     ]
     names = short_names(list(dict.fromkeys(str(row["planner"]) for row in rows)))
-    print("| planner | rounds | grasps | grasp success | declutter | picks per plan | plan, ms |")
-    print("|---|---|---|---|---|---|---|")
+    columns = "grasp success | of those with q > ½ | ECE | declutter | picks per plan | plan, ms"
+    print(f"| planner | rounds | grasps | {columns} |")
+    print("|---" * 9 + "|")
     for spec, name in names.items():
         p = clutter_numbers([row for row in rows if row["planner"] == spec], 0)
         if not p["n_grasps"]:
-            print(f"| {name} | {p['n_rounds']} | 0 | – | – | – | – |")
+            print(f"| {name} | {p['n_rounds']} | 0 | – | – | – | – | – | – |")
             continue
+        sure = f"{100 * p['precision']:.0f} % of {p['n_confident']}" if p["n_confident"] else "–"
+        ece = "–" if p["ece"] is None else f"{p['ece']:.3f}"
         grasp, pile = (share(p, rate) for rate in ("grasp_success", "declutter"))
         print(
-            f"| {name} | {p['n_rounds']} | {p['n_grasps']} | {grasp} | {pile} | {p['picks_per_plan']:.2f} "
-            f"| {1e3 * p['plan_time_median']:.0f} |"
+            f"| {name} | {p['n_rounds']} | {p['n_grasps']} | {grasp} | {sure} | {ece} | {pile} "
+            f"| {p['picks_per_plan']:.2f} | {1e3 * p['plan_time_median']:.0f} |"
         )
     first, *others = names
     print(f"\n| {names[first]} − | grasp success | declutter |\n|---|---|---|")

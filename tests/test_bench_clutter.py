@@ -122,6 +122,10 @@ def test_rounds_end_empty_or_after_two_failures_and_count_what_was_taken(tmp_pat
     assert ours["declutter_rate"] == pytest.approx(taken / 6)
     assert ours["picks_per_plan"] == pytest.approx(taken / ours["n_plans"])
     assert taken >= 3
+    planned = [r for r in rows if r["planner"] == "heuristic" and r["outcome"] != "NO_GRASP"]
+    sure = [r["outcome"] == "SUCCESS" for r in planned if r["quality"] > 0.5]
+    assert (ours["n_confident"], ours["precision"]) == (len(sure), pytest.approx(np.mean(sure)))
+    assert 0 <= ours["ece"] <= 1
     for k in range(2):
         mine = [r for r in rows if r["planner"] == "heuristic" and r["round"] == k]
         assert mine[0]["n_before"] == failing[2 * k]["n_before"] == 3  # the same pile for both

@@ -27,6 +27,7 @@ from ..render.depth import render
 from ..render.noise import observe
 from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_friction
 from ..sampling import sample_antipodal
+from ..scores import expected_calibration_error
 from ..sim.clutter import Pile, Poses, centers_of_mass, drop, pick
 from ..sim.decompose import Pieces, convex_pieces
 from ..sim.trial import Outcome
@@ -35,10 +36,10 @@ from .config import BenchConfig
 from .objects import BenchObject, list_objects, load_object
 from .planner import Observation, Planner
 from .pool import Crew, run_pool
-from .rows import make_planner
+from .rows import make_planner, not_a_probability
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
-from .scores import wilson
+from .scores import CONFIDENT, wilson
 from .trials import UNDIGESTED, At, ObjectJob
 
 N_OBJECTS = 5
@@ -197,6 +198,9 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     drawn = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
     low, high = np.quantile(taken[drawn].sum(-1) / first[drawn].sum(-1), [0.025, 0.975])
     times = [r["plan_time"] for r in rows if r["plan_time"] is not None]
+    quality = np.array([r["quality"] or 0.0 for r in executed])
+    held = np.array([r["outcome"] == Outcome.SUCCESS.name for r in executed], bool)
+    sure, judged = quality > CONFIDENT, executed and not not_a_probability(rows[0]["planner"])
     return {
         "n_rounds": len(rounds),
         "n_rounds_unusable": unusable,
@@ -204,6 +208,9 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
         "n_grasps": len(executed),
         "grasp_success_rate": n_success / len(executed) if executed else None,
         "grasp_success_interval": list(wilson(n_success, len(executed))) if executed else None,
+        "n_confident": int(sure.sum()),
+        "precision": float(held[sure].mean()) if sure.any() else None,
+        "ece": expected_calibration_error(quality, held) if judged else None,
         "declutter_rate": float(taken.sum() / first.sum()),
         "declutter_interval": [float(low), float(high)],
         "picks_per_plan": float(taken.sum() / len(rows)),

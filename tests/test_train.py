@@ -26,11 +26,12 @@ from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
 from antipodal.nn.networks import build_network, set_normalisation
+from antipodal.nn.plots import read_history
 from antipodal.nn.pretrained import Pretrained
 from antipodal.nn.run import open_run
 from antipodal.nn.scores import bootstrap_interval, classification
-from antipodal.nn.stream import Loading
-from antipodal.nn.train import new_trainer, split_rows, train
+from antipodal.nn.stream import GraspStream, Loading
+from antipodal.nn.train import new_trainer, predict_log_odds, split_rows, train
 from antipodal.scores import (
     area_under_roc,
     average_precision,
@@ -274,6 +275,22 @@ def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
     assert resumed["validation"] == whole["validation"]
 
 
+def test_an_epochs_loss_and_accuracy_are_those_of_all_its_rows(boxes: Path, tmp_path: Path) -> None:
+    # weights that do not move and no noise: one pass over the rows has the mean that its steps have
+    config = replace(
+        PAPER_TRAINING, architecture="gqcnn_two_pools", n_epochs=1, batch_size=10, n_train=230,
+        learning_rate=1e-30, augmentation="none",
+    )  # fmt: skip
+    train(boxes, tmp_path / "run", config, accelerator="cpu")
+    training, _ = split_rows(Dataset.open(boxes), config, Loading())
+    network = open_run(tmp_path / "run").network
+    log_odds = predict_log_odds(network, GraspStream(training, 46))
+    scores = classification(Calibration()(log_odds), training.success[training.rows])
+    history = read_history(tmp_path / "run")
+    assert history["training_loss"][0, 1] == pytest.approx(scores["loss"], rel=1e-4)
+    assert history["training_accuracy"][0, 1] == pytest.approx(scores["accuracy"], rel=1e-6)
+
+
 def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
     boxes: Path, tmp_path: Path
 ) -> None:
@@ -372,9 +389,10 @@ def test_two_processes_train_as_one_does(boxes: Path, tmp_path: Path) -> None:
 import sys
 from dataclasses import replace
 from antipodal.nn.config import TrainConfig
+from antipodal.nn.plots import read_history
 from antipodal.nn.pretrained import Pretrained
-from antipodal.nn.stream import Loading
-from antipodal.nn.train import new_trainer, split_rows, train
+from antipodal.nn.stream import GraspStream, Loading
+from antipodal.nn.train import new_trainer, predict_log_odds, split_rows, train
 config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")
 train(sys.argv[1], sys.argv[2], config, accelerator="cpu", devices=int(sys.argv[3]))
 """

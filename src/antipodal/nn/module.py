@@ -23,6 +23,8 @@ from .scores import classification
 
 WARM_UP_FRACTION = 0.1
 """Share of the steps over which AdamW's learning rate rises."""
+LOGGED_EVERY = 10
+"""Steps."""
 VALIDATION_SCORES = ("accuracy", "balanced_accuracy", "average_precision")
 
 
@@ -38,6 +40,8 @@ class GraspModule(pl.LightningModule):
         self.hardware = ""
         self._augmentation = AUGMENTATIONS[config.augmentation]
         self._answers: list[tuple[Tensor, Tensor]] = []
+        self._sums: list[Tensor] = []
+        self._n_batches = 0
         self._rounded: list[Network] = []  # in a list, so that it is no part of the module's state
         self._gradients: list[Tensor] = []
 
@@ -59,11 +63,20 @@ class GraspModule(pl.LightningModule):
         loss = functional.binary_cross_entropy_with_logits(log_odds, batch.success)
         self.n_seen += len(batch.success)
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
-        n = len(batch.success)
-        self.log("training_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=n)
-        self.log("training_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
-        self.log("learning_rate", self.optimizers().param_groups[0]["lr"], batch_size=n)  # type: ignore[union-attr]
+        self._sums.append(torch.stack([loss.detach(), accuracy]))
+        # seldom: Lightning's log takes a third of what a step costs beside the network
+        if (batch_idx + 1) % LOGGED_EVERY == 0:
+            self._sums = [torch.stack(self._sums).sum(0)]
+            self.log("training_loss_step", loss, prog_bar=True)
+            self.log("learning_rate", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        self._n_batches += 1
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        loss, accuracy = (torch.stack(self._sums).sum(0) / self._n_batches).unbind()
+        self.log("training_loss_epoch", loss)
+        self.log("training_accuracy", accuracy)
+        self._sums, self._n_batches = [], 0
 
     def working_network(self) -> Network:
         """The network that computes: on a CPU with bfloat16 a rounded copy, else itself.

@@ -34,7 +34,7 @@ from .allocator import kept_memory
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
-from .module import GraspModule, computed_in
+from .module import LOGGED_EVERY, GraspModule, computed_in
 from .networks import Network, build_network, set_normalisation
 from .pretrained import Pretrained, load_pretrained
 from .run import SCHEMA, describe, read_config
@@ -207,7 +207,7 @@ def new_trainer(
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=10,
+            log_every_n_steps=LOGGED_EVERY,
         )
 
 

@@ -93,6 +93,17 @@ def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
         torch.testing.assert_close(p.detach(), torch.full_like(p, 2.0 * (1 - 0.01 * 5e-4)))
 
 
+def test_a_weighted_loss_is_least_at_the_weighted_odds() -> None:
+    # w p log σ(x) + (1 − p) log(1 − σ(x)) is greatest where the odds are w p : (1 − p)
+    config = replace(PAPER_TRAINING, positive_loss=3.0)
+    module = GraspModule(build_network("gqcnn_two_pools", 8), config, 10)
+    success = torch.tensor([1.0, 0.0, 0.0, 0.25])
+    p = float(success.mean())
+    x = torch.tensor(np.log(3 * p / (1 - p)), requires_grad=True)
+    module.loss(x.float().repeat(4), success).backward()
+    assert x.grad is not None and abs(float(x.grad)) < 1e-6
+
+
 # ---- scores ---------------------------------------------------------------------------------------------------
 
 

@@ -58,9 +58,8 @@ class GraspModule(pl.LightningModule):
         seed = int(state[0]) << 31 | int(state[1]) >> 1
         generator = torch.Generator(self.device).manual_seed(seed)
         crop = augment(batch.crop, self._augmentation, generator)
-        # the softmax' cross-entropy over two logits, written for their difference
         log_odds = self.working_network()(crop, batch.depth, batch.hand).float()
-        loss = functional.binary_cross_entropy_with_logits(log_odds, batch.success)
+        loss = self.loss(log_odds, batch.success)
         self.n_seen += len(batch.success)
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
         self._sums.append(torch.stack([loss.detach(), accuracy]))
@@ -77,6 +76,11 @@ class GraspModule(pl.LightningModule):
         self.log("training_loss_epoch", loss)
         self.log("training_accuracy", accuracy)
         self._sums, self._n_batches = [], 0
+
+    def loss(self, log_odds: Tensor, success: Tensor) -> Tensor:
+        """The softmax' cross-entropy over two logits, written for their difference, successes weighted."""
+        weight = log_odds.new_tensor(self.config.positive_loss)
+        return functional.binary_cross_entropy_with_logits(log_odds, success, pos_weight=weight)
 
     def working_network(self) -> Network:
         """The network that computes: on a CPU with bfloat16 a rounded copy, else itself.
@@ -112,8 +116,7 @@ class GraspModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         log_odds, success = (torch.cat(x).double().cpu() for x in zip(*self._answers, strict=True))
         self._answers.clear()
-        loss = functional.binary_cross_entropy_with_logits(log_odds, success)
-        self.log("validation_loss", loss.float(), prog_bar=True)
+        self.log("validation_loss", self.loss(log_odds, success).float(), prog_bar=True)
         scores = classification(Calibration()(log_odds.numpy()), success.numpy() > 0.5)
         for name in VALIDATION_SCORES:
             value = scores[name]

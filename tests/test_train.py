@@ -302,6 +302,16 @@ def test_an_epochs_loss_and_accuracy_are_those_of_all_its_rows(boxes: Path, tmp_
     assert history["training_accuracy"][0, 1] == pytest.approx(scores["accuracy"], rel=1e-6)
 
 
+def test_training_ends_once_its_patience_has(boxes: Path, tmp_path: Path) -> None:
+    # weights that do not move: no epoch is better than the first
+    config = replace(
+        PAPER_TRAINING, architecture="gqcnn_two_pools", n_epochs=9, patience=2, learning_rate=1e-30
+    )
+    result = train(boxes, tmp_path / "run", config, accelerator="cpu")
+    assert len(read_history(tmp_path / "run")["validation_loss"]) == 3
+    assert result["best_epoch"] == 0
+
+
 def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
     boxes: Path, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def train(
     model: Literal["paper", "two_pools", "compact"] = "compact",
     split: Literal["image_wise", "pose_wise", "object_wise"] | None = None,
     epochs: int | None = None,
+    patience: int | None = None,
     precision: Literal["float32", "bfloat16"] | None = None,
     target: Target | None = None,
     augmentation: Augmentation | None = None,
@@ -47,6 +48,7 @@ def train(
         model: paper is GQ-CNN 2.0 (18,025,826 parameters), two_pools its smaller variant, compact our own.
         split: what validation keeps apart; the preset's if not given.
         epochs: passes over the training split; the preset's if not given.
+        patience: epochs in a row without a smaller validation loss that end training; never if not given.
         precision: bfloat16 is several times faster where the processor has it; the preset's if not given.
         target: robust is the paper's label, success its probability as executed, force_closure the ablation's; the
             preset's if not given.
@@ -68,7 +70,7 @@ def train(
 
     chosen = {"split": split, "n_epochs": epochs, "precision": precision, "seed": seed}
     chosen |= {"target": target, "learning_rate": learning_rate, "augmentation": augmentation}
-    chosen |= {"positive_loss": positive_loss}
+    chosen |= {"patience": patience, "positive_loss": positive_loss}
     changes = {name: value for name, value in chosen.items() if value is not None}
     result = run_training(
         dataset,

@@ -29,6 +29,8 @@ class TrainConfig:
     seed: int = 24098
     """Of the split, the weights, the batches' order and the noise."""
     n_epochs: int = 5
+    patience: int | None = None
+    """Epochs in a row without a smaller validation loss that end training; None: never."""
     batch_size: int = 128
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """"sgd": momentum and a staircase; "adamw": decoupled decay, a linear warm-up, then a cosine to 0."""
@@ -67,7 +69,7 @@ class TrainConfig:
                 raise InvalidConfig(
                     f"train {name} '{getattr(self, name)}': expected one of {', '.join(known)}"
                 )
-        for name in ("n_epochs", "batch_size", "n_train"):
+        for name in ("n_epochs", "patience", "batch_size", "n_train"):
             if not (getattr(self, name) is None or getattr(self, name) >= 1):
                 raise InvalidConfig(f"train {name} {getattr(self, name)}: expected at least 1")
         if not 0 <= self.seed < 2**63:

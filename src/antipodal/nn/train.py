@@ -22,7 +22,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from .. import __version__
@@ -189,7 +189,11 @@ def new_trainer(
         )
         for name, monitor in (("best", "validation_loss"), ("last", None))
     )
-    bar = [RichProgressBar(console_kwargs={"stderr": True})] if progress else []
+    others: list[pl.Callback] = []
+    if progress:
+        others.append(RichProgressBar(console_kwargs={"stderr": True}))
+    if config.patience is not None:
+        others.append(EarlyStopping("validation_loss", patience=config.patience))
     # on a CPU the module rounds by itself, faster
     gpu = accelerator not in ("auto", "cpu") or (
         accelerator == "auto" and torch.cuda.is_available()
@@ -203,7 +207,7 @@ def new_trainer(
             precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
             logger=[CSVLogger(run_dir, "logs"), TensorBoardLogger(run_dir, "tensorboard")],
-            callbacks=[*bar, best, last, _SavedWithin(_last_checkpoint(run_dir))],
+            callbacks=[*others, best, last, _SavedWithin(_last_checkpoint(run_dir))],
             enable_progress_bar=progress,
             enable_model_summary=False,
             num_sanity_val_steps=0,

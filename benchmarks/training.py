@@ -2,8 +2,9 @@
 
     python benchmarks/training.py [--seconds 20] [--network gqcnn compact] [--turns 2]
 
-Random crops in memory, each preset's own batch. Four columns of the same work, turn by turn, each in a process of its
-own: float32 and bfloat16, with glibc as it is and with :func:`~antipodal.nn.allocator.kept_memory`.
+Random crops in memory, each preset's own batch. The same work four times, turn by turn, each in a process of its own:
+in float32 and bfloat16 (float32 again on a processor without it), with glibc as it is and with
+:func:`~antipodal.nn.allocator.kept_memory`.
 """
 
 from __future__ import annotations
@@ -73,8 +74,6 @@ def rate(name: str, precision: Precision, kept: bool, seconds: float) -> float:
     module = GraspModule(network, config, 1)
     optimizer = make_optimizer(network, config)
     # what the step asks of Lightning
-    module.log = lambda *_, **__: None  # type: ignore[method-assign]
-    module.optimizers = lambda: optimizer  # type: ignore[method-assign]
     module.trainer = SimpleNamespace(global_step=0, global_rank=0)  # type: ignore[assignment]
     batch, n = random_batch(config.batch_size, size), 0
     with kept_memory() if kept else nullcontext():

@@ -19,11 +19,11 @@ if [ ! -f "$out/gqcnn20.onnx" ]; then
   antipodal export "$out/gqcnn" -o "$out/gqcnn20.onnx"
 fi
 rival="$out/GQCNN-4.0-PJ.onnx" rival_fc="$out/FC-GQCNN-4.0-PJ.onnx"
-planners="oracle builtin-cem builtin-cem-bfloat16 builtin-fixed builtin-dense heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
+planners="oracle builtin-cem builtin-cem-bfloat16 builtin-fixed builtin-dense builtin-dense-fast heuristic reg igq random rf:$out/baselines/forest.npz svm:$out/baselines/svm.npz \
 gqcnn-fixed:$out/gqcnn20.onnx gqcnn-cem:$out/gqcnn20.onnx rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc"
 antipodal bench run --policy $planners --objects "$meshes" --trials 5 --cache "$out/pieces" -o "$out/dexnet" --seed 0
 for seed in 1 2 3; do
-  antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense heuristic rival-clear:$rival_fc --objects "$meshes" --trials 5 \
+  antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense builtin-dense-fast heuristic rival-clear:$rival_fc --objects "$meshes" --trials 5 \
     --cache "$out/pieces" -o "$out/seed$seed" --seed "$seed"
 done
 for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do

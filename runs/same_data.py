@@ -79,14 +79,18 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=500_000)
     parser.add_argument("--only", nargs="*", default=list(NETWORKS))
     arguments = parser.parse_args()
-    asked = [name.partition(":") for name in arguments.only]
-    unknown = [name for name, _, _ in asked if name not in NETWORKS]
-    if unknown:
-        parser.error(f"{', '.join(unknown)}: expected of {', '.join(NETWORKS)}")
+    asked: dict[str, int] = {}
+    for given in arguments.only:
+        name, _, passes = given.partition(":")
+        if name not in NETWORKS or name in asked or not (passes or "1").isdecimal():
+            parser.error(
+                f"{given}: expected each once, NAME or NAME:PASSES of {', '.join(NETWORKS)}"
+            )
+        asked[name] = int(passes or 1)
     data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
     files = {
-        name: make_network(arguments.o, name, data, arguments.n, int(passes or 1))
-        for name, _, passes in asked
+        name: make_network(arguments.o, name, data, arguments.n, passes)
+        for name, passes in asked.items()
     }
     # what no network has seen, in any of its stages
     new = make_data(

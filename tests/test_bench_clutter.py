@@ -11,10 +11,12 @@ import pytest
 from antipodal import transforms
 from antipodal.bench.clutter import MAX_FAILURES, ClutterRun, Heap, run_clutter, together
 from antipodal.bench.config import BenchConfig
+from antipodal.bench.scores import N_BINS
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh, save_mesh
+from antipodal.scores import expected_calibration_error
 from antipodal.sim.clutter import Pile, drop, pick, settle_pile
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.trial import Outcome, TrialConfig
@@ -125,7 +127,9 @@ def test_rounds_end_empty_or_after_two_failures_and_count_what_was_taken(tmp_pat
     planned = [r for r in rows if r["planner"] == "heuristic" and r["outcome"] != "NO_GRASP"]
     sure = [r["outcome"] == "SUCCESS" for r in planned if r["quality"] > 0.5]
     assert (ours["n_confident"], ours["precision"]) == (len(sure), pytest.approx(np.mean(sure)))
-    assert 0 <= ours["ece"] <= 1
+    held = np.array([r["outcome"] == "SUCCESS" for r in planned])
+    quality = np.array([r["quality"] for r in planned])
+    assert ours["ece"] == expected_calibration_error(quality, held, N_BINS)
     for k in range(2):
         mine = [r for r in rows if r["planner"] == "heuristic" and r["round"] == k]
         assert mine[0]["n_before"] == failing[2 * k]["n_before"] == 3  # the same pile for both

@@ -95,7 +95,7 @@ def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
 
 def test_a_weighted_loss_is_least_at_the_weighted_odds() -> None:
     # w p log σ(x) + (1 − p) log(1 − σ(x)) is greatest where the odds are w p : (1 − p)
-    config = replace(PAPER_TRAINING, positive_loss=3.0)
+    config = replace(PAPER_TRAINING, positive_loss_weight=3.0)
     module = GraspModule(build_network("gqcnn_two_pools", 8), config, 10)
     success = torch.tensor([1.0, 0.0, 0.0, 0.25])
     p = float(success.mean())
@@ -289,7 +289,7 @@ def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
 def test_an_epochs_loss_and_accuracy_are_those_of_all_its_rows(boxes: Path, tmp_path: Path) -> None:
     # weights that do not move and no noise: one pass over the rows has the mean that its steps have
     config = replace(
-        PAPER_TRAINING, architecture="gqcnn_two_pools", n_epochs=1, batch_size=10, n_train=230,
+        PAPER_TRAINING, architecture="gqcnn_two_pools", n_epochs=2, batch_size=10, n_train=230,
         learning_rate=1e-30, augmentation="none",
     )  # fmt: skip
     train(boxes, tmp_path / "run", config, accelerator="cpu")
@@ -298,8 +298,8 @@ def test_an_epochs_loss_and_accuracy_are_those_of_all_its_rows(boxes: Path, tmp_
     log_odds = predict_log_odds(network, GraspStream(training, 46))
     scores = classification(Calibration()(log_odds), training.success[training.rows])
     history = read_history(tmp_path / "run")
-    assert history["training_loss"][0, 1] == pytest.approx(scores["loss"], rel=1e-4)
-    assert history["training_accuracy"][0, 1] == pytest.approx(scores["accuracy"], rel=1e-6)
+    np.testing.assert_allclose(history["training_loss"][:, 1], scores["loss"], rtol=1e-4)
+    np.testing.assert_allclose(history["training_accuracy"][:, 1], scores["accuracy"], rtol=1e-6)
 
 
 def test_training_ends_once_its_patience_has(boxes: Path, tmp_path: Path) -> None:
@@ -310,6 +310,20 @@ def test_training_ends_once_its_patience_has(boxes: Path, tmp_path: Path) -> Non
     result = train(boxes, tmp_path / "run", config, accelerator="cpu")
     assert len(read_history(tmp_path / "run")["validation_loss"]) == 3
     assert result["best_epoch"] == 0
+    # killed after the last epoch
+    (tmp_path / "run" / "result.json").unlink()
+    resumed = train(boxes, tmp_path / "run", config, accelerator="cpu")
+    assert len(read_history(tmp_path / "run")["validation_loss"]) == 3
+    assert resumed["validation"] == result["validation"]
+
+
+def test_a_run_of_before_a_setting_was_has_its_default(boxes: Path, tmp_path: Path) -> None:
+    config = replace(TINY, n_epochs=1)
+    result = train(boxes, tmp_path / "run", config, accelerator="cpu")
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    del saved["train"]["patience"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
+    assert train(boxes, tmp_path / "run", config, accelerator="cpu") == result
 
 
 def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
@@ -410,10 +424,7 @@ def test_two_processes_train_as_one_does(boxes: Path, tmp_path: Path) -> None:
 import sys
 from dataclasses import replace
 from antipodal.nn.config import TrainConfig
-from antipodal.nn.plots import read_history
-from antipodal.nn.pretrained import Pretrained
-from antipodal.nn.stream import GraspStream, Loading
-from antipodal.nn.train import new_trainer, predict_log_odds, split_rows, train
+from antipodal.nn.train import train
 config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")
 train(sys.argv[1], sys.argv[2], config, accelerator="cpu", devices=int(sys.argv[3]))
 """

@@ -32,7 +32,7 @@ def train(
     from_run: From = None,
     trained: Literal["all", "head"] = "all",
     positive_weight: float = 0.0,
-    positive_loss: float | None = None,
+    positive_loss_weight: float | None = None,
     memory: float = 4.0,
     devices: int | None = None,
     seed: int | None = None,
@@ -57,7 +57,7 @@ def train(
         from_run: finished run of the same model to start from: fine-tuning.
         trained: head leaves convolutions as they are.
         positive_weight: w > 1 draws 1/w of the failures in each epoch, 0 < w < 1 draws w of the successes; 0 is off.
-        positive_loss: weight of a success in the loss, of a failure 1; the preset's if not given.
+        positive_loss_weight: of a success in the loss, of a failure 1; the preset's if not given.
         memory: GiB that crops may take; a larger data set is streamed.
         devices: how many GPUs share each batch; all of them if not given.
         seed: of split, weights, batches and noise.
@@ -70,7 +70,7 @@ def train(
 
     chosen = {"split": split, "n_epochs": epochs, "precision": precision, "seed": seed}
     chosen |= {"target": target, "learning_rate": learning_rate, "augmentation": augmentation}
-    chosen |= {"patience": patience, "positive_loss": positive_loss}
+    chosen |= {"patience": patience, "positive_loss_weight": positive_loss_weight}
     changes = {name: value for name, value in chosen.items() if value is not None}
     result = run_training(
         dataset,

@@ -84,11 +84,10 @@ def read_inputs(
     request = request or Request()
     if mask is not None:
         request = replace(request, mask=load_mask(mask, image.depth.shape))
-    name = "cem" if policy == "auto" else policy
     # missing depth is unknown, not free, unless it is said that nothing was there
     constraints = replace(DEFAULT_CONSTRAINTS, max_unseen=1.0) if cut_away else DEFAULT_CONSTRAINTS
     network = load_quality(model, precision)
-    planner = make_policy(name, network, hand, mend=mend, constraints=constraints)
+    planner = make_policy(policy, network, hand, mend=mend, constraints=constraints)
     return PlanInputs(image, request, hand, planner)
 
 

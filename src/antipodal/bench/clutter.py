@@ -39,7 +39,7 @@ from .pool import Crew, run_pool
 from .rows import make_planner, not_a_probability
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
-from .scores import CONFIDENT, wilson
+from .scores import CONFIDENT, N_BINS, wilson
 from .trials import UNDIGESTED, At, ObjectJob
 
 N_OBJECTS = 5
@@ -155,7 +155,7 @@ def run_clutter(
 
 
 def clutter_report(run: ClutterRun) -> dict[str, Any]:
-    """Grasp success, declutter rate and picks per plan of each planner; writes report.json."""
+    """Grasp success, precision and ECE of q, declutter rate and picks per plan of each planner; writes report.json."""
     rows = read_rows(run.output / "picks.parquet")
     report: dict[str, Any] = {
         "planners": {
@@ -198,9 +198,10 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     drawn = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
     low, high = np.quantile(taken[drawn].sum(-1) / first[drawn].sum(-1), [0.025, 0.975])
     times = [r["plan_time"] for r in rows if r["plan_time"] is not None]
-    quality = np.array([r["quality"] or 0.0 for r in executed])
-    held = np.array([r["outcome"] == Outcome.SUCCESS.name for r in executed], bool)
-    sure, judged = quality > CONFIDENT, executed and not not_a_probability(rows[0]["planner"])
+    told = [r for r in executed if r["quality"] is not None]
+    quality = np.array([r["quality"] for r in told], float)
+    held = np.array([r["outcome"] == Outcome.SUCCESS.name for r in told], bool)
+    sure, judged = quality > CONFIDENT, told and not not_a_probability(rows[0]["planner"])
     return {
         "n_rounds": len(rounds),
         "n_rounds_unusable": unusable,
@@ -210,7 +211,7 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
         "grasp_success_interval": list(wilson(n_success, len(executed))) if executed else None,
         "n_confident": int(sure.sum()),
         "precision": float(held[sure].mean()) if sure.any() else None,
-        "ece": expected_calibration_error(quality, held) if judged else None,
+        "ece": expected_calibration_error(quality, held, N_BINS) if judged else None,
         "declutter_rate": float(taken.sum() / first.sum()),
         "declutter_interval": [float(low), float(high)],
         "picks_per_plan": float(taken.sum() / len(rows)),

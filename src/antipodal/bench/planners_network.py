@@ -27,7 +27,11 @@ def faithful_planner(model: str | Path, policy: str, gripper: GripperModel) -> P
 
 
 def network_planner(
-    model: str | Path, policy: str, gripper: GripperModel, precision: Precision = "float32"
+    model: str | Path,
+    policy: str,
+    gripper: GripperModel,
+    precision: Precision = "float32",
+    **options: object,
 ) -> Planner:
     """Build what we ship: the same policies with obstacles checked. Raises as :func:`faithful_planner`."""
-    return image_planner(make_policy(policy, load_quality(model, precision), gripper))
+    return image_planner(make_policy(policy, load_quality(model, precision), gripper, **options))

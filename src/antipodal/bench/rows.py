@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig, UnknownAsset
 from ..gripper import GripperModel
 from ..policy.base import Plan
+from ..policy.dense import FAST_DENSE
 from ..rivals import load_rival
 from .planner import Planner, image_planner
 from .planners_heuristic import heuristic_planner, igq_planner, random_planner
@@ -94,10 +96,15 @@ ROWS: dict[str, Build] = {
     "igq": igq_planner,
     "heuristic": heuristic_planner,
     "reg": registration_planner,
-    "builtin-fixed": lambda gripper: network_planner("builtin", "antipodal", gripper),
-    "builtin-cem": lambda gripper: network_planner("builtin", "cem", gripper),
-    "builtin-cem-bfloat16": lambda gripper: network_planner("builtin", "cem", gripper, "bfloat16"),
-    "builtin-dense": lambda gripper: network_planner("builtin", "dense", gripper),
+    "builtin-fixed": partial(network_planner, "builtin", "antipodal"),
+    "builtin-cem": partial(network_planner, "builtin", "cem"),
+    "builtin-dense": partial(network_planner, "builtin", "dense"),
+    "builtin-dense-fast": partial(network_planner, "builtin", "dense", config=FAST_DENSE),
+    "builtin-fixed-bfloat16": partial(
+        network_planner, "builtin", "antipodal", precision="bfloat16"
+    ),
+    "builtin-cem-bfloat16": partial(network_planner, "builtin", "cem", precision="bfloat16"),
+    "builtin-dense-bfloat16": partial(network_planner, "builtin", "dense", precision="bfloat16"),
 }
 """Planners that need nothing but a name."""
 

@@ -50,8 +50,8 @@ class TrainConfig:
     noise, normalisation and loss stay float32."""
     target: TargetName = "robust"
     """What is learned: the paper's label, or the probability of success as executed (``Dataset.targets``)."""
-    positive_loss: float = 1.0
-    """Weight of a success in the cross-entropy, of a failure 1 (reference §7.5); calibration brings q back."""
+    positive_loss_weight: float = 1.0
+    """Of a success in the cross-entropy that is trained on and chooses the epoch, of a failure 1 (reference §7.5)."""
     success_threshold: float = SUCCESS_THRESHOLD
     """δ: a grasp is a success if its robust ε exceeds it."""
     calibrate: bool = True
@@ -74,7 +74,7 @@ class TrainConfig:
                 raise InvalidConfig(f"train {name} {getattr(self, name)}: expected at least 1")
         if not 0 <= self.seed < 2**63:
             raise InvalidConfig(f"train seed {self.seed}: expected 0 to 2⁶³ − 1")
-        for name in ("learning_rate", "decay_rate", "decay_epochs", "positive_loss"):
+        for name in ("learning_rate", "decay_rate", "decay_epochs", "positive_loss_weight"):
             if not getattr(self, name) > 0:
                 raise InvalidConfig(f"train {name} {getattr(self, name)}: expected more than 0")
         if not 0 < self.train_fraction < 1:

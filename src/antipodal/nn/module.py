@@ -64,7 +64,7 @@ class GraspModule(pl.LightningModule):
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
         self._sums.append(torch.stack([loss.detach(), accuracy]))
         # seldom: Lightning's log takes a third of what a step costs beside the network
-        if (batch_idx + 1) % LOGGED_EVERY == 0:
+        if (self.global_step + 1) % LOGGED_EVERY == 0:
             self._sums = [torch.stack(self._sums).sum(0)]
             self.log("training_loss_step", loss, prog_bar=True)
             self.log("learning_rate", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
@@ -79,7 +79,7 @@ class GraspModule(pl.LightningModule):
 
     def loss(self, log_odds: Tensor, success: Tensor) -> Tensor:
         """The softmax' cross-entropy over two logits, written for their difference, successes weighted."""
-        weight = log_odds.new_tensor(self.config.positive_loss)
+        weight = log_odds.new_tensor(self.config.positive_loss_weight)
         return functional.binary_cross_entropy_with_logits(log_odds, success, pos_weight=weight)
 
     def working_network(self) -> Network:

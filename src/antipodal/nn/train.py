@@ -193,7 +193,7 @@ def new_trainer(
     if progress:
         others.append(RichProgressBar(console_kwargs={"stderr": True}))
     if config.patience is not None:
-        others.append(EarlyStopping("validation_loss", patience=config.patience))
+        others.append(_Patience("validation_loss", patience=config.patience))
     # on a CPU the module rounds by itself, faster
     gpu = accelerator not in ("auto", "cpu") or (
         accelerator == "auto" and torch.cuda.is_available()
@@ -238,6 +238,13 @@ class _SavedWithin(pl.Callback):
         if trainer.strategy.broadcast(time.monotonic() - self.saved >= SAVED_EVERY):
             trainer.save_checkpoint(self.file)
             self.saved = time.monotonic()
+
+
+class _Patience(EarlyStopping):
+    """Lightning's, that is at its end too when a run is resumed which had come to it."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 def _fit(
@@ -328,10 +335,12 @@ def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
     for description in (old, new):
         for place in ("dataset", "start"):
             (description.get(place) or {}).pop("path", None)
+    # a setting that came later was at its default
+    was = {**dataclasses.asdict(TrainConfig()), **old["train"]}
     differing = [
-        f"{name} {old['train'].get(name)!r} → {value!r}"
+        f"{name} {was[name]!r} → {value!r}"
         for name, value in new["train"].items()
-        if old["train"].get(name) != value
+        if was[name] != value
     ]
     others = ("dataset", "crop", "gripper", "start", "loading")
     differing += [name for name in others if old.get(name) != new[name]]

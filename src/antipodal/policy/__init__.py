@@ -24,13 +24,15 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "dense": dense_policy,
 }
 """Planners by name: Algorithm 1 with the best of a fixed set, Algorithm 2, and every place at once."""
+AUTO = "cem"
+"""What ``auto`` is: as good as the best, and the quickest of the good ones when it matters (docs/planning.md)."""
 
 
 def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options: object) -> Policy:
     """Build a planner by name.
 
     Args:
-        name: a key of :data:`POLICIES`.
+        name: a key of :data:`POLICIES`, or ``auto``.
         quality: scores the candidates. A network of ours is told of the hand
             (:func:`~antipodal.policy.weighed.told_of`), and the cross-entropy method seeded with every pair that a
             rubber jaw could hold and ended at :data:`~antipodal.policy.cem.CALIBRATED_CEM`'s quality.
@@ -40,8 +42,9 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
     Raises:
         InvalidConfig: no such planner.
     """
+    name = AUTO if name == "auto" else name
     if name not in POLICIES:
-        raise InvalidConfig(f"policy '{name}': expected one of {', '.join(POLICIES)}")
+        raise InvalidConfig(f"policy '{name}': expected one of auto, {', '.join(POLICIES)}")
     quality = told_of(quality, gripper)
     if name == "cem" and isinstance(quality, WeighedQuality):
         options = {"config": CALIBRATED_CEM, "sampler": WIDE_SEEDS, **options}

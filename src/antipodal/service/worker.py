@@ -106,9 +106,8 @@ class WarmPlanner:
         if job.mask is not None:
             with _File(self.scratch / f"mask{job.mask_suffix}", job.mask) as path:
                 mask = load_mask(path, image.depth.shape)
-        name = "cem" if options.policy == "auto" else options.policy
         request = request_of(options, mask)
-        return PlanInputs(image, request, hand, make_policy(name, self.quality, hand))
+        return PlanInputs(image, request, hand, make_policy(options.policy, self.quality, hand))
 
 
 class _File:

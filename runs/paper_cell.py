@@ -59,8 +59,8 @@ CELLS = {
     "object_wise": Cell("accuracy 85.9 % trained longer", split="object_wise"),
     "adversarial": Cell(
         "accuracy 98.1 % after 25 epochs (GQ-Adv); ML-RF 90.5 %, ML-SVM 89.7 %",
-        "eight procedural objects instead of printed ones, and fewer than 189,000 datapoints", n_objects=8, families=ADVERSARIAL,
-        epochs=25, baselines=True,
+        "eight procedural objects instead of printed ones, and fewer than 189,000 datapoints",
+        n_objects=8, families=ADVERSARIAL, epochs=25, baselines=True,
     ),
     "noise_0.005": Cell("lifts 83 ± 8 % (GQ-Adv, σ = 5 mm)", LIFTS, "object_wise"),
     "noise_0": Cell(

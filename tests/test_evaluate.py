@@ -87,10 +87,10 @@ def test_predictions_on_disk_give_the_scores_again(place: Path, report: dict[str
 def test_everything_that_the_original_draws_is_there_and_on_one_page(place: Path) -> None:
     folder = place / "report"
     assert {p.stem for p in folder.glob("*.png")} == ORIGINAL | {
-        "calibration", "error_by_depth", "error_by_object",
+        "calibration", "error_by_depth", "error_by_object", "error_by_pose",
     }  # fmt: skip
     page = (folder / "evaluation.html").read_text()
-    assert page.count("<svg") == len(ORIGINAL) + 2  # all but the filters, which are a picture
+    assert page.count("<svg") == len(ORIGINAL) + 3  # all but the filters, which are a picture
     outside = [
         u for u in re.findall(r"(?:src|href)=\"([^\"]*)", page) if not u.startswith(("data:", "#"))
     ]

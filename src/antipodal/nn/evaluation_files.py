@@ -93,6 +93,9 @@ def draw_charts(
         "error_by_object": plots.error_rates(
             report["by_object"], "objects, worst first; width: datapoints"
         ),
+        "error_by_pose": plots.error_rates(
+            report["by_pose"], "stable poses, worst first; width: datapoints"
+        ),
         "error_by_depth": plots.error_rates(report["by_depth"], "depth of the grasp"),
     }
     for name, one in scored.items():

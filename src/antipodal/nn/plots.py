@@ -117,7 +117,7 @@ def error_rates(groups: Sequence[Mapping[str, Any]], label: str) -> Figure:
     if len(groups) <= 12:
         axes.set_xticks(
             right - n / n.sum() / 2,
-            [str(g["name"] or g.get("object_id")) for g in groups],
+            [str(g.get("name") or g.get("object_id", g.get("pose_id"))) for g in groups],
             rotation=25,
         )
     else:

@@ -52,7 +52,9 @@ def classification(quality: Float[np.ndarray, "N"], probability: Truth) -> dict[
     return {name: None if np.isnan(value) else value for name, value in scores.items()}
 
 
-INTERVALS = ("accuracy", "balanced_accuracy", "average_precision", "auc", "ece")
+INTERVALS = (
+    "accuracy", "balanced_accuracy", "precision", "recall", "average_precision", "auc", "loss", "brier", "ece",
+)  # fmt: skip
 """Scores that :func:`bootstrap_interval` gives intervals of."""
 
 
@@ -73,20 +75,11 @@ def bootstrap_interval(
     ids, inverse = np.unique(groups, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
-    success = probability > 0.5
     scores = np.empty((n_resamples, len(INTERVALS)))
     for k in range(n_resamples):
         drawn = np.concatenate([rows[i] for i in rng.integers(0, len(ids), len(ids))])
-        q, s = quality[drawn], success[drawn]
-        right, n = (q >= DECISION) == s, len(s)
-        recall, specificity = (_ratio(int((right & c).sum()), int(c.sum())) for c in (s, ~s))
-        scores[k] = (
-            right.sum() / n,
-            (recall + specificity) / 2,
-            average_precision(q, s),
-            area_under_roc(q, s),
-            expected_calibration_error(q, probability[drawn]),
-        )
+        found = classification(quality[drawn], probability[drawn])
+        scores[k] = [found[name] for name in INTERVALS]  # None, undefined, becomes NaN
     tail = (1 - level) / 2
     intervals = {}
     for name, column in zip(INTERVALS, scores.T, strict=True):

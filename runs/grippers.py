@@ -5,13 +5,16 @@
 The same new procedural objects for each built-in hand: as large as they are made, and scaled by the hand's stroke, so
 that hand and object together are a larger YuMi. Cameras, execution errors, friction and masses stay what they are. The
 truth is P(success) > ½. Shares of positives differ, so that each accuracy is also given at the YuMi's share; intervals
-and differences draw objects. Resumable; two cores, some minutes.
+and differences draw objects. For the YuMi there are images from up to 1.2 m beside those from up to 1.05 m that
+networks are trained on, and accuracy by focal length, height and tilt. Resumable; two cores, some minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +22,7 @@ import numpy as np
 
 from antipodal.dataset.execution import Execution
 from antipodal.dataset.generate import generate
-from antipodal.dataset.model import BUILTIN
+from antipodal.dataset.model import BUILTIN, GenerativeModel
 from antipodal.dataset.run import load_meshes
 from antipodal.dataset.shard import Unreadable
 from antipodal.dataset.store import Dataset
@@ -36,6 +39,15 @@ N_OBJECTS, OBJECT_SEED, DATA_SEED = 120, 20, 20
 """Seeds that no training data have."""
 N_DATAPOINTS = 60_000
 N_RESAMPLES = 200
+FAR = dataclasses.replace(
+    BUILTIN, camera=dataclasses.replace(BUILTIN.camera, radius=(BUILTIN.camera.radius[0], 1.2))
+)
+"""The same scenes, cameras farther away among them."""
+BINS = {
+    "focal length, px": np.linspace(380, 700, 6),
+    "height over the table, m": np.array([0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.05, 1.2]),
+    "angle to the table's normal, °": np.linspace(0, 28, 5),
+}
 
 
 class Scored(NamedTuple):
@@ -57,8 +69,11 @@ def main() -> None:
     }
     answers = {key: score(arguments.model, data, key[0]) for key, data in sets.items()}
     rows = describe(answers)
-    write_json({"model": arguments.model, "rows": rows}, arguments.o / "grippers.json")
-    print(json.dumps(rows, indent=1))
+    far = make_data(arguments.o, HANDS[0], "made", arguments.n, FAR)
+    cameras = by_camera(score(arguments.model, far, HANDS[0]), far)
+    found = {"model": arguments.model, "rows": rows, "cameras": cameras}
+    write_json(found, arguments.o / "grippers.json")
+    print(json.dumps(found, indent=1))
 
 
 def command_line(description: str | None, n: int) -> argparse.Namespace:
@@ -72,7 +87,9 @@ def command_line(description: str | None, n: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_data(out: Path, hand: str, sizes: str, n: int) -> Dataset:
+def make_data(
+    out: Path, hand: str, sizes: str, n: int, model: GenerativeModel = BUILTIN
+) -> Dataset:
     """The data set of one hand: objects as made, or scaled by its stroke over the YuMi's."""
     folder = out / "objects"
     if not (folder / "objects.json").is_file():
@@ -83,9 +100,8 @@ def make_data(out: Path, hand: str, sizes: str, n: int) -> Dataset:
         mesh.scaled(factor) if isinstance(mesh, TriMesh) else mesh
         for mesh in load_meshes(load_object_set(folder))
     ]
-    return generate(
-        meshes, gripper, out / f"{hand}_{sizes}", BUILTIN, DATA_SEED, n, Execution(workers=2)
-    )
+    path = out / f"{hand}_{sizes}{'_far' if model is FAR else ''}"
+    return generate(meshes, gripper, path, model, DATA_SEED, n, Execution(workers=2))
 
 
 def score(model: str, dataset: Dataset, hand: str) -> Scored:
@@ -113,6 +129,25 @@ def describe(answers: dict[tuple[str, str], Scored]) -> list[dict]:
         row["interval"] = interval(draws[key])
         row["minus_first"] = interval(draws[key] - draws[base])
         rows.append(row)
+    return rows
+
+
+def by_camera(a: Scored, dataset: Dataset) -> list[dict]:
+    """Accuracy in bins of what the camera was, with intervals over draws of objects."""
+    columns = dataset.read(["intrinsics", "T_world_camera"])
+    T_world_camera = columns["T_world_camera"].reshape(-1, 4, 4).astype(float)
+    tilt = np.rad2deg(np.arccos(np.clip(-T_world_camera[:, 2, 2], -1, 1)))
+    facts = columns["intrinsics"][:, 0], T_world_camera[:, 2, 3], tilt
+    rows = []
+    for (name, edges), value in zip(BINS.items(), facts, strict=True):
+        for low, high in pairwise(edges):
+            some = Scored(*(c[(value >= low) & (value < high)] for c in a))
+            low_high = interval(resampled(some, 0.5))["accuracy"]
+            rows.append({name: [float(low), float(high)], "n": len(some.quality)})
+            rows[-1] |= {
+                "accuracy": list(numbers(some, 0.5).values())[accuracy],
+                "interval": low_high,
+            }
     return rows
 
 

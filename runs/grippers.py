@@ -142,12 +142,14 @@ def by_camera(a: Scored, dataset: Dataset) -> list[dict]:
     for (name, edges), value in zip(BINS.items(), facts, strict=True):
         for low, high in pairwise(edges):
             some = Scored(*(c[(value >= low) & (value < high)] for c in a))
-            low_high = interval(resampled(some, 0.5))["accuracy"]
-            rows.append({name: [float(low), float(high)], "n": len(some.quality)})
-            rows[-1] |= {
-                "accuracy": list(numbers(some, 0.5).values())[accuracy],
-                "interval": low_high,
-            }
+            rows.append(
+                {
+                    name: [float(low), float(high)],
+                    "n": len(some.quality),
+                    "accuracy": numbers(some, 0.5)["accuracy"],
+                    "interval": interval(resampled(some, 0.5))["accuracy"],
+                }
+            )
     return rows
 
 

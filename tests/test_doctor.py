@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-
 import numpy as np
 import pytest
 import trimesh
 from scipy.ndimage import gaussian_filter
 
 from antipodal import transforms
-from antipodal.camera import DepthImage
+from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.camera_files import Camera, save_depth
 from antipodal.doctor import (
     examine,
@@ -21,7 +20,7 @@ from antipodal.doctor import (
     hull_width,
     wall_thickness,
 )
-from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_TILT
+from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_PITCH, TRAINED_TILT
 from antipodal.mesh import TriMesh
 from conftest import box, cylinder, sphere
 from policy_scenes import INTRINSICS, YUMI, camera, seen
@@ -132,6 +131,9 @@ def test_grippers_are_read_and_their_oddities_named(tmp_path):
     assert "stroke of 8 mm is narrower" in words
     assert "less than 10 mm" in words
     assert "no palm_boxes" in words
+    assert "strokes of 41 mm to 137 mm: 'antipodal retarget' makes one for 8 mm" in words
+    # of the hand that an image is planned for it is said too
+    assert "strokes of 41 mm" in said(examine_depth(picture(), HEALTHY, gripper=path), "warning")
     path.write_text("name = 'half'\nmax_width = 0.05\n")
     assert "missing key" in said(examine(path), "error")
 
@@ -249,3 +251,12 @@ def test_many_flying_pixels_are_a_warning_that_says_what_to_do(rng):
 def test_the_range_it_compares_with_is_the_built_in_models_training():
     trained = pytest.importorskip("antipodal.dataset.model").BUILTIN.camera
     assert (TRAINED_DISTANCE, TRAINED_TILT) == (trained.radius, trained.polar)
+    assert TRAINED_PITCH == trained.radius[1] / trained.focal_px[0]
+
+
+def test_too_few_pixels_are_a_warning():
+    coarse = CameraIntrinsics(*(x / 4 for x in (525.0, 525.0, 319.5, 239.5)), 160, 120)
+    findings = examine_depth(picture()[2::4, 2::4], Camera("far", coarse, camera()))
+    pitch = 4 * 0.7 / INTRINSICS.fx * 1e3
+    assert f"a pixel covers {pitch:.1f} mm of the table" in said(findings, "warning")
+    assert "a pixel covers" not in said(examine_depth(picture(), HEALTHY), "warning")

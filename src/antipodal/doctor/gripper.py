@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import AntipodalError
-from ..gripper import load_gripper
+from ..gripper import GripperModel, load_gripper
 from .finding import Finding
 from .finding import millimetres as _mm
 
+TRAINED_STROKE = (0.041, 0.137)
+"""Strokes of the fifteen hands that the built-in model was trained with, m (``runs/hands.py``)."""
 
-def examine_gripper(gripper: str | Path) -> list[Finding]:
-    """Examine a gripper by name or file: readable, with plausible lengths and forces."""
+
+def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
+    """Examine a gripper by name, file or value: readable, with plausible lengths and forces."""
     try:
-        hand = load_gripper(gripper)
+        hand = gripper if isinstance(gripper, GripperModel) else load_gripper(gripper)
     except AntipodalError as error:
         return [Finding("error", str(error))]
     findings = [
@@ -37,6 +40,15 @@ def examine_gripper(gripper: str | Path) -> list[Finding]:
             Finding(
                 "warning",
                 f"the stroke of {_mm(hand.max_width)} is narrower than most objects' thinnest side",
+            )
+        )
+    low, high = TRAINED_STROKE
+    if not 0.9 * low <= hand.max_width <= 1.1 * high:
+        findings.append(
+            Finding(
+                "warning",
+                f"the built-in model was trained with strokes of {_mm(low)} to {_mm(high)}: 'antipodal retarget' makes "
+                f"one for {_mm(hand.max_width)}",
             )
         )
     if hand.max_width - hand.min_width < 0.01:

@@ -14,9 +14,10 @@ from ..gripper import GripperModel, load_gripper
 from ..policy.relief import across
 from ..policy.repair import flying_pixels
 from ..policy.table import DEFAULT_TABLE, TablePlane, fit_table, objects_on
-from .camera import TRAINED_DISTANCE, check_intrinsics, check_tilt
+from .camera import TRAINED_DISTANCE, TRAINED_PITCH, check_intrinsics, check_tilt
 from .finding import Finding
 from .finding import millimetres as _mm
+from .gripper import examine_gripper
 
 DEPTH_SEED = 0
 """Random state of the plane fit: the same image gets the same findings."""
@@ -54,7 +55,8 @@ def examine_depth(
     except AntipodalError as error:
         return [Finding("error", str(error))]
     pixels = [_range(image), _holes(image), _flying(image)]
-    return [*pixels, *check_intrinsics(image.intrinsics), *_table(image, hand)]
+    odd = [] if hand is None else [f for f in examine_gripper(hand) if f.severity != "ok"]
+    return [*pixels, *check_intrinsics(image.intrinsics), *_table(image, hand), *odd]
 
 
 def _read(
@@ -122,7 +124,7 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
                 f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
             )
         ]
-    findings = [check_tilt(table.tilt), _distance(table), _flatness(image, table)]
+    findings = [check_tilt(table.tilt), *_distance(image, table), _flatness(image, table)]
     if normal is not None:
         findings += _disagreement(image, table)
     return [*findings, *_objects(image, table, gripper)]
@@ -206,18 +208,25 @@ def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None)
     return [*findings, Finding("ok", words)]
 
 
-def _distance(table: TablePlane) -> Finding:
+def _distance(image: DepthImage, table: TablePlane) -> list[Finding]:
     distance = table.offset / -float(table.normal_camera[2])
     words = f"table at {distance:.3f} m along the optical axis"
+    pitch = distance / min(image.intrinsics.fx, image.intrinsics.fy)
+    coarse = []
+    if pitch > 1.05 * TRAINED_PITCH:
+        coarse.append(
+            Finding(
+                "warning",
+                f"a pixel covers {pitch * 1e3:.1f} mm of the table: the built-in model was trained on at most "
+                f"{TRAINED_PITCH * 1e3:.1f} mm; move the camera nearer, or take its higher resolution",
+            )
+        )
     low, high = TRAINED_DISTANCE
     # 1 cm: the training range has no sharp end
     if not low - 0.01 <= distance <= high + 0.01:
-        return Finding(
-            "warning",
-            f"{words}: the built-in model was trained at {low}–{high} m; "
-            "move the camera, or train for this view",
-        )
-    return Finding("ok", words)
+        words += f": the built-in model was trained at {low}–{high} m; move the camera, or train for this view"
+        return [Finding("warning", words), *coarse]
+    return [Finding("ok", words), *coarse]
 
 
 def _disagreement(image: DepthImage, table: TablePlane) -> list[Finding]:

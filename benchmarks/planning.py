@@ -4,8 +4,11 @@ Everything is included: repair, table, objects, obstacles, candidates, crops, ne
 the same images with the same seeds, turn by turn; "worse" is the largest loss of quality, in float32, of what bfloat16
 chose. CPU is that of all threads, which other work on the machine lengthens less than the time.
 
-    python benchmarks/planning.py [--plans 200] [--network FILE.onnx …] [--policy NAME …] [--seed 0] [--memory N]
+    python benchmarks/planning.py [--plans 200] [--network FILE.onnx …] [--policy NAME …] [--rival FILE.onnx …]
+                                  [--seed 0] [--memory N]
 
+``--rival`` takes networks of Berkeley's that ``antipodal import-berkeley`` has written, with the policies they were
+released with, in float32, on the same images.
 ``--memory N`` plans N times with the first policy and network instead, and prints the resident set. Linux.
 """
 
@@ -32,6 +35,7 @@ from antipodal.policy.base import Plan, Policy, QualityFn
 from antipodal.policy.dense import FAST_DENSE
 from antipodal.policy.weighed import told_of
 from antipodal.quality import NetworkQuality, load_quality
+from antipodal.rivals import load_rival
 
 N_OBJECTS = 40
 FAST = "dense fast"
@@ -71,6 +75,8 @@ def main() -> None:
         qualities = precisions(network)
         for name in options.policy:
             report(name, qualities, images, options.plans)
+    for file in options.rival:
+        report_rival(file, images, options.plans)
     print("import {:.2f} s, first plan {:.2f} s".format(*first_plan(images[0], options.network[0])))
 
 
@@ -81,6 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", nargs="+", default=["builtin"])
     names = [*POLICIES, FAST]
     parser.add_argument("--policy", nargs="+", default=names, choices=names)
+    parser.add_argument("--rival", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory", type=int, default=0)
     return parser.parse_args()
@@ -126,6 +133,18 @@ def report(
             f"{n_scored / np.median(wall) * 1e3:>8.0f}{loss:>8.3f}",
             flush=True,
         )
+
+
+def report_rival(file: str, images: list[DepthImage], n_plans: int) -> None:
+    """Print the line of somebody else's network and policy."""
+    policies = [load_rival(file, GRIPPER)]
+    times, _ = zip(*(turns(policies, images, k) for k in range(-1, n_plans)), strict=True)
+    wall, cpu = np.array(times[1:])[:, 0].T * 1e3
+    print(
+        f"{'rival':<11}{Path(file).stem:<20}{'float32':<6}{np.median(wall):>10.1f}{np.quantile(wall, 0.99):>8.1f}"
+        f"{np.median(cpu):>8.1f}",
+        flush=True,
+    )
 
 
 def named(name: str, quality: NetworkQuality) -> Policy:

@@ -13,7 +13,9 @@ from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.errors import AntipodalError
 from antipodal.gripper import load_gripper
 from antipodal.policy import POLICIES, Request, make_policy
+from antipodal.policy.closed_loop import ClosedLoopPolicy, Phase
 from antipodal.policy.table import fit_table
+from antipodal.quality import load_quality
 from antipodal.waypoints import waypoints
 
 YUMI = load_gripper("yumi")
@@ -116,6 +118,9 @@ def flat_quality(image: DepthImage, grasps) -> np.ndarray:
     return np.full(len(grasps), 0.5)
 
 
+QUALITIES = st.sampled_from([flat_quality, load_quality("builtin")])
+
+
 def assert_safe(plan, image: DepthImage, request: Request) -> None:
     if len(plan.grasps) == 0:
         assert plan.reason
@@ -137,12 +142,12 @@ def assert_safe(plan, image: DepthImage, request: Request) -> None:
         assert len(plan.grasps) <= request.n_grasps
 
 
-def try_to_plan(name: str, depth, numbers, pose, fields) -> str:
+def try_to_plan(name: str, quality, depth, numbers, pose, fields) -> str:
     """Plan; check the refusal or the plan, and say which of them it was."""
     try:
         image = DepthImage(depth, CameraIntrinsics(**numbers), pose)
         request = Request(**fields)
-        plan = make_policy(name, flat_quality, YUMI)(image, request, np.random.default_rng(0))
+        plan = make_policy(name, quality, YUMI)(image, request, np.random.default_rng(0))
     except AntipodalError as error:
         assert len(str(error)) > 20 and "\n" not in str(error)
         return "error"
@@ -154,9 +159,9 @@ def test_anything_gives_an_error_in_words_or_a_safe_plan():
     ends = Counter()
 
     @BOUNDED
-    @given(name=st.sampled_from([*POLICIES]), case=inputs())
-    def check(name, case):
-        ends[try_to_plan(name, *case)] += 1
+    @given(name=st.sampled_from([*POLICIES]), quality=QUALITIES, case=inputs())
+    def check(name, quality, case):
+        ends[try_to_plan(name, quality, *case)] += 1
 
     check()
     assert ends["grasps"] >= 3 and ends["error"] >= 3
@@ -170,7 +175,35 @@ def test_any_request_on_a_sound_image_is_refused_or_met():
         name=st.sampled_from([*POLICIES]), depth=bars(), pose=st.none() | poses(), fields=requests()
     )
     def check(name, depth, pose, fields):
-        ends[try_to_plan(name, depth, SANE, pose, fields)] += 1
+        ends[try_to_plan(name, flat_quality, depth, SANE, pose, fields)] += 1
 
     check()
     assert ends["grasps"] >= 3 and ends["error"] >= 3
+
+
+def test_any_frame_after_a_sound_one_is_refused_followed_or_lost_for_a_reason():
+    ends = Counter()
+    sound = st.tuples(bars(), st.just(SANE), st.none(), st.just({}))
+
+    @BOUNDED
+    @given(first=bars(), case=sound | inputs(), later=st.sampled_from([-1.0, 0.1, 0.1, 0.1, 1e9]))
+    def check(first, case, later):
+        depth, numbers, pose, fields = case
+        follow, rng = ClosedLoopPolicy(flat_quality, YUMI), np.random.default_rng(0)
+        follow(DepthImage(first, CameraIntrinsics(**SANE)), None, rng, 0.0)
+        try:
+            image = DepthImage(depth, CameraIntrinsics(**numbers), pose)
+            tracked = follow(image, Request(**fields), rng, later)
+        except AntipodalError as error:
+            assert len(str(error)) > 20 and "\n" not in str(error)
+            ends["error"] += 1
+            return
+        if tracked.grasp is None:
+            assert tracked.reason
+        else:
+            assert np.isfinite(tracked.grasp.pose).all() and np.isfinite(tracked.velocity).all()
+            assert 0 < tracked.grasp.width <= YUMI.max_width
+        ends[tracked.phase] += 1
+
+    check()
+    assert ends["error"] >= 3 and ends[Phase.TRACKED] >= 3

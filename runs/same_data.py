@@ -56,6 +56,7 @@ class Entry(NamedTuple):
     preset: str = ""
     """Of training; none: the shipped network."""
     target: TargetName = "robust"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
 
 
 NETWORKS = {
@@ -64,6 +65,7 @@ NETWORKS = {
     "compact": Entry("metric", "compact", "success"),
     "compact_robust": Entry("metric", "compact"),
     "gqcnn20_success": Entry("paper", "paper", "success"),
+    "gqcnn20_float32": Entry("paper", "paper", precision="float32"),
 }
 TableName = Literal["poses", "grasps"]
 TRUTHS: tuple[TargetName, ...] = ("robust", "success")
@@ -77,7 +79,8 @@ def main() -> None:
     )
     parser.add_argument("-o", type=Path, default=Path("out/same_data"))
     parser.add_argument("-n", type=int, default=500_000)
-    parser.add_argument("--only", nargs="*", default=list(NETWORKS))
+    usual = [name for name, entry in NETWORKS.items() if entry.precision == "bfloat16"]
+    parser.add_argument("--only", nargs="*", default=usual)
     arguments = parser.parse_args()
     asked: dict[str, int] = {}
     for given in arguments.only:
@@ -222,7 +225,7 @@ def make_network(out: Path, name: str, data: dict[str, Dataset], n: int, n_epoch
         train_fraction=0.9,
         n_train=n,
         n_epochs=n_epochs,
-        precision="bfloat16",
+        precision=entry.precision,
         target=entry.target,
     )
     run = out / f"{name}_{n}_{n_epochs}"

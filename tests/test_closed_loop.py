@@ -362,6 +362,34 @@ def test_the_loop_lifts_a_box_that_turns_at_full_speed_and_one_look_does_not() -
     assert outcome == {Loop.OPEN: Outcome.MISSED, Loop.CLOSED: Outcome.SUCCESS}
 
 
+def test_the_loop_lifts_through_a_calibration_20_mm_and_5_degrees_off_and_one_look_does_not() -> (
+    None
+):
+    hand = dataclasses.replace(load_gripper("robotiq_2f85"), max_width=0.07)
+    world = World(BOX, convex_pieces(BOX), hand)
+    T_world_obj = transforms.translation([0.0, 0.0, 0.02]) @ transforms.rot_z(0.2)
+    wrong = camera_beside(np.random.default_rng(0), 0.02, float(np.deg2rad(5.0)))
+    still = SupportPath(*np.zeros((3, 800, 3)))
+    scene = TrackingScene(BOX, T_world_obj, 0.6, wrong, still, seed=0)
+    config = TrackingConfig(noise=SensorNoise(edge_dropout=0.0, flying_rate=0.0))
+    planner = geometric_policy(hand)
+    outcome = {}
+    for loop in (Loop.OPEN, Loop.CLOSED):
+        tracker = ClosedLoopPolicy(GeometricQuality(hand), hand, planner=planner)
+        sees = loop is Loop.CLOSED
+        controller = LoopController(
+            loop,
+            planner,
+            tracker,
+            hand,
+            np.random.default_rng(0),
+            locates_hand=True,
+            calibrates=sees,
+        )
+        outcome[loop] = run_scene(scene, world, controller, config).success
+    assert outcome == {Loop.OPEN: False, Loop.CLOSED: True}
+
+
 def test_a_hand_that_is_told_to_hold_stays_above_until_it_may_go_in() -> None:
     """Told so for the first 1.5 s it closes later than a hand that is not, and lifts the box all the same."""
     world = World(BOX, convex_pieces(BOX), YUMI)

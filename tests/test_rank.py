@@ -135,8 +135,17 @@ def test_a_quality_that_is_no_quality_is_refused(rng):
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidConfig, match="policy 'magic': expected one of antipodal, cem"):
+    with pytest.raises(InvalidConfig, match="policy 'magic': expected one of auto, antipodal, cem"):
         make_policy("magic", by_column, YUMI)
+
+
+def test_auto_is_the_cross_entropy_method():
+    image, mask = seen(box(0.03, 0.05, 0.04))
+    auto, cem = (
+        make_policy(name, by_column, YUMI)(image, mask, np.random.default_rng(0))
+        for name in ("auto", "cem")
+    )
+    np.testing.assert_array_equal(auto.quality, cem.quality)
 
 
 def odd_depth(kind: str, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from .finding import Finding
 TRAINED_DISTANCE = (0.4, 1.05)
 """Camera to table along the optical axis in the built-in model's training images, m: those of
 ``antipodal.dataset.model.BUILTIN``, which needs an extra (the paper's: 0.65–0.75)."""
-TRAINED_PITCH = 1.05 / 380
+TRAINED_PITCH = TRAINED_DISTANCE[1] / 380.0
 """What a pixel covers of the table in them, at most, m: the farthest camera with the shortest focal length."""
 TRAINED_TILT = (0.0, float(np.deg2rad(28.0)))
 """Optical axis to table normal in them, rad (the paper's: 9–18°)."""

@@ -49,6 +49,8 @@ class Cell:
     """Scored on objects of its own instead of a split: networks of different training objects compare."""
     start: str = ""
     """Cell whose network it goes on from."""
+    network: str = ""
+    """Cell whose network this one is, too: the same training under another heading of the paper."""
     baselines: bool = False
     """ML-RF and ML-SVM beside it, trained and scored on the same two sides."""
 
@@ -72,7 +74,9 @@ CELLS = {
         "accuracy 97.8 % after 5 epochs (GQ-S-Adv)", "eight procedural objects, fewer datapoints of all",
         n_objects=8, families=ADVERSARIAL, start="objects_150",
     ),
-    "noise_0.005": Cell("lifts 83 ± 8 % (GQ-Adv, σ = 5 mm)", LIFTS, "object_wise"),
+    "noise_0.005": Cell(
+        "lifts 83 ± 8 % (GQ-Adv, σ = 5 mm)", LIFTS, "object_wise", network="object_wise"
+    ),
     "noise_0": Cell(
         "lifts 78 ± 9 % (GQ-Adv-LowU, σ = 0)", LIFTS, "object_wise", options=("--augmentation", "paper_low")
     ),
@@ -81,7 +85,9 @@ CELLS = {
     ),
     "objects_1500": Cell("lifts of novel objects 80 ± 11 % (GQ)", unseen=True),
     "objects_150": Cell("lifts of novel objects 72 ± 12 % (GQ-S)", n_objects=150, unseen=True),
-    "robust_epsilon": Cell("lifts 83 ± 8 % (GQ-Adv, robust ε > 0.002)", LIFTS, "object_wise"),
+    "robust_epsilon": Cell(
+        "lifts 83 ± 8 % (GQ-Adv, robust ε > 0.002)", LIFTS, "object_wise", network="object_wise"
+    ),
     "force_closure": Cell(
         "lifts 83 ± 8 % (GQ-Adv-FC, P(force closure) > 25 %)", f"{LIFTS}; force closure without errors",
         "object_wise", options=("--target", "force_closure"),
@@ -130,7 +136,7 @@ def trained(name: str, arguments: argparse.Namespace) -> tuple[Path, Path]:
         options += ["--patience", arguments.patience]
     data = arguments.data or make_data(arguments.o, arguments.n, cell.n_objects, 3, cell.families)
     epochs = arguments.epochs or cell.epochs
-    run = arguments.o / f"{name}_{len_of(data)}_{epochs}_{arguments.precision}"
+    run = arguments.o / f"{cell.network or name}_{len_of(data)}_{epochs}_{arguments.precision}"
     antipodal(
         "train", data, "-o", run, "--model", "paper", "--split", cell.split, "--epochs", epochs,
         "--precision", arguments.precision, *options,

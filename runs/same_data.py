@@ -1,14 +1,15 @@
 """GQ-CNN 2.0 and the compact network on the same datapoints, scored on the same objects that none of them has seen.
 
-    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--only NETWORK[:PASSES] …]
+    python runs/same_data.py [-o OUT] [-n DATAPOINTS] [--only NETWORK[:PASSES] …] [--split SPLIT]
 
 Objects and model are those of runs/builtin.sh. The images are cut twice: with the built-in network's crop (40 px of
 0.1 m) and with the paper's (32 px of 0.128 m, which are its 96 px at its own camera; in metres, so that the focal
 lengths and heights that vary here are not held against it). All else is equal, datapoint by datapoint. Each network
 sees the same DATAPOINTS of the training objects, once or PASSES times, with its own preset's noise and optimiser, and
 each is trained on its own label and on the other's. They are judged on other objects, of another seed. For each truth a
-network's log-odds are scaled and shifted by two numbers fitted there, since it may have learned another. Resumable;
-GQ-CNN 2.0 takes most of the time.
+network's log-odds are scaled and shifted by two numbers fitted there, since it may have learned another. With --split
+image_wise or pose_wise they are judged on what the split holds out of the training objects, a tenth of the datapoints
+or stable poses; the shipped network has seen those and is left out. Resumable; GQ-CNN 2.0 takes most of the time.
 """
 
 from __future__ import annotations
@@ -32,12 +33,19 @@ from antipodal.dataset.generate import generate
 from antipodal.dataset.images import Views, view_crops
 from antipodal.dataset.model import BUILTIN
 from antipodal.dataset.run import load_meshes
-from antipodal.dataset.store import SIDE_TABLES, Dataset, TargetName, write_table
+from antipodal.dataset.store import (
+    SIDE_TABLES,
+    SPLIT_KEYS,
+    Dataset,
+    SplitName,
+    TargetName,
+    write_table,
+)
 from antipodal.files import file_hash, write_json
 from antipodal.grasp import PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.nn.calibrate import fit_calibration
-from antipodal.nn.config import PRESETS
+from antipodal.nn.config import PRESETS, TrainConfig
 from antipodal.nn.export import export_run
 from antipodal.nn.scores import classification
 from antipodal.nn.stream import GraspRows, GraspStream
@@ -45,7 +53,8 @@ from antipodal.nn.train import ORDERED_BATCH, train
 from antipodal.objects import ObjectSet, load_object_set, make_object_set
 from antipodal.quality import load_quality
 
-N_OBJECTS, SEED, N_MADE = 1750, 1, 625_000
+N_OBJECTS, SEED, MADE_PER_USED = 1750, 1, 1.25
+TRAIN_FRACTION = 0.9
 PAPER_CROP = CropConfig(32, window_px=None, window_m=0.128)
 
 
@@ -81,6 +90,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=500_000)
     usual = [name for name, entry in NETWORKS.items() if entry.precision == "bfloat16"]
     parser.add_argument("--only", nargs="*", default=usual)
+    parser.add_argument("--split", choices=SPLIT_KEYS, default="object_wise")
     arguments = parser.parse_args()
     asked: dict[str, int] = {}
     for given in arguments.only:
@@ -90,19 +100,25 @@ def main() -> None:
                 f"{given}: expected each once, NAME or NAME:PASSES of {', '.join(NETWORKS)}"
             )
         asked[name] = int(passes or 1)
-    data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
+    split: SplitName = arguments.split
+    if split != "object_wise":
+        asked.pop("builtin", None)
+    data = make_data(arguments.o, N_OBJECTS, round(MADE_PER_USED * arguments.n), SEED)
     files = {
-        name: make_network(arguments.o, name, data, arguments.n, passes)
+        name: make_network(arguments.o / split, name, data, arguments.n, passes, split)
         for name, passes in asked.items()
     }
-    # what no network has seen, in any of its stages
-    new = make_data(
-        arguments.o / "judged", grippers.N_OBJECTS, grippers.N_DATAPOINTS, grippers.OBJECT_SEED
-    )
-    answers = {name: score(file, new[NETWORKS[name].crop]) for name, file in files.items()}
-    table = {truth: compare(answers, new["metric"], truth) for truth in TRUTHS}
+    if split == "object_wise":  # what no network has seen, in any of its stages
+        data = make_data(
+            arguments.o / "judged", grippers.N_OBJECTS, grippers.N_DATAPOINTS, grippers.OBJECT_SEED
+        )
+        rows = np.arange(len(data["metric"]))
+    else:
+        rows = data["metric"].split(split, TrainConfig().seed, TRAIN_FRACTION)[1]
+    answers = {name: score(file, data[NETWORKS[name].crop], rows) for name, file in files.items()}
+    table = {truth: compare(answers, data["metric"], rows, truth) for truth in TRUTHS}
     found = {"n_train": arguments.n, "networks": arguments.only, "scores": table}
-    write_json(found, arguments.o / "same_data.json")
+    write_json(found, arguments.o / split / "same_data.json")
     print(json.dumps(table, indent=1))
 
 
@@ -214,15 +230,17 @@ def transforms_by_id(
     return dict(zip(found[key].to_pylist(), stacked, strict=True))
 
 
-def make_network(out: Path, name: str, data: dict[str, Dataset], n: int, n_epochs: int) -> str:
+def make_network(
+    out: Path, name: str, data: dict[str, Dataset], n: int, n_epochs: int, split: SplitName
+) -> str:
     """Train and export one network; return its file."""
     entry = NETWORKS[name]
     if not entry.preset:
         return name
     config = dataclasses.replace(
         PRESETS[entry.preset],
-        split="object_wise",
-        train_fraction=0.9,
+        split=split,
+        train_fraction=TRAIN_FRACTION,
         n_train=n,
         n_epochs=n_epochs,
         precision=entry.precision,
@@ -238,17 +256,20 @@ def make_network(out: Path, name: str, data: dict[str, Dataset], n: int, n_epoch
     return str(file)
 
 
-def score(file: str, dataset: Dataset) -> np.ndarray:
-    """Quality of each datapoint."""
-    network, rows = load_quality(file), np.arange(len(dataset))
+def score(file: str, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Quality of each of some datapoints."""
+    network = load_quality(file)
     stream = GraspStream(GraspRows(dataset, rows, np.zeros(len(dataset)), 2.0**30), ORDERED_BATCH)
     return np.concatenate([network.score(b.crop[:, 0].numpy(), b.depth[:, 0].numpy()) for b in stream])  # fmt: skip
 
 
-def compare(answers: dict[str, np.ndarray], dataset: Dataset, truth: TargetName) -> dict:
+def compare(
+    answers: dict[str, np.ndarray], dataset: Dataset, rows: np.ndarray, truth: TargetName
+) -> dict:
     """Scores with 95 % intervals over draws of objects; differences from GQ-CNN 2.0 over the same draws."""
-    label = dataset.targets(truth)
-    ids, inverse = np.unique(dataset.read(["object_id"])["object_id"], return_inverse=True)
+    label = dataset.targets(truth)[rows]
+    objects = dataset.read(["object_id"])["object_id"][rows]
+    ids, inverse = np.unique(objects, return_inverse=True)
     members = [np.flatnonzero(inverse == k) for k in range(len(ids))]
     rng = np.random.default_rng(0)
     answers = {name: brought(quality, label) for name, quality in answers.items()}

@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("-o", type=Path, default=Path("out/paper"))
     arguments = parser.parse_args()
     cell: Cell = CELLS[arguments.cell]
-    data, run = trained(arguments.cell, arguments)
+    data, run = trained(arguments.cell, arguments, arguments.data)
     judged = data
     if cell.unseen:
         judged = make_data(arguments.o, round(TEST_SHARE * arguments.n), N_TEST_OBJECTS, seed=4)
@@ -126,15 +126,17 @@ def main() -> None:
             print(f"  ML {name:<7} {'accuracy':<18} {said}, AP {scores['average_precision']:.4f}")
 
 
-def trained(name: str, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Make the data of a cell and train its network; return the folders of both."""
+def trained(
+    name: str, arguments: argparse.Namespace, data: Path | None = None
+) -> tuple[Path, Path]:
+    """Make the data of a cell, unless given, and train its network; return the folders of both."""
     cell = CELLS[name]
     options = [*cell.options]
     if cell.start:
         options += ["--from", trained(cell.start, arguments)[1]]
     if arguments.patience is not None:
         options += ["--patience", arguments.patience]
-    data = arguments.data or make_data(arguments.o, arguments.n, cell.n_objects, 3, cell.families)
+    data = data or make_data(arguments.o, arguments.n, cell.n_objects, 3, cell.families)
     epochs = arguments.epochs or cell.epochs
     run = arguments.o / f"{cell.network or name}_{len_of(data)}_{epochs}_{arguments.precision}"
     antipodal(

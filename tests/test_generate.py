@@ -133,14 +133,17 @@ def test_a_datapoint_carries_the_label_of_its_own_grasp(
         assert (rows["collision_free"][here] == free).all()
 
 
-def test_near_misses_stay_off_the_table_and_come_in_every_kind() -> None:
+def test_near_misses_end_at_every_clearance_and_come_in_every_kind() -> None:
     model = dataclasses.replace(BUILTIN, n_jittered=40)
     mesh, rng = box(0.03, 0.024, 0.02), np.random.default_rng(0)
     pose = stable_poses(mesh)[0]
     flat = flat_grasps(sample_antipodal(mesh, YUMI, 60, rng), pose, model)
     near = near_misses(mesh, flat, pose, YUMI, model, rng)
     world = near.in_frame(pose.T_world_obj)
-    assert lowest_corner(YUMI.boxes(world.width), world.pose).min() > 0.9 * JITTER_CLEARANCE
+    height = lowest_corner(YUMI.boxes(world.width), world.pose)
+    assert height.min() > -1e-9
+    assert np.count_nonzero(height < JITTER_CLEARANCE[1]) > 20
+    assert np.bincount((height * 1000).astype(int)).max() < 0.4 * len(near)
     free = approach_is_free(mesh, pose.T_world_obj, world, YUMI, model.collision)
     held = force_closure(find_contacts(mesh, near).contacts) & find_contacts(mesh, near).found
     counts = [(free & held).sum(), (free & ~held).sum(), (~free).sum()]

@@ -33,8 +33,9 @@ MAX_GRASPS = 1 << 16
 JITTER_SHARES = (0.5, 0.25, 0.25)
 """Near misses, at most: free and antipodal, free but not antipodal, in collision."""
 
-JITTER_CLEARANCE = 0.001
-"""How far above the table near misses end at least, m."""
+JITTER_CLEARANCE = (0.0, 0.006)
+"""Height above the table that near misses are raised to which would end lower, m: drawn evenly. The planner's own,
+3 mm, is the middle; raised to one height, a third of a large hand's datapoints would share one P(free)."""
 
 
 class ObjectRows(NamedTuple):
@@ -222,8 +223,9 @@ def near_misses(
 ) -> Grasp:
     """Grasps such as a planner proposes around good ones: moved, turned about world z, higher or lower.
 
-    Hands that would reach into the table are raised to ``JITTER_CLEARANCE`` above it. Six times as many are proposed as
-    wanted, most of them plain failures; ``JITTER_SHARES`` says how many of each kind are taken where there are as many.
+    Hands that would end below a height drawn from ``JITTER_CLEARANCE`` are raised to it. Six times as many are
+    proposed as wanted, most of them plain failures; ``JITTER_SHARES`` says how many of each kind are taken where there
+    are as many.
     """
     n = model.n_jittered
     picked = flat_obj.in_frame(pose.T_world_obj)[rng.integers(len(flat_obj), size=6 * n)]
@@ -232,7 +234,7 @@ def near_misses(
     turn = center @ transforms.rot_z(rng.normal(0, 0.25, 6 * n)) @ transforms.inverse(center)
     moved = picked.in_frame(transforms.translation(offset) @ turn)
     lowest = lowest_corner(gripper.boxes(moved.width), moved.pose)
-    up = np.maximum(JITTER_CLEARANCE - lowest, 0.0)
+    up = np.maximum(rng.uniform(*JITTER_CLEARANCE, 6 * n) - lowest, 0.0)
     moved = moved.in_frame(transforms.translation(up[:, None] * [0.0, 0.0, 1.0]))
     near = moved.in_frame(transforms.inverse(pose.T_world_obj))
     free = approach_is_free(mesh, pose.T_world_obj, moved, gripper, model.collision)

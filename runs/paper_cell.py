@@ -49,10 +49,13 @@ class Cell:
     """Scored on objects of its own instead of a split: networks of different training objects compare."""
     start: str = ""
     """Cell whose network it goes on from."""
-    network: str = ""
-    """Cell whose network this one is, too: the same training under another heading of the paper."""
     baselines: bool = False
     """ML-RF and ML-SVM beside it, trained and scored on the same two sides."""
+
+    @property
+    def training(self) -> tuple[object, ...]:
+        """What decides the network: cells that agree in it share one."""
+        return self.split, self.n_objects, self.families, self.epochs, self.options, self.start
 
 
 LIFTS = "1,500 procedural objects instead of eight printed ones; scores, not a robot's lifts"
@@ -74,9 +77,7 @@ CELLS = {
         "accuracy 97.8 % after 5 epochs (GQ-S-Adv)", "eight procedural objects, fewer datapoints of all",
         n_objects=8, families=ADVERSARIAL, start="objects_150",
     ),
-    "noise_0.005": Cell(
-        "lifts 83 ± 8 % (GQ-Adv, σ = 5 mm)", LIFTS, "object_wise", network="object_wise"
-    ),
+    "noise_0.005": Cell("lifts 83 ± 8 % (GQ-Adv, σ = 5 mm)", LIFTS, "object_wise"),
     "noise_0": Cell(
         "lifts 78 ± 9 % (GQ-Adv-LowU, σ = 0)", LIFTS, "object_wise", options=("--augmentation", "paper_low")
     ),
@@ -85,9 +86,7 @@ CELLS = {
     ),
     "objects_1500": Cell("lifts of novel objects 80 ± 11 % (GQ)", unseen=True),
     "objects_150": Cell("lifts of novel objects 72 ± 12 % (GQ-S)", n_objects=150, unseen=True),
-    "robust_epsilon": Cell(
-        "lifts 83 ± 8 % (GQ-Adv, robust ε > 0.002)", LIFTS, "object_wise", network="object_wise"
-    ),
+    "robust_epsilon": Cell("lifts 83 ± 8 % (GQ-Adv, robust ε > 0.002)", LIFTS, "object_wise"),
     "force_closure": Cell(
         "lifts 83 ± 8 % (GQ-Adv-FC, P(force closure) > 25 %)", f"{LIFTS}; force closure without errors",
         "object_wise", options=("--target", "force_closure"),
@@ -114,7 +113,7 @@ def main() -> None:
     if cell.unseen:
         judged = make_data(arguments.o, round(TEST_SHARE * arguments.n), N_TEST_OBJECTS, seed=4)
     said = antipodal(
-        "evaluate", run, judged, "--target", "robust", "--plots", run / "evaluation", "--json"
+        "evaluate", run, judged, "--target", "robust", "--plots", run / arguments.cell, "--json"
     )
     antipodal("export", run, "-o", run / "model.onnx")
     report(arguments.cell, cell, json.loads(said), run)
@@ -138,7 +137,8 @@ def trained(
         options += ["--patience", arguments.patience]
     data = data or make_data(arguments.o, arguments.n, cell.n_objects, 3, cell.families)
     epochs = arguments.epochs or cell.epochs
-    run = arguments.o / f"{cell.network or name}_{len_of(data)}_{epochs}_{arguments.precision}"
+    first = next(other for other, c in CELLS.items() if c.training == cell.training)
+    run = arguments.o / f"{first}_{len_of(data)}_{epochs}_{arguments.precision}"
     antipodal(
         "train", data, "-o", run, "--model", "paper", "--split", cell.split, "--epochs", epochs,
         "--precision", arguments.precision, *options,
@@ -171,7 +171,7 @@ def make_data(
 
 
 def report(name: str, cell: Cell, scores: dict, run: Path) -> None:
-    """Print the paper's figure beside ours; write it to paper.json."""
+    """Print the paper's figure beside ours; write it to paper.json, beside the cell's pictures."""
     intervals = scores["intervals"]
     lines = [f"{name}: {scores['n']} datapoints of {scores['n_objects']} objects, {scores['rows']}"]
     lines.append(f"  paper     {cell.paper}")
@@ -180,9 +180,10 @@ def report(name: str, cell: Cell, scores: dict, run: Path) -> None:
         low, high = intervals.get(score, (float("nan"), float("nan")))
         lines.append(f"  ours      {score:<18} {scores[score]:.4f} [{low:.4f}, {high:.4f}]")
     lines.append(f"  always no {'accuracy':<18} {scores['all_negative_accuracy']:.4f}")
-    lines.append(f"  lifts:    antipodal bench --policy {run / 'model.onnx'} …")
+    lines.append(f"  lifts:    antipodal bench run --policy {run / 'model.onnx'} …")
     print("\n".join(lines))
-    (run / "paper.json").write_text(json.dumps({"cell": name, "paper": cell.paper, "ours": scores}))
+    said = {"cell": name, "paper": cell.paper, "ours": scores}
+    (run / name / "paper.json").write_text(json.dumps(said))
 
 
 def len_of(data: Path) -> int:

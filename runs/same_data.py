@@ -53,7 +53,7 @@ from antipodal.nn.train import ORDERED_BATCH, train
 from antipodal.objects import ObjectSet, load_object_set, make_object_set
 from antipodal.quality import load_quality
 
-N_OBJECTS, SEED, MADE_PER_USED = 1750, 1, 1.25
+N_OBJECTS, SEED, N_MADE = 1750, 1, 625_000
 TRAIN_FRACTION = 0.9
 PAPER_CROP = CropConfig(32, window_px=None, window_m=0.128)
 
@@ -103,7 +103,7 @@ def main() -> None:
     split: SplitName = arguments.split
     if split != "object_wise":
         asked.pop("builtin", None)
-    data = make_data(arguments.o, N_OBJECTS, round(MADE_PER_USED * arguments.n), SEED)
+    data = make_data(arguments.o, N_OBJECTS, N_MADE, SEED)
     files = {
         name: make_network(arguments.o / split, name, data, arguments.n, passes, split)
         for name, passes in asked.items()

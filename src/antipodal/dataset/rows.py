@@ -34,8 +34,8 @@ JITTER_SHARES = (0.5, 0.25, 0.25)
 """Near misses, at most: free and antipodal, free but not antipodal, in collision."""
 
 JITTER_CLEARANCE = (0.0, 0.006)
-"""Height above the table that near misses are raised to which would end lower, m: drawn evenly. The planner's own,
-3 mm, is the middle; raised to one height, a third of a large hand's datapoints would share one P(free)."""
+"""Least height above the table, m, drawn evenly for each near miss: one that would end lower is raised to it. The
+planner's, 3 mm, is the middle; with one height for all a third of a large hand's datapoints would share one P(free)."""
 
 
 class ObjectRows(NamedTuple):

@@ -40,8 +40,7 @@ class GraspModule(pl.LightningModule):
         self.hardware = ""
         self._augmentation = AUGMENTATIONS[config.augmentation]
         self._answers: list[tuple[Tensor, Tensor]] = []
-        self._sum = torch.zeros(2)
-        self._n_batches = 0
+        self._sum, self._n_batches = torch.tensor(0.0), 0
         self._rounded: list[Network] = []  # in a list, so that it is no part of the module's state
         self._gradients: list[Tensor] = []
 
@@ -62,7 +61,7 @@ class GraspModule(pl.LightningModule):
         loss = self.loss(log_odds, batch.success)
         self.n_seen += len(batch.success)
         accuracy = ((log_odds > 0) == (batch.success > 0.5)).float().mean()
-        self._sum = self._sum.to(loss.device) + torch.stack([loss.detach(), accuracy])
+        self._sum = self._sum + torch.stack([loss.detach(), accuracy])
         # seldom: Lightning's log takes a third of what a step costs beside the network
         if (self.global_step + 1) % LOGGED_EVERY == 0:
             self.log("training_loss_step", loss, prog_bar=True)
@@ -74,7 +73,7 @@ class GraspModule(pl.LightningModule):
         loss, accuracy = (self._sum / self._n_batches).unbind()
         self.log("training_loss_epoch", loss)
         self.log("training_accuracy", accuracy)
-        self._sum, self._n_batches = torch.zeros(2), 0
+        self._sum, self._n_batches = torch.tensor(0.0), 0
 
     def loss(self, log_odds: Tensor, success: Tensor) -> Tensor:
         """The softmax' cross-entropy over two logits, written for their difference, successes weighted."""

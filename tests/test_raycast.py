@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import trimesh
@@ -205,3 +208,17 @@ def test_a_grazing_ray_meets_a_triangle_once(rng: np.random.Generator) -> None:
     assert len(rounds) == 1
     assert rounds[0].found.mean() > 0.999
     assert np.abs(rounds[0].distance[rounds[0].found] - 0.3).max() < 1e-9
+
+
+def test_thousands_of_trees_live_side_by_side() -> None:
+    """In a process of its own: with a device a tree, Embree crashed at about the thousandth."""
+    program = """
+import numpy as np
+from antipodal.raycast import RayCaster
+corners, up = np.array([[-1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 2.0, 0.0]]), np.array([[0, 0, 1.0]])
+casters = [RayCaster(corners + [0, 0, height], np.array([[0, 1, 2]])) for height in range(3000)]
+print(*(int(caster.first_hit(-up, up).distance[0]) for caster in casters))
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert [int(d) for d in found.stdout.split()] == list(range(1, 3001))

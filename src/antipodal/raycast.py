@@ -7,10 +7,14 @@ Plain arrays in and out; no frames, no units.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+if TYPE_CHECKING:
+    from embreex.rtcore import EmbreeDevice
 
 FAR = 1e30
 """Embree reports 1e37 for a ray that meets nothing."""
@@ -29,6 +33,14 @@ class Hits(NamedTuple):
         return self.face >= 0
 
 
+@cache
+def _device() -> EmbreeDevice:
+    """One for the process: a device takes one of its 1,024 thread-local keys, and Embree crashes when none is left."""
+    from embreex.rtcore import EmbreeDevice
+
+    return EmbreeDevice()
+
+
 class RayCaster:
     """Embree's tree over one triangle soup."""
 
@@ -40,7 +52,7 @@ class RayCaster:
         self._triangles = np.ascontiguousarray(vertices[faces], dtype=np.float64)
         a, b, c = np.moveaxis(self._triangles, 1, 0)
         self._normals = np.cross(b - a, c - a)
-        self._scene = EmbreeScene()
+        self._scene = EmbreeScene(_device())
         self._mesh = TriangleMesh(self._scene, self._triangles.astype(np.float32))
 
     def first_hit(

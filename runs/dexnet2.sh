@@ -21,7 +21,7 @@ superquadric ring boolean_mixture bracket"
 antipodal generate "$out/objects" -o "$out/data" --preset paper --images-per-pose 37 --workers "$(getconf _NPROCESSORS_ONLN)" --seed 3
 antipodal dataset info "$out/data" --plots "$out/data-plots"
 if [ $gpu = yes ]; then
-  # 13 GiB of crops: kept, not read again in each epoch
+  # 13 GiB of crops in every GPU's process: kept, not read again in each epoch
   antipodal train "$out/data" -o "$out/gqcnn20" --model paper --precision bfloat16 --memory 16
   antipodal evaluate "$out/gqcnn20" "$out/data" --plots "$out/evaluation"
   antipodal export "$out/gqcnn20" -o "$out/gqcnn20.onnx"

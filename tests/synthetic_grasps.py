@@ -41,10 +41,15 @@ def boxes_on_a_table(n: int, rng: np.random.Generator, size: int = 32) -> Boxes:
 
 
 def write_boxes(
-    path: Path, n: int, rng: np.random.Generator, n_objects: int = 10, n_shards: int = 2
+    path: Path,
+    n: int,
+    rng: np.random.Generator,
+    n_objects: int = 10,
+    n_shards: int = 2,
+    size: int = 32,
 ) -> Dataset:
     """Write them as a finished data set of some shards."""
-    relative, depth, success = boxes_on_a_table(n, rng)
+    relative, depth, success = boxes_on_a_table(n, rng, size)
     (path / "shards").mkdir(parents=True)
     schema = shard_schema(relative.shape[-1])
     shards = []

@@ -29,6 +29,7 @@ from antipodal.nn.export import (
 )
 from antipodal.nn.networks import build_network, set_normalisation
 from antipodal.nn.precision import write_bfloat16
+from antipodal.nn.run import open_run
 from antipodal.nn.train import train
 from antipodal.quality import load_quality
 from synthetic_grasps import write_boxes
@@ -116,11 +117,24 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     assert comparison_text(report["comparison"]).count("\n") == 3
     with pytest.raises(InvalidConfig, match="int4: expected some of float32, bfloat16, int8"):
         export_run(tmp_path / "run", folder / "x.onnx", precisions=("int4",))  # type: ignore[arg-type]
+    for name in ("model", "."):
+        with pytest.raises(IncompatibleCheckpoint, match="expected the name of an"):
+            export_run(tmp_path / "run", folder / name)
+    write_boxes(tmp_path / "larger", 50, np.random.default_rng(3), size=40)
+    with pytest.raises(IncompatibleCheckpoint, match=r"was trained on crops .*: .*larger has"):
+        export_run(tmp_path / "run", folder / "x.onnx", tmp_path / "larger")
     # a file that disagrees with torch is not left behind
     monkeypatch.setattr(export, "MAX_DIFFERENCE", -1.0)
     with pytest.raises(IncompatibleCheckpoint, match="differs from torch"):
         export_run(tmp_path / "run", tmp_path / "bad" / "boxes.onnx")
     assert list((tmp_path / "bad").iterdir()) == []
+    # nor is a damaged run opened
+    for file in ("result.json", "model.pt"):
+        whole_file = (tmp_path / "run" / file).read_bytes()
+        (tmp_path / "run" / file).write_bytes(whole_file[: len(whole_file) // 2])
+        with pytest.raises(IncompatibleCheckpoint, match=r"run is damaged \(.*\): copy it again"):
+            open_run(tmp_path / "run")
+        (tmp_path / "run" / file).write_bytes(whole_file)
 
 
 def test_bfloat16_rounds_weights_to_the_nearest_of_eight_bits(tmp_path: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.gripper import TOLD, load_gripper
@@ -215,3 +219,26 @@ def test_response_normalisation_s_gradient_is_its_formula_s() -> None:
     ours = torch.autograd.grad(layer(x).square().sum(), x)
     theirs = torch.autograd.grad(nn.LocalResponseNorm(5, 1e-4, 0.75)(x).square().sum(), x)
     torch.testing.assert_close(ours, theirs)
+
+
+class RootsInFloat32(TorchFunctionMode):
+    """What CUDA's autocast does, and a CPU's does not."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        return result.float() if func is torch.Tensor.rsqrt else result
+
+
+def test_response_normalisation_keeps_bfloat16_where_roots_are_taken_in_float32() -> None:
+    """Its gradient's product met two types otherwise: no network trained in bfloat16 on a GPU."""
+    x = 300 * torch.randn((2, 12, 3, 4), generator=torch.Generator().manual_seed(0))
+    layer = LocalResponseNorm(12, 2e-5)
+    (want,) = torch.autograd.grad(layer(x.requires_grad_()).square().sum(), x)
+    rounded = x.detach().bfloat16().requires_grad_()
+    with RootsInFloat32():
+        normalised = layer(rounded)
+    assert normalised.dtype == torch.bfloat16
+    (got,) = torch.autograd.grad(normalised.float().square().sum(), rounded)
+    assert torch.nn.functional.cosine_similarity(got.flatten().float(), want.flatten(), 0) > 0.999

@@ -60,6 +60,15 @@ def test_joined_rows_are_both_in_turn_each_with_its_own_hand(tmp_path: Path) -> 
     assert join(parts, tmp_path / "both").manifest == both.manifest
 
 
+def test_a_folder_that_joins_others_is_refused(tmp_path: Path) -> None:
+    named = {"yumi": 20, "franka_hand": 30, "robotiq_2f85": 40}
+    parts = [of_hand(tmp_path, name, n) for name, n in named.items()]
+    join(parts[:2], tmp_path / "both")
+    for others in (parts[::2], parts, parts[1::-1]):
+        with pytest.raises(InvalidConfig, match="both holds another data set"):
+            join(others, tmp_path / "both")
+
+
 def test_crops_of_other_strokes_or_of_pixels_are_refused(tmp_path: Path) -> None:
     yumi = of_hand(tmp_path, "yumi", 20)
     other = of_hand(tmp_path, "robotiq_2f85", 20, strokes=1.5)

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from sklearn import metrics as sklearn_metrics
 
@@ -31,7 +32,13 @@ from antipodal.nn.pretrained import Pretrained
 from antipodal.nn.run import open_run
 from antipodal.nn.scores import bootstrap_interval, classification
 from antipodal.nn.stream import GraspStream, Loading
-from antipodal.nn.train import new_trainer, predict_log_odds, split_rows, train
+from antipodal.nn.train import (
+    count_devices,
+    new_trainer,
+    predict_log_odds,
+    split_rows,
+    train,
+)
 from antipodal.scores import (
     area_under_roc,
     average_precision,
@@ -286,6 +293,41 @@ def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
     assert resumed["validation"] == whole["validation"]
 
 
+def test_a_run_that_was_moved_still_knows_its_best_epoch(
+    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a rate that ruins every epoch after the first
+    config = replace(TINY, n_epochs=2, optimizer="sgd", learning_rate=1e-3)
+    monkeypatch.setattr(train_module, "SAVED_EVERY", 0.0)
+
+    def die(module: GraspModule, batch_: object, index: int) -> None:
+        if module.current_epoch == 1 and not resuming:
+            raise KeyboardInterrupt
+        if module.current_epoch == 1:
+            with torch.no_grad():
+                for p in module.network.parameters():
+                    p.mul_(3)
+
+    resuming = False
+    monkeypatch.setattr(GraspModule, "on_train_batch_start", die)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(boxes, tmp_path / "run", config, accelerator="cpu")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    resuming = True
+    result = train(boxes, tmp_path / "moved", config, accelerator="cpu")
+    assert result["best_epoch"] == 0
+    assert not (tmp_path / "run").exists()
+
+
+def test_noise_is_drawn_in_float32_within_autocast() -> None:
+    crop = torch.full((4, 1, 32, 32), 0.7)
+    module = GraspModule(build_network("compact", 32), COMPACT_TRAINING, 4)
+    module.trainer = Trainer(logger=False, enable_checkpointing=False)
+    want = module.noisy(crop)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(module.noisy(crop), want)
+
+
 def test_an_epochs_loss_and_accuracy_are_those_of_all_its_rows(boxes: Path, tmp_path: Path) -> None:
     # weights that do not move and no noise: one pass over the rows has the mean that its steps have
     config = replace(
@@ -411,11 +453,25 @@ def test_weights_of_another_network_are_no_start(boxes: Path, tmp_path: Path) ->
 
 def test_settings_reach_the_trainer(tmp_path: Path) -> None:
     # DDP is Lightning's: what is ours is that it is asked for, and that we divide the batches ourselves
-    two = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", devices=2)
+    two = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", n_devices=2)
     assert two.world_size == 2 and isinstance(two.strategy, DDPStrategy)
     assert two.max_epochs == TINY.n_epochs
-    one = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", devices="auto")
+    one = new_trainer(tmp_path, TINY, False, "cpu", count_devices("auto", 0, TINY.batch_size))
     assert one.world_size == 1 and isinstance(one.strategy, SingleDeviceStrategy)
+
+
+def test_devices_that_are_not_there_are_refused_before_the_folder_is_taken(
+    boxes: Path, tmp_path: Path
+) -> None:
+    assert count_devices("auto", 4, 128) == 4 and count_devices(2, 4, 128) == 2
+    for n in (0, -1):
+        with pytest.raises(InvalidConfig, match=f"{n} devices: expected at least 1"):
+            train(boxes, tmp_path / "run", TINY, accelerator="cpu", devices=n)
+    with pytest.raises(InvalidConfig, match="batch_size 32 on 3 devices: expected a multiple"):
+        train(boxes, tmp_path / "run", TINY, accelerator="cpu", devices=3)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InvalidConfig, match="8 devices: expected 1 to 4"):
+        count_devices(8, 4, 128)
 
 
 @pytest.mark.slow
@@ -425,19 +481,24 @@ import sys
 from dataclasses import replace
 from antipodal.nn.config import TrainConfig
 from antipodal.nn.train import train
-config = TrainConfig(architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none")
+config = TrainConfig(
+    architecture="gqcnn_two_pools", n_epochs=1, batch_size=80, augmentation="none", precision=sys.argv[4]
+)
 train(sys.argv[1], sys.argv[2], config, accelerator="cpu", devices=int(sys.argv[3]))
 """
     script = tmp_path / "train.py"
     script.write_text(code)
-    for name, devices in (("one", "1"), ("two", "2")):
-        command = [sys.executable, str(script), str(boxes), str(tmp_path / name), devices]
+    # two processes of a CPU compute in float32, whatever they are told
+    asked = {"one": ("1", "float32"), "two": ("2", "float32"), "rounded": ("2", "bfloat16")}
+    for name, settings in asked.items():
+        command = [sys.executable, str(script), str(boxes), str(tmp_path / name), *settings]
         subprocess.run(command, check=True, timeout=300)
-    one, two = (open_run(tmp_path / name) for name in ("one", "two"))
-    assert two.result["n_devices"] == 2
-    for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
-        # the mean of two halves' gradients is the whole's, up to rounding
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    one, *others = (open_run(tmp_path / name) for name in asked)
+    for two in others:
+        assert two.result["n_devices"] == 2 and two.result["hardware"].endswith("float32")
+        for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True):
+            # the mean of two halves' gradients is the whole's, up to rounding
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -170,7 +170,7 @@ def generate(
 
     An object that cannot be used, crashes or takes too long is refused by name, and the run goes on.
 
-    Example: antipodal generate objects -o data/pilot --n-datapoints 20000 --workers 2
+    Example: antipodal generate objects -o data/pilot --preset builtin --n-datapoints 20000 --workers 2
 
     Args:
         objects: object set, or any folder of meshes in metres.

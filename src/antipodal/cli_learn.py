@@ -34,7 +34,7 @@ def train(
     positive_weight: float = 0.0,
     positive_loss_weight: float | None = None,
     memory: float = 4.0,
-    devices: int | None = None,
+    devices: int | Literal["auto"] = "auto",
     seed: int | None = None,
     json: bool = False,
 ) -> int:
@@ -58,14 +58,15 @@ def train(
         trained: head leaves convolutions as they are.
         positive_weight: w > 1 draws 1/w of the failures in each epoch, 0 < w < 1 draws w of the successes; 0 is off.
         positive_loss_weight: of a success in the loss, of a failure 1; the preset's if not given.
-        memory: GiB that crops may take; a larger data set is streamed.
-        devices: how many GPUs share each batch; all of them if not given.
+        memory: GiB that crops may take, on each device; a larger data set is streamed.
+        devices: how many GPUs share each batch, or processes where there is none; auto is every GPU.
         seed: of split, weights, batches and noise.
         json: print the result as JSON.
     """
     from .nn.config import PRESETS
     from .nn.pretrained import Pretrained
     from .nn.stream import Loading
+    from .nn.train import speaks
     from .nn.train import train as run_training
 
     chosen = {"split": split, "n_epochs": epochs, "precision": precision, "seed": seed}
@@ -77,16 +78,19 @@ def train(
         output,
         dataclasses.replace(PRESETS[model], **changes),
         progress=True,
-        devices=devices or "auto",
+        devices=devices,
         loading=Loading(memory=memory, positive_weight=positive_weight),
         start=None if from_run is None else Pretrained(from_run, trained),
     )
-    emit(result, training_text(result), json)
+    if speaks():
+        emit(result, training_text(result), json)
     return 0
 
 
 def training_text(result: Mapping[str, Any]) -> str:
     """The scores on held-out datapoints, and one line on the time."""
+    if result["datapoints_per_second"] is None:
+        return table(result["validation"])
     time = (
         f"{result['datapoints_per_second']:.0f} datapoints/s on {result['hardware']}, "
         f"{100 * result['waited_for_data_share']:.1f} % of the time waiting for data"

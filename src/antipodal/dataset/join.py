@@ -25,14 +25,15 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
 
     Args:
         parts: made from one object set, each for one hand, with crops of as many strokes.
-        path: folder; a finished one is opened.
+        path: folder; a finished one of these parts is opened.
 
     Raises:
-        InvalidConfig: crops that are not in metres, or of other strokes than the first one's.
+        InvalidConfig: crops that are not in metres, or of other strokes than the first one's; or ``path`` holds
+            something else.
     """
     path = Path(path)
     if (path / "dataset.json").is_file():
-        return Dataset.open(path)
+        return _opened(parts, path)
     windows = [_strokes(part) for part in parts]
     for part, window in zip(parts, windows, strict=True):
         if window != windows[0]:
@@ -40,12 +41,7 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
                 f"{part.path} has crops of {window}: expected those of {parts[0].path}, {windows[0]}"
             )
     (path / "shards").mkdir(parents=True, exist_ok=True)
-    shards = [
-        _link(part, shard, k, path)
-        for k, part in enumerate(parts)
-        for shard in part.manifest["shards"]
-        if shard["n_datapoints"]
-    ]
+    shards = [_link(parts[k], shard, k, path) for k, shard in _shards(parts)]
     for name in SIDE_TABLES:
         tables = [part.table(name) for part in parts]
         if name == "objects":  # each part numbers all of them, also those that another hand took
@@ -67,6 +63,26 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
     }
     write_json(manifest, path / "dataset.json")
     return Dataset.open(path)
+
+
+def _shards(parts: Sequence[Dataset]) -> list[tuple[int, dict[str, Any]]]:
+    """Every shard that holds something, with its hand's number."""
+    return [
+        (k, shard)
+        for k, part in enumerate(parts)
+        for shard in part.manifest["shards"]
+        if shard["n_datapoints"]
+    ]
+
+
+def _opened(parts: Sequence[Dataset], path: Path) -> Dataset:
+    found = Dataset.open(path)
+    held = [(shard.get("gripper"), shard["sha256"]) for shard in found.manifest["shards"]]
+    if held != [(k, shard["sha256"]) for k, shard in _shards(parts)]:
+        raise InvalidConfig(
+            f"{path} holds another data set: expected what joins these {len(parts)}, or an empty folder"
+        )
+    return found
 
 
 def _strokes(part: Dataset) -> tuple[int, float]:

@@ -89,10 +89,13 @@ def export_run(
 
     Raises:
         UnknownAsset: no finished run, or no data to quantise or compare with.
-        IncompatibleCheckpoint: OpenVINO's answers in float32 differ from torch's by more than 1e-4.
+        IncompatibleCheckpoint: OpenVINO's answers in float32 differ from torch's by more than 1e-4; a data set of
+            other crops; a name that is not of an .onnx file.
     """
     check_precisions(precisions)
     run, path = open_run(run_dir), Path(path)
+    if path.suffix != ".onnx" or path.is_dir():
+        raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
     dataset = _dataset(run, dataset_dir)
     if tuple(precisions) != ("float32",) and dataset is None:
         raise UnknownAsset(
@@ -283,7 +286,12 @@ def _dataset(run: Run, dataset_dir: str | Path | None) -> Dataset | None:
     path = Path(run.config["dataset"]["path"] if dataset_dir is None else dataset_dir)
     if dataset_dir is None and not (path / "dataset.json").is_file():
         return None
-    return Dataset.open(path)
+    dataset = Dataset.open(path)
+    if dataset.config["crop"] != run.config["crop"]:
+        raise IncompatibleCheckpoint(
+            f"{run.path} was trained on crops {run.config['crop']}: {path} has {dataset.config['crop']}"
+        )
+    return dataset
 
 
 def _rows(run: Run, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -141,8 +141,8 @@ def _sums(x: Tensor, band: Tensor) -> Tensor:
 
 
 def _three_quarters(s: Tensor) -> Tensor:
-    """s^(−¾)."""
-    return (s * s.sqrt()).rsqrt()
+    """s^(−¾), of the type of s: CUDA's autocast takes the last root in float32."""
+    return (s * s.sqrt()).rsqrt().to(s.dtype)
 
 
 class GQCNN(nn.Module):

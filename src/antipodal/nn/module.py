@@ -37,26 +37,14 @@ class GraspModule(pl.LightningModule):
         self.config = config
         self.n_train = n_train
         self.n_seen = 0
-        self.hardware = ""
         self._augmentation = AUGMENTATIONS[config.augmentation]
         self._answers: list[tuple[Tensor, Tensor]] = []
         self._sum, self._n_batches = torch.tensor(0.0), 0
         self._rounded: list[Network] = []  # in a list, so that it is no part of the module's state
         self._gradients: list[Tensor] = []
 
-    def on_train_start(self) -> None:
-        gpu = self.device.type == "cuda"
-        name = torch.cuda.get_device_name(self.device) if gpu else _cpu_name()
-        self.hardware = f"{name}, {torch.get_num_threads()} CPU threads, {self.config.precision}"
-
     def training_step(self, batch: GraspBatch, batch_idx: int) -> Tensor:
-        # a function of seed, step and device: a resumed run draws what an uninterrupted one does, two devices differ
-        key = (self.global_rank,) if self.global_rank else ()
-        sequence = np.random.SeedSequence([self.config.seed, self.global_step], spawn_key=key)
-        state = sequence.generate_state(2)
-        seed = int(state[0]) << 31 | int(state[1]) >> 1
-        generator = torch.Generator(self.device).manual_seed(seed)
-        crop = augment(batch.crop, self._augmentation, generator)
+        crop = self.noisy(batch.crop)
         log_odds = self.working_network()(crop, batch.depth, batch.hand).float()
         loss = self.loss(log_odds, batch.success)
         self.n_seen += len(batch.success)
@@ -68,6 +56,17 @@ class GraspModule(pl.LightningModule):
             self.log("learning_rate", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
         self._n_batches += 1
         return loss
+
+    def noisy(self, crop: Tensor) -> Tensor:
+        """The crops of this step with its noise, in float32 whatever the network computes in."""
+        # a function of seed, step and device: a resumed run draws what an uninterrupted one does, two devices differ
+        key = (self.global_rank,) if self.global_rank else ()
+        sequence = np.random.SeedSequence([self.config.seed, self.global_step], spawn_key=key)
+        state = sequence.generate_state(2)
+        seed = int(state[0]) << 31 | int(state[1]) >> 1
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.autocast(self.device.type, enabled=False):
+            return augment(crop, self._augmentation, generator)
 
     def on_train_epoch_end(self) -> None:
         loss, accuracy = (self._sum / self._n_batches).unbind()
@@ -132,17 +131,27 @@ class GraspModule(pl.LightningModule):
         }
 
 
-def _cpu_name() -> str:
-    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+def hardware(device: torch.device, precision: str) -> str:
+    """What computes, and in what."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
+    return f"{name}, {torch.get_num_threads()} CPU threads, {precision}"
 
 
 def computed_in(
-    precision: Literal["float32", "bfloat16"], gpu: bool
+    precision: Literal["float32", "bfloat16"], gpu: bool, n_devices: int = 1
 ) -> Literal["float32", "bfloat16"]:
-    """What training computes in: float32 on a CPU that would only emulate bfloat16, 15 times slower."""
+    """What training computes in: float32 on a CPU that would only emulate bfloat16, 15 times slower.
+
+    And in several processes of a CPU: DDP averages the gradients of the network, not of its rounded copy.
+    """
+    if gpu:
+        return precision
     has = torch.cpu.get_capabilities()
-    native = gpu or any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return precision if native else "float32"
+    native = any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return precision if native and n_devices == 1 else "float32"
 
 
 def rounded_copy(network: Network) -> Network:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def open_run(path: str | Path) -> Run:
 
     Raises:
         UnknownAsset: no run there, or an unfinished one.
-        IncompatibleCheckpoint: another layout, or weights that do not fit the architecture it names.
+        IncompatibleCheckpoint: another layout, damaged files, or weights that do not fit the architecture it names.
     """
     path = Path(path)
     if not (path / "config.json").is_file():
@@ -56,9 +57,15 @@ def open_run(path: str | Path) -> Run:
         )
     if not (path / "result.json").is_file():
         raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
-    result = json.loads((path / "result.json").read_text())
     network = build_network(config["train"]["architecture"], int(config["crop"]["size"]))
-    weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+    try:
+        result = json.loads((path / "result.json").read_text())
+        weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
+    except (ValueError, RuntimeError, EOFError, OSError, UnpicklingError) as error:
+        raise IncompatibleCheckpoint(
+            f"the run in {path} is damaged ({type(error).__name__}): copy it again, or delete its result.json "
+            "and run the same train"
+        ) from error
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -175,12 +175,7 @@ class GraspStream:
     ) -> None:
         if batch_size < 1:
             raise InvalidConfig(f"batch_size {batch_size}: expected at least 1")
-        part = part or Part()
-        if batch_size % part.size:
-            raise InvalidConfig(
-                f"batch_size {batch_size} on {part.size} devices: expected a multiple of {part.size}"
-            )
-        self.source, self.seed, self.part, self.epoch = source, seed, part, 0
+        self.source, self.seed, self.part, self.epoch = source, seed, part or Part(), 0
         self.positive_weight = positive_weight
         self.seconds_waited = 0.0
         """That whoever iterates has waited for data, so far."""

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from .. import __version__
 from ..dataset.store import Dataset
@@ -34,7 +35,7 @@ from .allocator import kept_memory
 from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
-from .module import LOGGED_EVERY, GraspModule, computed_in
+from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
 from .networks import Network, build_network, set_normalisation
 from .pretrained import Pretrained, load_pretrained
 from .run import SCHEMA, describe, read_config
@@ -55,7 +56,7 @@ def train(
     progress: bool = False,
     accelerator: str = "auto",
     *,
-    devices: int | Literal["auto"] = "auto",
+    devices: int | Literal["auto"] = 1,
     loading: Loading | None = None,
     start: Pretrained | None = None,
 ) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def train(
         resume: continue where ``run_dir`` was last saved, if it holds an unfinished run of the same settings.
         progress: draw a progress bar on stderr.
         accelerator: Lightning's word: "auto", "cpu", "gpu".
-        devices: how many share each batch (DDP); "auto" is every GPU, or one CPU.
+        devices: how many GPUs share each batch, or processes where there is none; "auto" is every GPU. With more than
+            one, Lightning's DDP starts the program that calls this once more for each of the others.
         loading: memory and threads of the loader, resampling by class.
         start: trained weights to start from; None: random ones.
 
@@ -76,9 +78,12 @@ def train(
         The content of ``result.json``.
 
     Raises:
-        InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off.
+        InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off;
+            devices that are not there, or do not divide a batch.
     """
     loading = loading or Loading()
+    gpu = accelerator != "cpu" and torch.cuda.is_available()
+    n_devices = count_devices(devices, torch.cuda.device_count() if gpu else 0, config.batch_size)
     dataset, run_dir = Dataset.open(dataset_dir), Path(run_dir)
     # before the folder is claimed: a split that cannot be, or weights that do not fit, leave no trace
     training, validation = split_rows(dataset, config, loading)
@@ -94,20 +99,44 @@ def train(
         _begin(network, training, config.seed, run_dir)
     # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = new_trainer(run_dir, config, progress, accelerator, devices)
+    trainer = new_trainer(run_dir, config, progress, accelerator, n_devices)
     part = Part(trainer.global_rank, trainer.world_size)
     stream = GraspStream(training, config.batch_size, config.seed, loading.positive_weight, part)
     gpu = trainer.strategy.root_device.type != "cpu"
-    working = dataclasses.replace(config, precision=computed_in(config.precision, gpu))
+    precision = computed_in(config.precision, gpu, trainer.world_size)
+    working = dataclasses.replace(config, precision=precision)
     module = GraspModule(network, working, stream.n_per_epoch)
     held_out = GraspStream(validation, ORDERED_BATCH)
     seconds = _fit(trainer, module, stream, held_out, run_dir)
     if trainer.is_global_zero:
         best = _restore_best(module, run_dir, trainer.strategy.root_device)
-        said = _describe(module, stream, held_out, seconds, trainer.world_size)
+        said = _describe(module, stream, held_out, seconds, trainer)
         _write_result(network, {**said, "best_epoch": best}, run_dir)
     trainer.strategy.barrier()
     return json.loads((run_dir / "result.json").read_text())
+
+
+def count_devices(devices: int | Literal["auto"], n_gpus: int, batch_size: int) -> int:
+    """How many devices share each batch.
+
+    Raises:
+        InvalidConfig: fewer than one, more than there are GPUs, or a number that does not divide the batch.
+    """
+    n = max(1, n_gpus) if devices == "auto" else devices
+    if not 1 <= n <= (n_gpus or n):
+        raise InvalidConfig(
+            f"{n} devices: expected 1 to {n_gpus}"
+            if n_gpus
+            else f"{n} devices: expected at least 1"
+        )
+    if batch_size % n:
+        raise InvalidConfig(f"batch_size {batch_size} on {n} devices: expected a multiple of {n}")
+    return n
+
+
+def speaks() -> bool:
+    """Whether this process speaks for those of all devices."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
 def _begin(network: Network, training: GraspRows, seed: int, run_dir: Path) -> None:
@@ -173,14 +202,14 @@ def new_trainer(
     config: TrainConfig,
     progress: bool,
     accelerator: str,
-    devices: int | Literal["auto"],
+    n_devices: int,
 ) -> pl.Trainer:
     """Lightning's trainer; several devices are DDP, and each takes its rows of every batch."""
     folder = run_dir / "checkpoints"
     # two callbacks: with save_last, Lightning writes no last.ckpt after an epoch that is not the best.
     # best comes first, so that last.ckpt remembers which epoch that is
     best, last = (
-        ModelCheckpoint(
+        _Kept(
             folder,
             name,
             monitor=monitor,
@@ -202,7 +231,7 @@ def new_trainer(
     with _quiet():
         return pl.Trainer(
             accelerator=accelerator,
-            devices=devices if gpu or devices != "auto" else 1,
+            devices=n_devices,
             use_distributed_sampler=False,
             precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
@@ -238,6 +267,23 @@ class _SavedWithin(pl.Callback):
         if trainer.strategy.broadcast(time.monotonic() - self.saved >= SAVED_EVERY):
             trainer.save_checkpoint(self.file)
             self.saved = time.monotonic()
+
+
+class _Kept(ModelCheckpoint):
+    """Lightning's, that knows its best epoch in a folder which has been moved, too."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        here = Path(str(self.dirpath))
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        state_dict = {**state_dict, **{name: moved(state_dict[name]) for name in paths}}
+        state_dict["best_k_models"] = {
+            moved(path): score for path, score in state_dict["best_k_models"].items()
+        }
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
 class _Patience(EarlyStopping):
@@ -280,20 +326,23 @@ def _describe(
     stream: GraspStream,
     held_out: GraspStream,
     seconds: float,
-    n_devices: int,
+    trainer: pl.Trainer,
 ) -> dict[str, Any]:
-    """What was learned from how much, how well and how fast."""
-    training = stream.source
+    """What was learned from how much, how well and how fast; no rates where a kill left nothing more to learn."""
+    training, seen = stream.source, module.n_seen * trainer.world_size
+    waited = (
+        stream.seconds_waited + held_out.seconds_waited
+    )  # before the last validation, which is not timed
     return {
         "n_train": len(training),
         "n_validation": len(held_out.source),
         "train_positive_share": float((training.success[training.rows] > 0.5).mean()),
         **_validate(module, held_out),
         "seconds": seconds,
-        "datapoints_per_second": module.n_seen * n_devices / seconds,
-        "waited_for_data_share": (stream.seconds_waited + held_out.seconds_waited) / seconds,
-        "hardware": module.hardware,
-        "n_devices": n_devices,
+        "datapoints_per_second": seen / seconds if seen else None,
+        "waited_for_data_share": waited / seconds if seen else None,
+        "hardware": hardware(trainer.strategy.root_device, module.config.precision),
+        "n_devices": trainer.world_size,
     }
 
 

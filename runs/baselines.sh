@@ -5,7 +5,7 @@ set -euo pipefail
 out=${1:-out/baselines}
 data=${2:-$out/data}
 if [ $# -lt 2 ]; then
-  [ -f "$out/objects/objects.json" ] || { rm -rf "$out/objects"; antipodal objects make -n 240 --seed 1 -o "$out/objects"; }
+  [ -f "$out/objects/objects.json" ] || antipodal objects make -n 240 --seed 1 -o "$out/objects"
   antipodal generate "$out/objects" -o "$data" --preset builtin --n-datapoints 120000 --workers 2 --seed 1
 fi
 python -c 'import sys; from antipodal.bench.learning import train_baselines; train_baselines(*sys.argv[1:])' "$data" "$out"

@@ -10,7 +10,6 @@ for name in GQCNN-4.0-PJ FC-GQCNN-4.0-PJ; do
 done
 [ -f "$out/baselines/svm.npz" ] || runs/baselines.sh "$out/baselines"
 if [ ! -f "$out/gqcnn20.onnx" ]; then
-  [ -f "$out/objects/objects.json" ] || rm -rf "$out/objects"
   [ -f "$out/objects/objects.json" ] || antipodal objects make -n 1500 --seed 3 -o "$out/objects" \
     --families superquadric metaballs ring boolean_mixture bracket superquadric bottle carton blob metaballs extrusion \
     bracket superquadric ring boolean_mixture bracket

@@ -4,7 +4,7 @@
 # Usage: runs/builtin.sh [OUT]   (about two hours on two cores; resumable)
 set -euo pipefail
 out=${1:-out/builtin}
-[ -f "$out/objects/objects.json" ] || { rm -rf "$out/objects"; antipodal objects make -n 1750 --seed 1 -o "$out/objects"; }
+[ -f "$out/objects/objects.json" ] || antipodal objects make -n 1750 --seed 1 -o "$out/objects"
 antipodal generate "$out/objects" -o "$out/data" --preset builtin --n-datapoints 1200000 --workers 2 --seed 1
 antipodal train "$out/data" -o "$out/yumi" --model compact --split object_wise --epochs 3
 "${PYTHON:-python}" "$(dirname "$0")/hands.py" "$out/objects" "$out/data" -o "$out/hands"

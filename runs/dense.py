@@ -9,14 +9,20 @@ from pathlib import Path
 import torch
 
 from antipodal.dataset.dense import load_views, make_views
-from antipodal.files import write_json
+from antipodal.files import file_hash, write_json
 from antipodal.gripper import load_gripper
 from antipodal.nn.dense import DenseNetwork
 from antipodal.nn.train_dense import DenseTraining, train_dense, write_dense
-from antipodal.policy.weighed import told_of
+from antipodal.policy.weighed import DEFAULT_WEIGHED, told_of
 from antipodal.quality import load_quality
+from antipodal.retarget import SHIPPED
 
 GRIPPER = load_gripper("yumi")
+
+
+def teacher() -> str:
+    """What the labels depend on beside the hand: the shipped weights, and how its plans are weighed."""
+    return f"{file_hash(SHIPPED.with_suffix('.onnx'))} {DEFAULT_WEIGHED}"
 
 
 def main() -> None:
@@ -38,6 +44,7 @@ def main() -> None:
             given.seed,
             GRIPPER,
             network,
+            teacher(),
             lambda k, n: print(f"shard {k} of {n}", flush=True),
             share,
         )

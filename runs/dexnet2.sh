@@ -17,7 +17,7 @@ out=${1:-out/dexnet2}
 # household shapes, in the shares whose pilot matched the paper's positives; the paper's 3DNet and KIT models are not free
 families="superquadric metaballs ring boolean_mixture bracket superquadric bottle carton blob metaballs extrusion bracket \
 superquadric ring boolean_mixture bracket"
-[ -f "$out/objects/objects.json" ] || { rm -rf "$out/objects"; antipodal objects make -n 1500 --seed 3 -o "$out/objects" --families $families; }
+[ -f "$out/objects/objects.json" ] || antipodal objects make -n 1500 --seed 3 -o "$out/objects" --families $families
 antipodal generate "$out/objects" -o "$out/data" --preset paper --images-per-pose 37 --workers "$(getconf _NPROCESSORS_ONLN)" --seed 3
 antipodal dataset info "$out/data" --plots "$out/data-plots"
 if [ $gpu = yes ]; then

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from antipodal.bench.agreement import (
 from antipodal.bench.disagreements import draw_disagreements, worst_disagreements
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
+from antipodal.gripper_files import save_gripper
 from antipodal.scores import area_under_roc
 
 
@@ -131,6 +133,16 @@ def test_a_run_resumes_to_the_same_rows_and_names_what_it_refused(
     assert json.loads((tmp_path / "a" / "agreement.json").read_text())["n"] == 16
     with pytest.raises(InvalidConfig, match="holds another run"):
         run_agreement(meshes, tmp_path / "a", AgreementConfig(n=20, seed=4))
+
+
+def test_a_hand_that_changed_its_numbers_is_another_run(meshes: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    save_gripper(load_gripper("yumi"), file)
+    config = AgreementConfig(n=1, seed=3, gripper=str(file))
+    run_agreement(meshes, tmp_path / "a", config)
+    save_gripper(replace(load_gripper("yumi"), max_force=0.5), file)
+    with pytest.raises(InvalidConfig, match=r"holds another run \(gripper_model differ"):
+        run_agreement(meshes, tmp_path / "a", config)
 
 
 def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path) -> None:

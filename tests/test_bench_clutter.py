@@ -9,7 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from antipodal import transforms
-from antipodal.bench.clutter import MAX_FAILURES, ClutterRun, Heap, run_clutter, together
+from antipodal.bench.clutter import (
+    MAX_FAILURES,
+    ClutterRun,
+    Heap,
+    clutter_numbers,
+    run_clutter,
+    together,
+)
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.scores import N_BINS
 from antipodal.errors import InvalidConfig
@@ -136,6 +143,19 @@ def test_rounds_end_empty_or_after_two_failures_and_count_what_was_taken(tmp_pat
         last = mine[-1]
         emptied = last["n_before"] == last["n_taken"]
         assert emptied or [r["n_taken"] for r in mine[-2:]] == [0, 0]
+
+
+def test_a_plan_that_ended_its_worker_has_no_time() -> None:
+    row = {
+        "planner": "p",
+        "round": 0,
+        "outcome": "NO_GRASP",
+        "quality": None,
+        "n_before": 5,
+        "n_taken": 0,
+    }
+    rows = [row | {"plan_time": t} for t in (0.2, float("nan"), None, 0.4)]
+    assert clutter_numbers(rows, 0)["plan_time_median"] == pytest.approx(0.3)
 
 
 def test_a_planner_that_knows_the_object_has_no_place_in_clutter(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from antipodal.bench.runner import BenchRun, planner_hash, run_bench
 from antipodal.bench.timing import time_object
 from antipodal.bench.trials import ObjectJob, run_object
 from antipodal.cli import run as command
-from antipodal.errors import InvalidConfig, UnknownAsset
+from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
 from antipodal.mesh import save_mesh
 from antipodal.sim.trial import TrialConfig
@@ -219,9 +219,21 @@ def test_a_timed_plan_has_not_seen_its_image_before(objects: Path, tmp_path: Pat
     item = list_objects(objects / "boxes")[0]
     job = ObjectJob(0, item, objects / "boxes", BenchConfig(1), tmp_path, tmp_path, {})
     planners = {"looks": FunctionPlanner(look)}
-    rows = time_object(job, load_gripper("yumi"), planners, lambda *at: None)
+    places: list[tuple[str, str, int]] = []
+    rows = time_object(job, load_gripper("yumi"), planners, lambda *at: places.append(at))
     assert len(seen) == 2 and not np.array_equal(*seen)
     assert [r["planner"] for r in rows] == ["looks"]
+    # each plan has the time of one
+    assert places[1:] == [("plan", "looks", 1), ("plan", "looks", 0)]
+
+
+@pytest.mark.parametrize("name", ["trials.parquet", "config.json"])
+def test_a_damaged_run_is_named(finished: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    whole = (tmp_path / "run" / name).read_bytes()
+    (tmp_path / "run" / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CorruptDataset, match=rf"{name} is not readable"):
+        open_trials(tmp_path / "run")
 
 
 def test_the_page_needs_nothing_from_outside(finished: Path) -> None:

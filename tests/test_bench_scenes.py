@@ -118,7 +118,10 @@ def test_sub_folders_are_sources_and_names_stay_apart(tmp_path) -> None:
     items = list_objects(tmp_path)
     assert [(i.name, i.source) for i in items] == [("a/thing", "a"), ("b/deep/thing", "b")]
     assert load_object(tmp_path, items[1].file, items[1].name).name == "b/deep/thing"
-    with pytest.raises(UnknownAsset, match="holds no mesh"):
+    save_mesh(MESH, tmp_path / "a" / "thing.stl")
+    names = [i.name for i in list_objects(tmp_path)]
+    assert names == ["a/thing.ply", "a/thing.stl", "b/deep/thing"]
+    with pytest.raises(UnknownAsset, match="nor a mesh"):
         (tmp_path / "empty").mkdir()
         list_objects(tmp_path / "empty")
 
@@ -136,6 +139,7 @@ def test_the_execution_error_scales_its_rotation_along() -> None:
         {"n_trials": 0},
         {"seed": -1},
         {"time_limit": 0.0},
+        {"time_limit": np.inf},
         {"execution_errors": ()},
         {"execution_errors": (2.0,)},
     ],

@@ -126,6 +126,17 @@ def test_comparing_a_planner_with_itself_gives_nothing_and_the_reverse_the_oppos
     assert ab["probability"] == pytest.approx(1 - ba["probability"])  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("n_objects", [1, 2, 4, 5])
+def test_a_few_objects_give_no_interval(n_objects: int, rng: np.random.Generator) -> None:
+    # equal gains on each: whatever is drawn, the difference is the same, as if it were certain
+    n = 4 * n_objects
+    a = trials([1, 1, 1, 0] * n_objects, [0.5] * n, per_object=4)
+    b = trials([1, 1, 0, 0] * n_objects, [0.5] * n, per_object=4)
+    found = beats(a, b, rng)
+    assert found["difference"] == 0.25
+    assert np.isnan(found["interval"]).all() == np.isnan(found["probability"]) == (n_objects < 5)
+
+
 def test_trials_of_one_object_do_not_count_as_independent() -> None:
     # all ten trials of an object agree: the interval is that of the objects, wider by √10 than of independent trials
     rng = np.random.default_rng(3)

@@ -109,6 +109,11 @@ def test_contacts_on_a_fine_sphere_have_radial_normals(rng):
     np.testing.assert_allclose(np.linalg.norm(contacts.point, axis=-1), 0.02, rtol=1e-3)
 
 
+def test_a_pose_of_four_digits_beside_the_object_finds_nothing_either(rng):
+    pose = transforms.from_rt(transforms.random_rotations(20, rng).round(4), np.array([0, 0.2, 0]))
+    assert not find_contacts(box(), Grasp(pose, 0.05)).found.any()
+
+
 def test_a_grasp_beside_the_object_finds_nothing():
     assert not find_contacts(box(), grasp(center=(0, 0.03, 0))).found.any()
 

@@ -72,12 +72,16 @@ def test_a_view_is_a_function_of_seed_and_number_and_shards_are_not_made_twice(t
         assert (a == b).all()
     assert one.place.shape == (1, N_LABELS)
     assert set(np.unique(one.quality)) == {0, 128}  # refused, and 0.5 of 255
-    make_views(tmp_path, 2, 7, YUMI, quality)
+    make_views(tmp_path, 2, 7, YUMI, quality, "half")
     written = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
-    make_views(tmp_path, 2, 7, YUMI, quality)
+    make_views(tmp_path, 2, 7, YUMI, quality, "half")
     assert written
     assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == written
     assert len(load_views(tmp_path).height) == 2
+    # nor do those of another seed, number or teacher pass for these
+    for number, seed, teacher in ((2, 8, "half"), (3, 7, "half"), (2, 7, "another")):
+        with pytest.raises(InvalidConfig, match="holds another"):
+            make_views(tmp_path, number, seed, YUMI, quality, teacher)
 
 
 @pytest.mark.parametrize("how", MIRRORS)

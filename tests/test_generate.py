@@ -261,3 +261,11 @@ def test_n_datapoints_is_met_about(tmp_path: Path) -> None:
 def test_a_concave_object_is_taken_as_well(tmp_path: Path) -> None:
     ring = to_trimesh_value(trimesh.creation.annulus(0.02, 0.03, 0.03), "ring")
     assert len(generate([ring], YUMI, tmp_path / "set", SMALL, seed=0)) > 0
+
+
+def test_more_objects_than_ids_have_room_for_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="32769 objects: expected at most 32768"):
+        generate([box()] * 32_769, load_gripper("yumi"), tmp_path / "data", PAPER, 0)
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(InvalidConfig, match="max_object_time = inf"):
+        Execution(max_object_time=np.inf)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from antipodal.dataset.dexnet2_export import export_tensors
 from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.join import join
 from antipodal.dataset.schema import OBJECTS, to_table
@@ -27,7 +29,7 @@ def of_hand(path: Path, name: str, n: int, strokes: float = 2.0) -> Dataset:
     numbered = to_table(
         OBJECTS,
         object_id=[0, 1],
-        name=[f"taken by {name}", "another hand's"],
+        name=["box", "another hand's"],
         mesh_hash=["", ""],
         extents=np.zeros((2, 3)),
         n_datapoints=[n, 0],
@@ -52,7 +54,7 @@ def test_joined_rows_are_both_in_turn_each_with_its_own_hand(tmp_path: Path) -> 
     )
     np.testing.assert_array_equal(both.hands(), want.astype(np.float32))
     named = both.table("objects")["name"].to_pylist()
-    assert named == ["taken by yumi", "taken by franka_hand"]
+    assert named == ["box", "box"]
     # held out is held out for every hand
     train, validation = both.split("object_wise", 0, 0.8)
     ids = both.read(["object_id"])["object_id"]
@@ -67,6 +69,17 @@ def test_a_folder_that_joins_others_is_refused(tmp_path: Path) -> None:
     for others in (parts[::2], parts, parts[1::-1]):
         with pytest.raises(InvalidConfig, match="both holds another data set"):
             join(others, tmp_path / "both")
+
+
+def test_parts_of_other_objects_are_refused(tmp_path: Path) -> None:
+    parts = [of_hand(tmp_path, "yumi", 40), of_hand(tmp_path, "franka_hand", 30)]
+    table = parts[1].table("objects")
+    names = pa.array(["can", "another hand's"])
+    place = table.schema.get_field_index("name")
+    table = table.set_column(place, table.schema.field("name"), names)
+    write_table(table, parts[1].path / "objects.parquet")
+    with pytest.raises(InvalidConfig, match="object 0 is can, in another part box"):
+        join(parts, tmp_path / "both")
 
 
 def test_crops_of_other_strokes_or_of_pixels_are_refused(tmp_path: Path) -> None:
@@ -86,6 +99,7 @@ def test_what_looks_grasps_up_by_number_refuses_several_hands(tmp_path: Path) ->
         summary,
         read_filter_facts,
         lambda data: data.targets("force_closure"),
+        lambda data: export_tensors(data, tmp_path / "exported"),
     ):
         with pytest.raises(InvalidConfig, match="joins 2 hands, whose grasps share numbers"):
             read(both)

@@ -12,6 +12,7 @@ import pytest
 import trimesh
 
 from antipodal import transforms
+from antipodal.bench.objects import list_objects
 from antipodal.cli import run
 from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
 from antipodal.gripper import load_gripper
@@ -23,6 +24,7 @@ from antipodal.objects import (
     make_object,
     make_object_set,
     make_objects,
+    object_set,
     solids,
 )
 from antipodal.objects.describe import complexity, describe
@@ -191,6 +193,31 @@ def test_making_a_set_again_replaces_it_and_spares_other_meshes(tmp_path):
     with pytest.raises(InvalidConfig, match="already holds meshes"):
         make_object_set(tmp_path, 2, 1)
     assert (tmp_path / "mine.ply").exists()
+
+
+def test_a_half_made_set_is_no_set_and_the_same_command_makes_it_whole(tmp_path, monkeypatch):
+    class Killed(Exception):
+        pass
+
+    def die(number, *more):
+        if number == 2:
+            raise Killed
+        return made(number, *more)
+
+    made = object_set.make_one
+    monkeypatch.setattr(object_set, "make_one", die)
+    with pytest.raises(Killed):
+        make_object_set(tmp_path / "cut", 4, 9, ["plate", "bracket"])
+    assert len(list((tmp_path / "cut").glob("*.ply"))) == 2
+    for read in (load_object_set, list_objects):
+        with pytest.raises(UnknownAsset, match="is unfinished: run the same"):
+            read(tmp_path / "cut")
+    monkeypatch.undo()
+    for name in ("cut", "whole"):
+        make_object_set(tmp_path / name, 4, 9, ["plate", "bracket"])
+    cut, whole = (sorted((tmp_path / name).iterdir()) for name in ("cut", "whole"))
+    assert [p.name for p in cut] == [p.name for p in whole]
+    assert load_object_set(tmp_path / "cut").records == load_object_set(tmp_path / "whole").records
 
 
 def test_a_changed_or_missing_file_is_found(tmp_path):

@@ -102,7 +102,7 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
         ("shipped", [0.05, 0.2], "it does not pay"),
         ("ours", [-0.05, 0.2], "no difference is certain (-5% to +20%)"),
         ("shipped", [-0.05, 0.2], "no difference is certain (-20% to +5%)"),
-        ("ours", [float("nan")] * 2, "too few parts"),
+        ("ours", [None, None], "too few parts"),
     ],
 )
 def test_the_verdict_follows_the_interval(better, interval, said):

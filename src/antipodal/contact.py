@@ -147,6 +147,7 @@ def find_contacts(mesh: TriMesh, grasps_obj: Grasp) -> FoundContacts:
     """
     n = len(grasps_obj)
     axis = grasps_obj.closing_axis
+    axis = axis / np.linalg.norm(axis, axis=-1, keepdims=True)  # poses may carry four digits
     directions = np.stack([axis, -axis], 1)
     origins = grasps_obj.center[:, None] - directions * (grasps_obj.width / 2)[:, None, None]
     hits = mesh.raycaster.first_hit(origins.reshape(-1, 3), directions.reshape(-1, 3))

@@ -59,10 +59,10 @@ def verdict(
     said = f"{ours:.0%} of graspable lifts hold, {shipped:.0%} with the shipped model"
     if comparison is None:
         return f"{said}; too few parts for an interval"
+    if None in comparison["interval"]:
+        return f"{said}; too few parts for an interval"
     sign = 1.0 if comparison["better"] == name else -1.0
     low, high = sorted(sign * x + 0.0 for x in comparison["interval"])  # + 0: no "-0%"
-    if not low <= high:  # nan
-        return f"{said}; too few parts for an interval"
     if low > 0:
         return f"{said}: it pays (by {low:.0%} to {high:.0%})"
     if high < 0:

@@ -32,6 +32,8 @@ from .errors import AntipodalError
 
 MAX_DEATHS = 2
 """Where a child died, another tries once more: the system, not the work, may have ended it."""
+MAX_TIME = 1e6
+"""Longest silence that may be allowed, s: the system's timers know no infinity."""
 START_TIME = 300.0
 """A child that has not begun by then is given up, s; compiling for the first time takes some."""
 

@@ -20,11 +20,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from .. import __version__
 from ..collision import approach_is_free
 from ..dataset.epsilon import fast_ferrari_canny
+from ..dataset.generate import gripper_json
 from ..dataset.schema import SUCCESS_THRESHOLD
+from ..dataset.store import write_table
 from ..errors import InvalidConfig, InvalidMesh, SimulationDiverged
 from ..files import claim, write_json
 from ..grasp import Grasp
@@ -140,7 +142,12 @@ def run_agreement(
     """
     output = Path(output)
     items = _chosen(list_objects(objects_dir), config)
-    record = {**asdict(config), "objects": [item.sha256 for item in items]}
+    record = {
+        **asdict(config),
+        "gripper_model": gripper_json(load_gripper(config.gripper)),
+        "version": __version__,
+        "objects": [item.sha256 for item in items],
+    }
     claim(output / "config.json", record, "run")
     n_scenes = -(-config.n // (len(items) * GRASPS_PER_SCENE))
     folder = str(cache or output / "pieces")
@@ -155,7 +162,7 @@ def run_agreement(
         progress(done, len(jobs))
     parts = [json.loads(Path(job.part).read_text()) for job in jobs]
     rows = [row for part in parts for row in part["rows"]]
-    pq.write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
+    write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
     refused = {part["object"]: part["refused"] for part in parts if part["refused"]}
     summary = summarise_agreement(rows) | {"config": record | {"refused": refused}}
     write_json(summary, output / "agreement.json")

@@ -197,7 +197,7 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
         }
     drawn = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
     low, high = np.quantile(taken[drawn].sum(-1) / first[drawn].sum(-1), [0.025, 0.975])
-    times = [r["plan_time"] for r in rows if r["plan_time"] is not None]
+    times = [r["plan_time"] for r in rows if np.isfinite(r["plan_time"] or np.nan)]
     told = [r for r in executed if r["quality"] is not None]
     quality = np.array([r["quality"] for r in told], float)
     held = np.array([r["outcome"] == Outcome.SUCCESS.name for r in told], bool)

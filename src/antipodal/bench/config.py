@@ -12,6 +12,7 @@ from ..errors import InvalidConfig, UnknownAsset
 from ..render.scene import CameraDistribution
 from ..sim.trial import TrialConfig
 from ..values import config_from_dict
+from ..watched import MAX_TIME
 from .scenes import CAMERAS
 
 ROTATION_PER_METRE = float(np.deg2rad(0.5)) / 0.002
@@ -47,8 +48,10 @@ class BenchConfig:
         errors = self.execution_errors
         if not errors or len(set(errors)) < len(errors) or not all(0 <= e <= 0.05 for e in errors):
             raise InvalidConfig(f"execution errors {errors} m: expected different ones, 0 to 0.05")
-        if not self.time_limit > 0:
-            raise InvalidConfig(f"time_limit {self.time_limit} s: expected a positive number")
+        if not 0 < self.time_limit <= MAX_TIME:
+            raise InvalidConfig(
+                f"time_limit {self.time_limit} s: expected more than 0, at most {MAX_TIME:g}"
+            )
 
     @property
     def cameras(self) -> CameraDistribution:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UnknownAsset
 from ..files import file_hash
-from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair
-from ..objects.object_set import INDEX, load_object_set
+from ..mesh import TriMesh, load_mesh, repair
+from ..objects.object_set import INDEX, load_object_set, mesh_files
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,14 @@ def list_objects(directory: str | Path) -> list[BenchObject]:
             BenchObject(r.name, r.file, _collection(r.source), file_hash(directory / r.file))
             for r in load_object_set(directory).records
         ]
-    if not directory.is_dir():
-        raise UnknownAsset(f"no folder {directory}: expected a folder of meshes; check the path")
-    files = sorted(p for p in directory.rglob("*") if p.suffix.lower() in MESH_SUFFIXES)
-    if not files:
-        raise UnknownAsset(f"{directory} holds no mesh: expected {', '.join(MESH_SUFFIXES)} files")
+    files = mesh_files(directory, recursive=True)
+    relative = [path.relative_to(directory) for path in files]
+    named = Counter(path.with_suffix("") for path in relative)
     objects = []
-    for path in files:
-        relative = path.relative_to(directory)
-        source = relative.parts[0] if len(relative.parts) > 1 else directory.resolve().name
-        name = str(relative.with_suffix(""))
-        objects.append(BenchObject(name, str(relative), source, file_hash(path)))
+    for path, file in zip(relative, files, strict=True):
+        source = path.parts[0] if len(path.parts) > 1 else directory.resolve().name
+        name = path if named[path.with_suffix("")] > 1 else path.with_suffix("")
+        objects.append(BenchObject(str(name), str(path), source, file_hash(file)))
     return objects
 
 

@@ -145,7 +145,7 @@ def _matrix(report: dict[str, Any], order: Sequence[str]) -> str:
     gain: dict[tuple[str, str], tuple[float | None, bool]] = {}
     for c in report["comparisons"]:
         d, (low, high) = c["difference"], c["interval"]
-        sure = d is not None and (low > 0 or high < 0)
+        sure = low is not None and (low > 0 or high < 0)
         gain[c["better"], c["worse"]] = (d, sure)
         gain[c["worse"], c["better"]] = (None if d is None else -d, sure)
     lines = []

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import UInt8
 
 from ..camera import CameraIntrinsics
+from ..dataset.store import read_table
 from ..errors import InvalidConfig
 from ..files import publishing, write_bytes
 from ..gripper import GripperModel
@@ -57,7 +57,7 @@ def replay(
     if not 1 <= fps <= 50:
         raise InvalidConfig(f"fps {fps}: expected 1 to 50")
     folder, run = open_run(trials)
-    table = pq.read_table(folder / "trials.parquet")
+    table = read_table(folder / "trials.parquet")
     if not 0 <= trial < table.num_rows:
         raise InvalidConfig(f"trial {trial}: expected 0 to {table.num_rows - 1}")
     row = table.slice(trial, 1).to_pylist()[0]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ..dataset.store import read_table
 from ..files import write_json
 from ..sim.trial import Outcome
 from .config import bench_config
@@ -65,11 +65,11 @@ def open_trials(path: str | Path) -> Trials:
     folder, config = open_run(path)
     times: dict[str, np.ndarray] = {}
     if (folder / "plan_times.parquet").is_file():
-        table = pq.read_table(folder / "plan_times.parquet")
+        table = read_table(folder / "plan_times.parquet")
         names = table.column("planner").to_numpy(zero_copy_only=False)
         seconds = table.column("plan_time").to_numpy()
         times = {str(name): seconds[names == name] for name in np.unique(names.astype(str))}
-    return Trials(folder, config, pq.read_table(folder / "trials.parquet"), times)
+    return Trials(folder, config, read_table(folder / "trials.parquet"), times)
 
 
 def short_names(specs: Sequence[str]) -> dict[str, str]:

@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import __version__
 from ..dataset.generate import gripper_json
-from ..dataset.store import write_table
-from ..errors import InvalidConfig, UnknownAsset
+from ..dataset.store import read_table, write_table
+from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import claim, file_hash
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
@@ -94,6 +93,7 @@ def open_run(path: str | Path) -> tuple[Path, dict[str, Any]]:
 
     Raises:
         UnknownAsset: there is none.
+        CorruptDataset: its config is damaged.
     """
     path = Path(path)
     folder = path.parent if path.suffix == ".parquet" else path
@@ -102,12 +102,17 @@ def open_run(path: str | Path) -> tuple[Path, dict[str, Any]]:
             f"{path}: expected the folder of a finished benchmark, with trials.parquet and config.json; "
             "run or resume 'antipodal bench run'"
         )
-    return folder, json.loads((folder / "config.json").read_text())
+    try:
+        return folder, json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise CorruptDataset(
+            f"{folder / 'config.json'} is not readable ({error}): restore it, or run the benchmark again"
+        ) from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a Parquet file, as dictionaries."""
-    return pq.read_table(path).to_pylist()
+    return read_table(path).to_pylist()
 
 
 def _make_part(
@@ -155,7 +160,7 @@ def _part(job: ObjectJob, kind: str) -> Path:
 
 def merge_parts(parts: Sequence[Path], schema: pa.Schema, target: Path) -> None:
     """Write the parts as one file, in their order."""
-    tables = [schema.empty_table(), *(pq.read_table(part, schema=schema) for part in parts)]
+    tables = [schema.empty_table(), *(read_table(part, schema=schema) for part in parts)]
     write_table(pa.concat_tables(tables).combine_chunks(), target)
 
 

@@ -23,6 +23,8 @@ N_BINS = 10
 """Of quality in [0, 1], for the calibration."""
 N_RESAMPLES = 2000
 """Bootstrap draws of a comparison."""
+MIN_OBJECTS = 5
+"""Of a comparison's interval."""
 
 
 class Interval(NamedTuple):
@@ -102,14 +104,17 @@ def beats(
 
     Returns:
         ``difference`` (a − b), its 95 % ``interval``, and ``probability``, the share of draws in which a is ahead
-        (ties count half).
+        (ties count half). Of fewer than ``MIN_OBJECTS`` objects interval and probability are NaN: drawing again from
+        one or two says nothing of others.
     """
     assert np.array_equal(a.object_id, b.object_id) and np.array_equal(a.graspable, b.graspable)
     use = a.graspable
-    if not use.any():
-        return {"difference": float("nan"), "interval": [float("nan")] * 2, "probability": 0.5}
-    ids, inverse = np.unique(a.object_id[use], return_inverse=True)
     gain = a.success[use].astype(float) - b.success[use].astype(float)
+    nan = float("nan")
+    ids, inverse = np.unique(a.object_id[use], return_inverse=True)
+    if len(ids) < MIN_OBJECTS:
+        mean = float(gain.mean()) if len(gain) else nan
+        return {"difference": mean, "interval": [nan, nan], "probability": nan}
     total, count = np.bincount(inverse, gain), np.bincount(inverse)
     drawn = rng.integers(0, len(ids), (n_resamples, len(ids)))
     difference = total[drawn].sum(-1) / count[drawn].sum(-1)

@@ -48,13 +48,12 @@ def time_object(
         return []
     rows = []
     for name, planner in planners.items():
-        if (name, 0) in job.failures:
+        if any((name, trial.k) in job.failures for trial in trials):
             continue
-        at("plan", name, 0)
-        tried = [
-            attempt(planner, observation, trial.rng("plan"), job.config.time_limit)
-            for trial, observation in zip(trials, seen, strict=True)
-        ]
+        tried = []
+        for trial, observation in zip(trials, seen, strict=True):
+            at("plan", name, trial.k)
+            tried.append(attempt(planner, observation, trial.rng("plan"), job.config.time_limit))
         if not any(plan.reason.startswith(("raised", "took longer")) for plan in tried):
             seconds = tried[-1].plan_time
             rows.append({"planner": name, "object": job.item.name, "plan_time": seconds})

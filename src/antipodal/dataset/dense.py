@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .. import transforms
+from .. import __version__, transforms
 from ..camera import DepthImage
 from ..errors import AntipodalError
-from ..files import writing
+from ..files import claim, writing
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..objects.families import FAMILIES, make_one
@@ -40,6 +40,7 @@ from ..render.depth import object_window, render
 from ..render.noise import STRUCTURED_LIGHT, observe
 from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_poses
 from ..stable_pose import stable_poses
+from .generate import gripper_json
 
 N_LABELS = 2000
 """Of one window."""
@@ -80,12 +81,19 @@ def make_views(
     seed: int,
     gripper: GripperModel,
     quality: QualityFn,
+    teacher: str,
     progress: Callable[[int, int], None] | None = None,
     every: tuple[int, int] = (0, 1),
 ) -> None:
-    """Write shards of views that are not there yet; ``every`` (k, n): the k-th of n processes."""
+    """Write shards of views that are not there yet; ``every`` (k, n): the k-th of n processes.
+
+    Raises:
+        InvalidConfig: the folder holds views of another number, seed, hand or ``teacher``, which names ``quality``.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    told = {"n_views": n_views, "seed": seed, "gripper": gripper_json(gripper), "teacher": teacher}
+    claim(directory / "config.json", {**told, "version": __version__}, "views")
     n_shards = -(-n_views // SHARD)
     for k in range(every[0], n_shards, every[1]):
         path = directory / f"views_{k:04d}.npz"

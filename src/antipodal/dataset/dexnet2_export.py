@@ -50,8 +50,9 @@ def export_tensors(
         ``n_datapoints``, ``n_files``, ``fields``, ``splits`` and ``left_out``: split → why there is none.
 
     Raises:
-        InvalidConfig: ``path`` is not empty.
+        InvalidConfig: ``path`` is not empty, or the data set joins several hands.
     """
+    dataset.expect_one_hand("an export")
     unknown = dataset.manifest.get("imported", {}).get("unknown", [])
     n_files = -(-len(dataset) // ROWS_PER_FILE)
     fields: dict[str, dict[str, Any]] = {}

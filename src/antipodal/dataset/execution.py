@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from ..errors import InvalidConfig
-from ..watched import run_watched
+from ..watched import MAX_TIME, run_watched
 from .shard import Shard, ShardJob
 from .worker import shard_task, to_travel
 
@@ -25,8 +25,10 @@ class Execution:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise InvalidConfig(f"workers = {self.workers}: expected at least 1")
-        if not self.max_object_time > 0:
-            raise InvalidConfig(f"max_object_time = {self.max_object_time}: expected seconds > 0")
+        if not 0 < self.max_object_time <= MAX_TIME:
+            raise InvalidConfig(
+                f"max_object_time = {self.max_object_time}: expected more than 0, at most {MAX_TIME:g} s"
+            )
 
     def run(self, jobs: Iterator[ShardJob]) -> Generator[Shard, None, None]:
         """Make the shards of all jobs, in whichever order they get done."""

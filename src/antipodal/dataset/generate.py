@@ -27,6 +27,7 @@ from ..values import check_seed
 from .events import ObjectRefused, Report, Tally
 from .execution import Execution
 from .model import GenerativeModel
+from .rows import MAX_OBJECTS
 from .schema import VERSION
 from .shard import OBJECTS_PER_SHARD, Shard, ShardJob, Unreadable
 from .store import SIDE_TABLES, Dataset, file_hash, write_table
@@ -66,6 +67,10 @@ def generate(
     """
     if not meshes:
         raise InvalidConfig("no objects to generate from: expected at least one mesh")
+    if len(meshes) > MAX_OBJECTS:
+        raise InvalidConfig(
+            f"{len(meshes)} objects: expected at most {MAX_OBJECTS}; divide the set, a data set for each part"
+        )
     if n_datapoints is not None and n_datapoints < 1:
         raise InvalidConfig(f"n_datapoints = {n_datapoints}: expected at least 1")
     check_seed(seed)

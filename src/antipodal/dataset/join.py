@@ -28,8 +28,8 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
         path: folder; a finished one of these parts is opened.
 
     Raises:
-        InvalidConfig: crops that are not in metres, or of other strokes than the first one's; or ``path`` holds
-            something else.
+        InvalidConfig: crops that are not in metres, or of other strokes than the first one's; objects of one number
+            and two names; or ``path`` holds something else.
     """
     path = Path(path)
     if (path / "dataset.json").is_file():
@@ -40,6 +40,7 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
             raise InvalidConfig(
                 f"{part.path} has crops of {window}: expected those of {parts[0].path}, {windows[0]}"
             )
+    _check_objects(parts)
     (path / "shards").mkdir(parents=True, exist_ok=True)
     shards = [_link(parts[k], shard, k, path) for k, shard in _shards(parts)]
     for name in SIDE_TABLES:
@@ -73,6 +74,21 @@ def _shards(parts: Sequence[Dataset]) -> list[tuple[int, dict[str, Any]]]:
         for shard in part.manifest["shards"]
         if shard["n_datapoints"]
     ]
+
+
+def _check_objects(parts: Sequence[Dataset]) -> None:
+    """Sizes may differ, and with them hashes; names may not."""
+    names: dict[int, str] = {}
+    for part in parts:
+        table = part.table("objects")
+        table = table.filter(pc.greater(table["n_datapoints"], 0))  # pyright: ignore
+        columns = (table[name].to_pylist() for name in ("object_id", "name"))
+        for number, name in zip(*columns, strict=True):
+            if names.setdefault(number, name) != name:
+                raise InvalidConfig(
+                    f"{part.path}: object {number} is {name}, in another part {names[number]}: expected parts of one "
+                    "object set, or the held-out objects of one are trained on in another"
+                )
 
 
 def _opened(parts: Sequence[Dataset], path: Path) -> Dataset:

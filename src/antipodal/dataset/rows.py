@@ -28,7 +28,9 @@ from .model import MAX_POSES, GenerativeModel
 from .schema import GRASPS, POSES, shard_schema, to_table
 
 MAX_GRASPS = 1 << 16
-"""Ids: grasp_id = object_id · MAX_GRASPS + grasp. With 32-bit ids this leaves room for 32,768 objects."""
+"""Ids: grasp_id = object_id · MAX_GRASPS + grasp."""
+MAX_OBJECTS = (1 << 31) // MAX_GRASPS
+"""That 32-bit ids leave room for."""
 
 JITTER_SHARES = (0.5, 0.25, 0.25)
 """Near misses, at most: free and antipodal, free but not antipodal, in collision."""

@@ -153,7 +153,7 @@ class Dataset:
 
     def table(self, name: Literal["objects", "poses", "grasps"]) -> pa.Table:
         """Read one of the side tables."""
-        return pq.read_table(self.path / f"{name}.parquet")
+        return read_table(self.path / f"{name}.parquet")
 
     def labels(self, threshold: float = SUCCESS_THRESHOLD) -> Bool[np.ndarray, "N"]:
         """S of each datapoint: collision-free and robust, E_Q > δ [Mahler17, §IV-B2]."""
@@ -256,13 +256,7 @@ class Dataset:
     def _read_shard(
         self, index: int, columns: Sequence[str], rows: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        file = self.manifest["shards"][index]["file"]
-        try:
-            table = pq.read_table(self.path / file, columns=list(columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CorruptDataset(
-                f"{file} is not readable: {str(error).splitlines()[0]}; restore or regenerate"
-            ) from error
+        table = read_table(self.path / self.manifest["shards"][index]["file"], columns)
         if rows is not None:
             table = table.take(rows)
         return {name: self._column(table, name) for name in columns}
@@ -300,6 +294,24 @@ def split_by_group(
         is_train[nearest] = not is_train[nearest]
     rows_train = np.isin(groups, ids[is_train])
     return np.flatnonzero(rows_train), np.flatnonzero(~rows_train)
+
+
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises:
+        CorruptDataset: it is gone or damaged.
+    """
+    try:
+        return pq.read_table(
+            path, columns=None if columns is None else list(columns), schema=schema
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorruptDataset(
+            f"{path} is not readable: {str(error).splitlines()[0]}; restore it, or make it again"
+        ) from error
 
 
 def write_table(table: pa.Table, path: Path) -> None:

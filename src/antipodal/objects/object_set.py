@@ -32,6 +32,8 @@ from .units import PLAUSIBLE_SIZE, Unit, fitting_units, guess_unit, read_unit
 
 SCHEMA = 1
 INDEX = "objects.json"
+UNFINISHED = ".unfinished"
+"""Lies in a folder until its index does."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each object."""
@@ -189,7 +191,7 @@ def import_meshes(
         InvalidMesh: every file was refused; gives the first reasons.
     """
     source = Path(source)
-    files = _mesh_files(source, recursive=True)
+    files = mesh_files(source, recursive=True)
     if source.resolve() in (Path(directory).resolve(), *Path(directory).resolve().parents):
         raise InvalidConfig(f"{directory} lies in {source}: expected a folder outside the meshes'")
     taken_unit = guess_unit(files) if unit is None else read_unit(unit)
@@ -221,13 +223,13 @@ def load_object_set(directory: str | Path) -> ObjectSet:
     """Open a set, or a plain folder of meshes in metres.
 
     Raises:
-        UnknownAsset: no such folder, or neither ``objects.json`` nor a mesh in it.
+        UnknownAsset: no such folder, neither ``objects.json`` nor a mesh in it, or a set that is not finished.
         InvalidConfig: ``objects.json`` is not readable or of another schema.
     """
     directory = Path(directory)
     index = directory / INDEX
     if not index.is_file():
-        files = _mesh_files(directory, recursive=False)
+        files = mesh_files(directory, recursive=False)
         records = tuple(ObjectRecord(p.stem, p.name, "", p.name) for p in files)
         return ObjectSet(directory, records, {"kind": "folder"})
     content = _read_index(index)
@@ -318,9 +320,16 @@ def _free_name(relative: Path, taken: Mapping[str, Any]) -> str:
     return free
 
 
-def _mesh_files(directory: Path, recursive: bool) -> list[Path]:
+def mesh_files(directory: Path, recursive: bool) -> list[Path]:
+    """Meshes of a plain folder.
+
+    Raises:
+        UnknownAsset: no such folder, no mesh in it, or a set that is not finished.
+    """
     if not directory.is_dir():
         raise UnknownAsset(f"no folder {directory}: expected a folder of meshes; check the path")
+    if (directory / UNFINISHED).is_file():
+        raise UnknownAsset(f"{directory} is unfinished: run the same 'antipodal objects' again")
     files = sorted(directory.rglob("*") if recursive else directory.iterdir())
     files = [p for p in files if p.is_file() and p.suffix.lower() in MESH_SUFFIXES]
     if not files:
@@ -331,17 +340,21 @@ def _mesh_files(directory: Path, recursive: bool) -> list[Path]:
 
 
 def _empty_folder(directory: str | Path) -> Path:
-    """Make the folder; an older set in it is replaced, other people's meshes are not touched."""
+    """Make the folder; an older or half-made set in it is replaced, other people's meshes are not touched."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     if (directory / INDEX).is_file():
         for record in load_object_set(directory).records:
             (directory / record.file).unlink(missing_ok=True)
         (directory / INDEX).unlink()
+    elif (directory / UNFINISHED).is_file():
+        for path in directory.glob("*.ply"):
+            path.unlink()
     if any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir()):
         raise InvalidConfig(
             f"{directory} already holds meshes that no {INDEX} lists: expected an empty folder; choose another"
         )
+    (directory / UNFINISHED).touch()
     return directory
 
 
@@ -357,4 +370,5 @@ def _write(objects: ObjectSet) -> ObjectSet:
     temporary = objects.directory / f".{INDEX}.{os.getpid()}"
     temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     temporary.replace(objects.directory / INDEX)
+    (objects.directory / UNFINISHED).unlink(missing_ok=True)
     return objects

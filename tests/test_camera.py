@@ -148,6 +148,26 @@ def test_a_camera_pose_must_be_rigid() -> None:
             DepthImage(np.ones((6, 8)), SMALL, bad)
 
 
+def test_a_pose_of_three_digits_becomes_the_nearest_rotation() -> None:
+    """Kept as it is, the poses of grasps that it carries would not be rigid enough."""
+    given = np.eye(4)
+    given[:3] = [
+        [0.503, 0.864, 0.012, 0.1],
+        [0.864, -0.502, -0.05, 0.2],
+        [-0.037, 0.036, -0.999, 0.7],
+    ]
+    pose = DepthImage(np.ones((6, 8)), SMALL, given).T_world_camera
+    assert pose is not None
+    R, t = pose[:3, :3], pose[:3, 3]
+    assert np.allclose(R @ R.T, np.eye(3), atol=1e-12)
+    assert np.array_equal(t, given[:3, 3])
+    # nearest: what is left over is symmetric
+    left = R.T @ given[:3, :3]
+    assert np.allclose(left, left.T, atol=1e-12)
+    exact = transforms.look_at([0.2, 0.1, 0.7], [0, 0, 0])
+    assert np.array_equal(DepthImage(np.ones((6, 8)), SMALL, exact).T_world_camera, exact)
+
+
 def test_the_table_normal_is_world_z_seen_from_the_camera() -> None:
     T = transforms.look_at([0.2, 0.1, 0.7], [0, 0, 0])
     normal = DepthImage(np.ones((6, 8)), SMALL, T).table_normal_camera()

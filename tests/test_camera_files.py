@@ -262,6 +262,9 @@ def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     np.save(tmp_path / "line.npy", np.ones(8))
     with pytest.raises(InvalidImage, match="expected an image"):
         load_mask(tmp_path / "line.npy", (6, 8))
+    np.save(tmp_path / "words.npy", np.full((6, 8), "a"))
+    with pytest.raises(InvalidImage, match=r"words\.npy has dtype <U1: expected numbers"):
+        load_mask(tmp_path / "words.npy", (6, 8))
 
 
 @pytest.mark.parametrize(("suffix", "error"), [(".npy", 0), (".png", 0.5e-4), (".tiff", 0.5e-4)])

@@ -189,6 +189,20 @@ def test_a_matrix_without_a_size_takes_the_images(tmp_path: Path) -> None:
         ("a.xml", "<opencv_storage>", "not readable as .xml"),
         ("a.xml", "<launch></launch>", "expected OpenCV's <opencv_storage>"),
         ("a.yaml", "K: {rows: 3, cols: 3, data: [1, 2]}", "matrix of 3×3 has 2 numbers"),
+        ("a.yaml", "K: {rows: 3, cols: 3, data: 5}", "holds a value of another form"),
+        ("a.yaml", "K: {rows: three, cols: 3, data: [1]}", "holds a value of another form"),
+        ("a.json", '{"depth_scale": null}', "holds a value of another form"),
+        ("a.json", '{"depth_scale": "1 mm"}', "holds a value of another form"),
+        (
+            "a.json",
+            '{"width": 4, "height": 3, "intrinsic_matrix": [1, 2]}',
+            "holds a value of another form",
+        ),
+        (
+            "a.json",
+            '{"K": [1, 0, 2, 0, 1, 1, 0, 0, 1], "binning_x": "0"}',
+            "holds a value of another form",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_in_one_line(

@@ -189,6 +189,25 @@ def test_an_object_that_vanishes_is_coasted_for_then_lost() -> None:
     assert again.phase is Phase.PLANNED and "nothing stands" in again.reason
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_an_object_that_stopped_unseen_does_not_throw_the_grasp(committed: bool) -> None:
+    """What has come about while it was hidden is no speed of one frame."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, dt, speed = np.random.default_rng(0), 0.05, 0.2
+    for k in range(11):
+        tracker(frame_of(speed * k * dt), None, rng, k * dt, committed=committed and k > 8)
+    empty, stands = frame_of(5.0), speed * 10 * dt
+    for k in range(11, 18):
+        tracker(empty, None, rng, k * dt, committed=committed)
+    back = [
+        tracker(frame_of(stands), None, rng, k * dt, committed=committed) for k in range(18, 30)
+    ]
+    for step in back:
+        assert np.linalg.norm(step.velocity) < 1.1 * speed
+    assert back[-1].phase is Phase.TRACKED and back[-1].grasp is not None
+    assert abs(back[-1].grasp.center[0] - stands) < 0.005
+
+
 def test_an_empty_plan_is_lost_with_its_reason() -> None:
 
     tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty_plan("no edges"))

@@ -15,6 +15,7 @@ from antipodal.policy.image_sampler import (
     SamplerConfig,
     find_edges,
     find_pairs,
+    near,
     sample_grasps,
 )
 from antipodal.policy.view import look
@@ -218,3 +219,13 @@ def test_senseless_parameters_are_refused():
         SamplerConfig(height_step=0.0)
     with pytest.raises(InvalidConfig, match="n_grasps 0: expected a positive number"):
         SamplerConfig(n_grasps=0)
+
+
+def test_a_margin_wider_than_the_image_covers_it_and_costs_no_more() -> None:
+    objects = np.zeros((40, 60), bool)
+    objects[3, 50] = True
+    assert near(objects, 100_000).all()  # type: ignore[union-attr]
+    # no narrower than asked for
+    u, v = np.meshgrid(np.arange(60), np.arange(40))
+    want = np.maximum(np.abs(u - 50), np.abs(v - 3)) <= 45
+    assert np.array_equal(near(objects, 45), want)  # type: ignore[arg-type]

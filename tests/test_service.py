@@ -104,10 +104,10 @@ def test_constraints_narrow_the_plan_there_as_here(client, scene) -> None:
         target_radius=0.03,
         workspace=np.array([[-0.2, -0.2], [0.2, -0.2], [0.2, 0.2], [-0.2, 0.2]]),
         yaw_range=np.array([-0.5, 1.2]),
-        max_tilt=0.4,
+        max_tilt=np.float64(0.4),
         min_height=0.003,
         width_range=np.array([0.005, 0.048]),
-        n_grasps=K,
+        n_grasps=np.int64(K),  # type: ignore[arg-type]
         min_distance=0.002,
         min_angle=0.05,
     )

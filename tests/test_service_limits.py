@@ -145,6 +145,18 @@ def test_a_body_that_never_comes_frees_its_place(narrow) -> None:
     assert narrow.metric("antipodal_requests_inside", BEARER) == 0
 
 
+def test_a_connection_that_says_nothing_is_closed(narrow) -> None:
+    host, port = narrow.url.removeprefix("http://").split(":")
+    health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", health + b"\r\n" + health):
+        begin = time.monotonic()
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(said)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert time.monotonic() - begin > 0.9 * SMALL.read_time
+        assert answer.count(b"200 OK") == said.count(b"\r\n\r\n")
+
+
 def test_a_plan_that_takes_too_long_is_killed_with_its_worker_which_is_replaced(
     narrow, scene
 ) -> None:
@@ -237,7 +249,10 @@ def test_a_told_service_takes_nothing_new_finishes_what_it_took_and_leaves_no_tr
 @pytest.mark.parametrize(
     ("host", "alone"),
     [
-        *((host, True) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost")),
+        *(
+            (host, True)
+            for host in ("127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost", "Localhost")
+        ),
         *((host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "robot", "")),
     ],
 )

@@ -24,12 +24,16 @@ from antipodal.draw_dataset import CELL_PX, draw_crop_grid
 from antipodal.errors import InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh, save_mesh
+from antipodal.planning import PlanInputs
+from antipodal.policy import make_policy
+from antipodal.quality import load_quality
 from antipodal.render.depth import render
 from antipodal.robust import Perturbation
 from antipodal.values import config_from_dict
 from antipodal.viewer.app import ViewOptions, prepare
 from antipodal.viewer.colors import BAD, GOOD, MIDDLE, epsilon_colors, quality_colors
 from antipodal.viewer.dataset_view import GRID, GRID_AXES, GRID_CENTER, GRID_SIZE, cell_at
+from antipodal.viewer.depth_view import DepthView, plan_and_look
 from antipodal.viewer.filters import LABELS, Filter, read_filter_facts, select
 from antipodal.viewer.kinds import kind_of
 from antipodal.viewer.mesh_grasps import as_it_is, examine_grasps, place
@@ -271,6 +275,19 @@ def test_each_kind_of_input_is_known_by_what_it_is(dataset: Dataset, tmp_path: P
     assert kind_of(tmp_path / "d.png") == "depth"
     assert kind_of(dataset.path) == "dataset"
     assert kind_of(tmp_path / "run") == kind_of(tmp_path / "run" / "trials.parquet") == "trials"
+
+
+def test_of_one_grasp_every_place_of_the_slider_is_that_one(tmp_path: Path) -> None:
+    image = render(standing(box(0.03, 0.08, 0.04))).image
+    policy = make_policy("antipodal", load_quality("builtin"), load_gripper("yumi"))
+    seen = plan_and_look(PlanInputs(image, None, load_gripper("yumi"), policy), 0)
+    plan = seen.plan._replace(grasps=seen.plan.grasps[:1], quality=seen.plan.quality[:1])
+    with open_server() as server:
+        shown = DepthView(server, seen._replace(plan=plan))
+        shown.choose(1)
+        assert shown.looked_at == ("plan", 0) and "grasp 1 of 1" in shown.said.content
+    with pytest.raises(InvalidConfig, match="port 70000: expected 0 to 65535"), open_server(70_000):
+        pass
 
 
 def test_wrong_inputs_are_one_line_and_open_no_server(tmp_path: Path) -> None:

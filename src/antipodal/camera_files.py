@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
 from .camera_formats import in_our_words, read_values
-from .errors import InvalidConfig, InvalidImage, UnknownAsset
+from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
 from .values import array, rigid
 
@@ -73,8 +73,16 @@ def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = 
     path = Path(stem)
     if not path.is_file():
         raise UnknownAsset.named("camera", text, camera_names())
-    values, chosen = in_our_words(read_values(path), path.name, member or None)
-    return _parse(values, path.name, chosen, image_shape)
+    try:
+        values, chosen = in_our_words(read_values(path), path.name, member or None)
+        return _parse(values, path.name, chosen, image_shape)
+    except (TypeError, ValueError, LookupError) as error:
+        if isinstance(error, AntipodalError):
+            raise
+        raise InvalidConfig(
+            f"camera {path.name} holds a value of another form than expected ({error}): compare it with a preset's "
+            "file, or with what the calibration wrote"
+        ) from error
 
 
 def load_depth(
@@ -142,6 +150,10 @@ def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W
         )
     if pixels.ndim == 3:
         pixels = pixels[..., :3].max(-1)  # without alpha
+    if pixels.dtype.kind not in "biuf":
+        raise InvalidImage(
+            f"mask {Path(path).name} has dtype {pixels.dtype}: expected numbers, non-zero on the object"
+        )
     mask = np.asarray(pixels > 0)
     if mask.shape != shape:
         raise InvalidImage(

@@ -43,8 +43,8 @@ def serve(
     from .service.server import read_api_key, run_service
 
     limits = Limits(
-        max_bytes=int(max_megabytes * 2**20),
-        max_pixels=int(max_megapixels * 2**20),
+        max_bytes=_mega(max_megabytes, "megabytes"),
+        max_pixels=_mega(max_megapixels, "megapixels"),
         plan_time=max_plan_time,
         queue_length=queue,
     )
@@ -52,3 +52,11 @@ def serve(
     n_workers = workers if workers is not None else os.cpu_count() or 1
     run_service(ServiceConfig(model, gripper, n_workers, key, limits), host, port)
     return 0
+
+
+def _mega(value: float, what: str) -> int:
+    from .errors import InvalidConfig
+
+    if not 0 < value < 2**20:
+        raise InvalidConfig(f"max-{what} {value:g}: expected a positive number")
+    return int(value * 2**20)

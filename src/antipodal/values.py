@@ -12,10 +12,13 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from . import transforms
 from .errors import InvalidConfig
 
 Config = TypeVar("Config")
 
+EXACT = 1e-6
+"""Rotations are left alone that are off by less."""
 RIGID_TOLERANCE = 1e-3
 """Largest entry of RᵀR − I: calibration files carry as few as four digits."""
 
@@ -63,7 +66,8 @@ def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
     Args:
         x: the transforms.
         name: what the message calls them.
-        ndim: 2 where a single one is expected.
+        ndim: 2 where a single one is expected; its rotation becomes the nearest exact one, since products of rounded
+            ones would be refused.
     """
     T = array(x, (4, 4), name)
     if ndim is not None and T.ndim != ndim:
@@ -79,6 +83,10 @@ def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
             f"{name} is not a rigid transform (RᵀR differs from I by {error:.2g}, or it mirrors): "
             "expected an orthonormal rotation, a translation in metres and the last row 0 0 0 1"
         )
+    if ndim == 2 and error > EXACT:
+        U, _, Vt = np.linalg.svd(R)
+        T = transforms.from_rt(U @ Vt, T[:3, 3])
+        T.setflags(write=False)
     return T
 
 

@@ -84,7 +84,7 @@ class ClosedLoopConfig:
     """α: share of the innovation that goes into the object's place, in (0, 1]. Both gains fall where less than half of
     it is in sight."""
     velocity_gain: float = 0.7
-    """β: the share that goes, over the time step, into its velocity, in (0, 1]."""
+    """β: the share that goes, over the time since it was seen, into its velocity, in (0, 1]."""
     turning_time: float = 0.15
     """Time constant of the mean velocity that ``Tracked.turning`` is measured against, s."""
     max_speed: float = 0.5
@@ -341,8 +341,12 @@ class ClosedLoopPolicy:
         trust = min(1.0, 2 * found.in_sight)
         gain = trust * config.position_gain
         shift = predicted + gain * innovation
-        velocity = track.velocity + trust * config.velocity_gain / dt * innovation
+        # what it is off by has come about since it was last seen, not since the last frame
+        velocity = (
+            track.velocity + trust * config.velocity_gain / (time - track.seen_at) * innovation
+        )
         velocity = velocity - (velocity @ down) * down
+        velocity = velocity * min(1.0, config.max_speed / max(np.linalg.norm(velocity), 1e-9))
         points = seen.points if whole else track.points + predicted + found.shift
         return replace(
             track,

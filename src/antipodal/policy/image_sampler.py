@@ -289,6 +289,7 @@ def near(objects: Bool[np.ndarray, "H W"] | None, margin_px: int) -> Bool[np.nda
         return objects
     import cv2
 
+    margin_px = min(margin_px, max(objects.shape))  # a near camera's stroke is wider than any image
     kernel = np.ones((2 * margin_px + 1, 2 * margin_px + 1), np.uint8)
     return cv2.dilate(objects.astype(np.uint8), kernel) > 0
 

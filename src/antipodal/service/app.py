@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -24,10 +25,15 @@ from .metrics import Metrics
 from .pool import WorkerPool
 from .schemas import PlanJson, StatusJson
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-"""Host headers of a service without a key: a web page that renames itself to 127.0.0.1 is not served."""
-
 BEARER = HTTPBearer(auto_error=False, description="the service's API key")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; a name other than localhost may mean anything."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def create_app(
@@ -147,10 +153,11 @@ def _guard(api_key: str | None) -> Callable[..., None]:
     def ask_for_loopback(request: Request) -> None:
         host = request.headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if name.lower() not in LOOPBACK_NAMES:
+        # a web page that renames itself to 127.0.0.1 is not served
+        if not is_loopback(name):
             raise Fault(
                 "wrong_host",
-                f"Host '{host[:100]}': expected one of {', '.join(LOOPBACK_NAMES)} where no API key is set",
+                f"Host '{host[:100]}': expected localhost, 127.0.0.1 or [::1] where no API key is set",
             )
 
     return ask_for_key if api_key is not None else ask_for_loopback

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..camera import DepthImage
 from ..errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
+from ..files import plain
 from ..grasp import PlanarGrasp
 from ..policy.base import OPTICAL_AXIS, Plan
 from ..policy.request import Asked, as_request
@@ -94,7 +95,7 @@ class PlanClient:
         if image.T_world_camera is not None:
             camera["T_world_camera"] = image.T_world_camera.tolist()
         wanted = as_request(asked)
-        request = json.dumps({"camera": camera} | json_of(wanted) | options)
+        request = json.dumps({"camera": camera} | json_of(wanted) | options, default=plain)
         files = {"depth": ("depth.npy", _npy(image.depth))}
         if wanted.mask is not None:
             files["mask"] = ("mask.npy", _npy(wanted.mask))

@@ -5,7 +5,6 @@ Bound to loopback it serves whoever is on the machine. Bound elsewhere it does n
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -16,8 +15,9 @@ import uvicorn
 
 from .. import __version__
 from ..errors import AntipodalError, InvalidConfig, UnknownAsset
-from .app import create_app
+from .app import create_app, is_loopback
 from .config import ServiceConfig
+from .connection import impatient
 from .logs import write_logs_as_json
 
 log = logging.getLogger(__name__)
@@ -57,14 +57,6 @@ def check_binding(host: str, api_key: str | None) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address; a name other than localhost may mean anything."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def run_service(config: ServiceConfig, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted.
 
@@ -91,7 +83,7 @@ def run_service(config: ServiceConfig, host: str, port: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(config, fail),
-            http="h11",
+            http=impatient(limits.read_time),
             ws="none",
             lifespan="on",
             log_config=None,

@@ -117,6 +117,8 @@ class DepthView:
             if of == "plan" and len(self._planned) == 0:
                 self.said.content = f"no grasp: {self._seen.plan.reason}"
                 return
+            if of == "plan":
+                row = min(row, len(self._planned) - 1)  # a slider has two places at least
             self.looked_at = (of, row)
             grasps = self._seen.plan.grasps if of == "plan" else self._seen.rejected.grasps
             g = grasps[row]

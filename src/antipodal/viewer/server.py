@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stdout
 
 import viser
 
+from ..errors import InvalidConfig
+
 HOST = "127.0.0.1"
 """Loopback: there is no authentication, so that nothing but this machine may connect."""
 PORT = 8080
@@ -16,7 +18,13 @@ PORT = 8080
 
 @contextmanager
 def open_server(port: int = PORT, label: str = "antipodal") -> Iterator[viser.ViserServer]:
-    """Yield a server with an empty scene, z up, and stop it afterwards."""
+    """Yield a server with an empty scene, z up, and stop it afterwards.
+
+    Raises:
+        InvalidConfig: no such port.
+    """
+    if not 0 <= port < 65536:
+        raise InvalidConfig(f"port {port}: expected 0 to 65535")
     with redirect_stdout(io.StringIO()):  # viser greets on stdout, where a command's result belongs
         server = viser.ViserServer(host=HOST, port=port, label=label, verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False)

@@ -24,7 +24,7 @@ from antipodal.nn.gqcnn import (
     LocalResponseNorm,
     load_tf_weights,
 )
-from antipodal.nn.networks import build_network, set_normalisation
+from antipodal.nn.networks import build_network, network_for, set_normalisation
 
 YUMI = torch.tensor(load_gripper("yumi").told, dtype=torch.float32)
 
@@ -171,6 +171,15 @@ def test_fingers_are_drawn_where_they_are(name: str) -> None:
         size, size
     ) * pixel  # centres, in strokes
     assert u[standing == 1].min() > 0.5 and u[closing == 1].max() < 0.5
+
+
+@pytest.mark.parametrize(("window", "strokes"), [(0.1, 2.0), (0.15, 3.0), (None, 2.0)])
+def test_fingers_are_as_wide_as_the_crop_says(window: float | None, strokes: float) -> None:
+    network = network_for("compact", {"size": 40, "window_m": window}, 0.05)
+    assert isinstance(network, Compact)
+    closing, _ = (plane[0, 0] for plane in network._fingers(YUMI[None] / YUMI[0]))
+    # the jaws close over one stroke, which is this share of the crop
+    assert closing[20].sum() == pytest.approx(40 / strokes, abs=0.01)
 
 
 def test_compact_network_tells_the_two_fingers_apart() -> None:

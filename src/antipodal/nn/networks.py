@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from ..errors import InvalidConfig
-from .compact import Compact, CompactConfig
+from .compact import COMPACT, Compact, CompactConfig
 from .data import Normalisation
 from .gqcnn import GQCNN, GQCNNConfig
 
 Network = GQCNN | Compact
 """(crop (N, 1, S, S) m, depth (N, 1) m, hand (N, 5) m) → (N) log-odds of success."""
 
-ARCHITECTURES = {
-    "gqcnn": lambda size: GQCNN(GQCNNConfig(size)),
-    "gqcnn_two_pools": lambda size: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
-    "compact": lambda size: Compact(CompactConfig(size)),
+ARCHITECTURES: dict[str, Callable[[int, float], Network]] = {
+    "gqcnn": lambda size, _: GQCNN(GQCNNConfig(size)),
+    "gqcnn_two_pools": lambda size, _: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
+    "compact": lambda size, strokes: Compact(CompactConfig(size, window_strokes=strokes)),
 }
-"""Name → network for crops of ``size`` px."""
+"""Name → network for crops of ``size`` px, which span so many strokes."""
 
 
-def build_network(architecture: str, crop_size: int = 32) -> Network:
+def build_network(
+    architecture: str, crop_size: int = 32, window_strokes: float = COMPACT.window_strokes
+) -> Network:
     """Return the network of that name with undefined weights.
 
     Raises:
@@ -28,7 +33,17 @@ def build_network(architecture: str, crop_size: int = 32) -> Network:
         raise InvalidConfig(
             f"architecture '{architecture}': expected one of {', '.join(ARCHITECTURES)}"
         )
-    return ARCHITECTURES[architecture](crop_size)
+    return ARCHITECTURES[architecture](crop_size, window_strokes)
+
+
+def network_for(architecture: str, crop: Mapping[str, Any], stroke: float) -> Network:
+    """Return the network of that name for crops as a data set describes them, of a hand of that stroke, m.
+
+    Crops whose window is in pixels count as two strokes wide.
+    """
+    window = crop["window_m"]
+    strokes = COMPACT.window_strokes if window is None else round(window / stroke, 6)
+    return build_network(architecture, int(crop["size"]), strokes)
 
 
 def set_normalisation(network: Network, statistics: Normalisation) -> None:

@@ -14,7 +14,7 @@ import torch
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
 from .calibrate import Calibration
-from .networks import Network, build_network
+from .networks import Network, network_for
 
 SCHEMA = 1
 """Version of the run directory's layout."""
@@ -57,7 +57,7 @@ def open_run(path: str | Path) -> Run:
         )
     if not (path / "result.json").is_file():
         raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
-    network = build_network(config["train"]["architecture"], int(config["crop"]["size"]))
+    network = network_for(config["train"]["architecture"], config["crop"], config["hand"][0])
     try:
         result = json.loads((path / "result.json").read_text())
         weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)

@@ -36,7 +36,7 @@ from .calibrate import Calibration, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
-from .networks import Network, build_network, set_normalisation
+from .networks import Network, network_for, set_normalisation
 from .pretrained import Pretrained, load_pretrained
 from .run import SCHEMA, describe, read_config
 from .scores import classification
@@ -87,7 +87,8 @@ def train(
     dataset, run_dir = Dataset.open(dataset_dir), Path(run_dir)
     # before the folder is claimed: a split that cannot be, or weights that do not fit, leave no trace
     training, validation = split_rows(dataset, config, loading)
-    network = build_network(config.architecture, dataset.crop_size)
+    stroke = dataset.manifest["gripper"]["max_width"]
+    network = network_for(config.architecture, dataset.config["crop"], stroke)
     description = run_config(dataset, config, loading)
     if start is not None:
         digest = load_pretrained(start, network, config.architecture, dataset.config["crop"])

@@ -167,7 +167,8 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     assert good["brier"] == pytest.approx(0.04)
     assert report["planners"][BESIDE]["success_rate"] == 0.0
     first = next(c for c in report["comparisons"] if c["better"] == GOOD and c["worse"] == BESIDE)
-    assert first["difference"] == 1.0 and first["interval"] == [1.0, 1.0]
+    # two objects could be held: too few for an interval
+    assert first["difference"] == 1.0 and first["interval"] == [None, None]
     assert list(report["unusable_objects"]) == ["odd/sheet"]
     stored = (finished / "report.json").read_text()
     assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InvalidConfig
-from .compact import COMPACT, Compact, CompactConfig
+from .compact import Compact, CompactConfig
 from .data import Normalisation
 from .gqcnn import GQCNN, GQCNNConfig
 
 Network = GQCNN | Compact
 """(crop (N, 1, S, S) m, depth (N, 1) m, hand (N, 5) m) → (N) log-odds of success."""
 
-ARCHITECTURES: dict[str, Callable[[int, float], Network]] = {
-    "gqcnn": lambda size, _: GQCNN(GQCNNConfig(size)),
-    "gqcnn_two_pools": lambda size, _: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
-    "compact": lambda size, strokes: Compact(CompactConfig(size, window_strokes=strokes)),
+ARCHITECTURES: dict[str, Callable[[int], Any]] = {
+    "gqcnn": lambda size: GQCNN(GQCNNConfig(size)),
+    "gqcnn_two_pools": lambda size: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
+    "compact": lambda size: Compact(CompactConfig(size)),
 }
-"""Name → network for crops of ``size`` px, which span so many strokes."""
+"""Name → network for crops of ``size`` px."""
 
 
-def build_network(
-    architecture: str, crop_size: int = 32, window_strokes: float = COMPACT.window_strokes
-) -> Network:
+def build_network(architecture: str, crop_size: int = 32) -> Network:
     """Return the network of that name with undefined weights.
 
     Raises:
@@ -33,7 +32,7 @@ def build_network(
         raise InvalidConfig(
             f"architecture '{architecture}': expected one of {', '.join(ARCHITECTURES)}"
         )
-    return ARCHITECTURES[architecture](crop_size, window_strokes)
+    return ARCHITECTURES[architecture](crop_size)
 
 
 def network_for(architecture: str, crop: Mapping[str, Any], stroke: float) -> Network:
@@ -41,9 +40,10 @@ def network_for(architecture: str, crop: Mapping[str, Any], stroke: float) -> Ne
 
     Crops whose window is in pixels count as two strokes wide.
     """
-    window = crop["window_m"]
-    strokes = COMPACT.window_strokes if window is None else round(window / stroke, 6)
-    return build_network(architecture, int(crop["size"]), strokes)
+    network = build_network(architecture, int(crop["size"]))
+    if isinstance(network, Compact) and crop["window_m"] is not None:
+        network.config = replace(network.config, window_strokes=round(crop["window_m"] / stroke, 6))
+    return network
 
 
 def set_normalisation(network: Network, statistics: Normalisation) -> None:

@@ -254,8 +254,9 @@ def make_network(
     run = out / f"{name}_{n}_{n_epochs}"
     file = run.with_suffix(".onnx")
     result = train(data[entry.crop].path, run, config)
-    rate, waited = result["datapoints_per_second"], result["waited_for_data_share"]
-    print(f"{name}: {rate:.0f} datapoints/s, {waited:.1%} of the time waiting for them", flush=True)
+    if rate := result["datapoints_per_second"]:
+        waited = result["waited_for_data_share"]
+        print(f"{name}: {rate:.0f} datapoints/s, {waited:.1%} of the time waiting", flush=True)
     if not file.is_file():
         export_run(run, file)
     return str(file)

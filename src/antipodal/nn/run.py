@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -57,7 +58,8 @@ def open_run(path: str | Path) -> Run:
         )
     if not (path / "result.json").is_file():
         raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
-    network = network_for(config["train"]["architecture"], config["crop"], config["hand"][0])
+    stroke = config.get("hand", [math.nan])[0]  # runs of 0.1.0 do not say
+    network = network_for(config["train"]["architecture"], config["crop"], stroke)
     try:
         result = json.loads((path / "result.json").read_text())
         weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)

@@ -76,9 +76,9 @@ def load_camera(name_or_path: str | Path, image_shape: tuple[int, int] | None = 
     try:
         values, chosen = in_our_words(read_values(path), path.name, member or None)
         return _parse(values, path.name, chosen, image_shape)
+    except AntipodalError:
+        raise
     except (TypeError, ValueError, LookupError) as error:
-        if isinstance(error, AntipodalError):
-            raise
         raise InvalidConfig(
             f"camera {path.name} holds a value of another form than expected ({error}): compare it with a preset's "
             "file, or with what the calibration wrote"

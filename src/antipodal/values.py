@@ -90,6 +90,12 @@ def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
     return T
 
 
+def check_port(port: int) -> None:
+    """Refuse what is no TCP port; 0 is any free one."""
+    if not 0 <= port < 65536:
+        raise InvalidConfig(f"port {port}: expected 0 to 65535")
+
+
 class Batched:
     """``len``, iteration and indexing over the leading batch axis, for frozen dataclasses of arrays.
 

@@ -25,7 +25,7 @@ from ..errors import AntipodalError, IncompatibleCheckpoint, UnknownAsset
 from ..files import publishing
 from ..quality import METADATA_SCHEMA
 from .calibrate import Calibration
-from .export import MAX_DIFFERENCE, max_difference, random_table, save_graph, write_onnx
+from .export import MAX_DIFFERENCE, check_name, max_difference, random_table, save_graph, write_onnx
 from .fcgqcnn import FCGQCNN, load_fc_weights
 from .gqcnn import GQCNN, GQCNNConfig, load_tf_weights
 from .tf1_checkpoint import read_checkpoint
@@ -132,8 +132,7 @@ def import_berkeley(model_dir: str | Path, path: str | Path) -> dict[str, Any]:
         IncompatibleCheckpoint: a layout that is not known, a damaged checkpoint, or answers that differ.
     """
     model, path = read_model(model_dir), Path(path)
-    if path.suffix != ".onnx":
-        raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
+    check_name(path)
     network = model.network()
     with publishing(path) as unchecked:
         difference = _write(model, network, unchecked)

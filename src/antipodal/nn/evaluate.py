@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float, Int
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset, TargetName
-from ..errors import IncompatibleCheckpoint, InvalidConfig
+from ..errors import InvalidConfig
 from ..quality import load_quality
 from .data import GraspBatch
 from .evaluation_files import write_evaluation
 from .plots import Scored
-from .run import Run, describe, open_run
+from .run import Run, describe, expect_crops, open_run
 from .scores import DECISION, bootstrap_interval, classification
 from .stream import GIBIBYTE, GraspRows, GraspStream
 from .train import ORDERED_BATCH, predict_log_odds
@@ -124,10 +124,7 @@ def predict(
     Raises:
         IncompatibleCheckpoint: another crop.
     """
-    if network.crop != dataset.config["crop"]:
-        raise IncompatibleCheckpoint(
-            f"{network.name} was trained on crops {network.crop}: the data set has {dataset.config['crop']}"
-        )
+    expect_crops(network.name, network.crop, dataset)
     threshold = float(network.training.get("success_threshold", SUCCESS_THRESHOLD))
     success = dataset.targets(target, threshold)
     # a pass needs each crop once: a gibibyte keeps two readers busy

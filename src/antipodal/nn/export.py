@@ -35,7 +35,7 @@ from .precision import (
     write_bfloat16,
     write_int8,
 )
-from .run import Run, describe, open_run
+from .run import Run, describe, expect_crops, open_run
 from .scores import classification
 from .stream import GraspRows
 
@@ -94,8 +94,7 @@ def export_run(
     """
     check_precisions(precisions)
     run, path = open_run(run_dir), Path(path)
-    if path.suffix != ".onnx" or path.is_dir():
-        raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
+    check_name(path)
     dataset = _dataset(run, dataset_dir)
     if tuple(precisions) != ("float32",) and dataset is None:
         raise UnknownAsset(
@@ -127,6 +126,16 @@ def export_run(
     if "comparison" in report:
         write_json(report, path.with_suffix(".json"))
     return report
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that nothing would read again.
+
+    Raises:
+        IncompatibleCheckpoint: a folder, or not the name of an .onnx file.
+    """
+    if path.suffix != ".onnx" or path.is_dir():
+        raise IncompatibleCheckpoint(f"{path}: expected the name of an .onnx file")
 
 
 def compare_precisions(
@@ -287,10 +296,7 @@ def _dataset(run: Run, dataset_dir: str | Path | None) -> Dataset | None:
     if dataset_dir is None and not (path / "dataset.json").is_file():
         return None
     dataset = Dataset.open(path)
-    if dataset.config["crop"] != run.config["crop"]:
-        raise IncompatibleCheckpoint(
-            f"{run.path} was trained on crops {run.config['crop']}: {path} has {dataset.config['crop']}"
-        )
+    expect_crops(run.path, run.config["crop"], dataset)
     return dataset
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -96,6 +97,18 @@ def read_config(file: Path) -> dict[str, Any]:
             f"{file.parent} is no training run: expected a folder that 'antipodal train' has made"
         )
     return config
+
+
+def expect_crops(name: object, crop: Mapping[str, Any], dataset: Dataset) -> None:
+    """Refuse a data set of other crops than a network's.
+
+    Raises:
+        IncompatibleCheckpoint: names both.
+    """
+    if crop != dataset.config["crop"]:
+        raise IncompatibleCheckpoint(
+            f"{name} was trained on crops {crop}: {dataset.path} has {dataset.config['crop']}"
+        )
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -82,8 +82,8 @@ def train(
             devices that are not there, or do not divide a batch.
     """
     loading = loading or Loading()
-    gpu = accelerator != "cpu" and torch.cuda.is_available()
-    n_devices = count_devices(devices, torch.cuda.device_count() if gpu else 0, config.batch_size)
+    n_gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
+    n_devices = count_devices(devices, n_gpus, config.batch_size)
     dataset, run_dir = Dataset.open(dataset_dir), Path(run_dir)
     # before the folder is claimed: a split that cannot be, or weights that do not fit, leave no trace
     training, validation = split_rows(dataset, config, loading)
@@ -331,9 +331,8 @@ def _describe(
 ) -> dict[str, Any]:
     """What was learned from how much, how well and how fast; no rates where a kill left nothing more to learn."""
     training, seen = stream.source, module.n_seen * trainer.world_size
-    waited = (
-        stream.seconds_waited + held_out.seconds_waited
-    )  # before the last validation, which is not timed
+    # before the last validation, which is not timed
+    waited = stream.seconds_waited + held_out.seconds_waited
     return {
         "n_train": len(training),
         "n_validation": len(held_out.source),

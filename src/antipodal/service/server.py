@@ -15,6 +15,7 @@ import uvicorn
 
 from .. import __version__
 from ..errors import AntipodalError, InvalidConfig, UnknownAsset
+from ..values import check_port
 from .app import create_app, is_loopback
 from .config import ServiceConfig
 from .connection import impatient
@@ -113,8 +114,7 @@ def run_service(config: ServiceConfig, host: str, port: int) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port < 65536:
-        raise InvalidConfig(f"port {port}: expected 0 to 65535")
+    check_port(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)

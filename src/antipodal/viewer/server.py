@@ -8,7 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import viser
 
-from ..errors import InvalidConfig
+from ..values import check_port
 
 HOST = "127.0.0.1"
 """Loopback: there is no authentication, so that nothing but this machine may connect."""
@@ -23,8 +23,7 @@ def open_server(port: int = PORT, label: str = "antipodal") -> Iterator[viser.Vi
     Raises:
         InvalidConfig: no such port.
     """
-    if not 0 <= port < 65536:
-        raise InvalidConfig(f"port {port}: expected 0 to 65535")
+    check_port(port)
     with redirect_stdout(io.StringIO()):  # viser greets on stdout, where a command's result belongs
         server = viser.ViserServer(host=HOST, port=port, label=label, verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False)

@@ -51,7 +51,7 @@ def train(
         patience: epochs in a row without a smaller validation loss that end training; never if not given.
         precision: bfloat16 is several times faster where the processor has it; the preset's if not given.
         target: robust is the paper's label, success its probability as executed, force_closure the ablation's; the
-            preset's if not given.
+            preset's if not given. compact's is success, which data of the preset builtin have.
         augmentation: of training crops; paper_low and paper_high are its ablations with σ = 0 and 1 cm.
         learning_rate: the preset's if not given.
         from_run: finished run of the same model to start from: fine-tuning.

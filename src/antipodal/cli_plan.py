@@ -134,7 +134,7 @@ def doctor(
     camera: str | None = None,
     gripper: str = "yumi",
     depth_unit: float | None = None,
-    mesh_unit: float = 1.0,
+    mesh_unit: str = "m",
     json: bool = False,
 ) -> int:
     """Say in words what is wrong with depth images, meshes, grippers or cameras. Exit 1 if one is unusable.
@@ -146,19 +146,19 @@ def doctor(
         camera: of the depth images.
         gripper: that meshes and what stands on the table must fit.
         depth_unit: metres per count of 16-bit images.
-        mesh_unit: metres per unit of the meshes.
+        mesh_unit: of the meshes: m, mm, cm, inch, or metres per unit.
         json: print the findings as JSON.
     """
     from .doctor import examine
+    from .objects.units import read_unit
 
     if not inputs:
         raise InvalidConfig(
             "doctor: nothing to examine: give depth images, meshes, grippers or cameras"
         )
+    unit = read_unit(mesh_unit).factor
     reports = {
-        name: examine(
-            name, camera=camera, gripper=gripper, depth_unit=depth_unit, mesh_unit=mesh_unit
-        )
+        name: examine(name, camera=camera, gripper=gripper, depth_unit=depth_unit, mesh_unit=unit)
         for name in inputs
     }
     lines = [f"{name}: {f.severity}: {f.message}" for name, found in reports.items() for f in found]

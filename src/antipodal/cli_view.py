@@ -46,7 +46,7 @@ def view(
         objects: of a benchmark: folder of the meshes, where it has moved since.
         seed: of grasps or plan.
         port: where to listen; the next free one if it is taken.
-        open: open the browser.
+        open: the browser; --no-open prints the address alone.
     """
     from .viewer.app import ViewOptions, prepare
     from .viewer.server import open_server, url_of

@@ -91,7 +91,7 @@ class ExecutionNoise:
 
 
 EXECUTION_NOISE = ExecutionNoise()
-"""The benchmark's: 2 mm, 0.5°, μ ~ N(0.5, 0.1)."""
+"""The benchmark's: 2 mm, 0.5°, μ ~ N(0.5, σ = 0.1)."""
 
 
 class ExecutionSigmas(Protocol):

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
     grasps: PlanarGrasp
     """(N)."""
     quality: Float[np.ndarray, "N"]
-    """Predicted robustness in [0, 1], descending."""
+    """Predicted probability of success, descending."""
     approach_axis: Float[np.ndarray, "3"] = OPTICAL_AXIS
     """Unit direction of every grasp's approach, camera frame: minus the table's normal where that is known."""
     counts: Mapping[str, int] = {}
@@ -91,7 +91,7 @@ def empty_plan(reason: str, counts: Mapping[str, int] | None = None) -> Plan:
 
 
 QualityFn = Callable[[DepthImage, PlanarGrasp], np.ndarray]
-"""(image, N grasps) → (N,) predicted robustness in [0, 1]: a network, an analytic oracle, or chance."""
+"""(image, N grasps) → (N,) predicted probability of success: a network, an analytic oracle, or chance."""
 
 Policy = Callable[[DepthImage, Asked, np.random.Generator], Plan]
 """(image, what is asked, random state) → Plan. What is asked is a :class:`~.request.Request`, an object mask alone, or

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes src/antipodal/assets/models/dense/dense.onnx from nothing: procedural objects, labelled by the built-in network.
-# Usage: runs/dense.sh [OUT]   (about twenty minutes on two cores; resumable; VIEWS and EPOCHS in the environment)
+# Usage: runs/dense.sh [OUT]   (an hour on two cores; resumable; VIEWS and EPOCHS in the environment)
 set -euo pipefail
-out=${1:-out/dense} views=${VIEWS:-4000}
+out=${1:-out/dense} views=${VIEWS:-12000}
 here=$(dirname "$0")
 export OMP_NUM_THREADS=1
 labelling=()

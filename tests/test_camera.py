@@ -195,3 +195,13 @@ def test_inpainting_stays_between_the_depths_around_the_hole() -> None:
     assert filled.max() < 0.7 + 1e-6
     assert abs(filled[10, 1] - 0.7) < 0.01
     assert abs(filled[10, -2] - 0.6) < 0.01
+
+
+def test_any_memory_order_is_one_image_and_the_far_background_is_no_return() -> None:
+    depth = np.full((6, 8), 0.7, np.float32)
+    depth[2, 3], depth[0, 0], depth[5, 7] = 0.6, 1000.0, 65.535
+    image = DepthImage(np.asfortranarray(depth), SMALL)
+    assert image.depth.flags.c_contiguous
+    assert image.depth[0, 0] == image.depth[5, 7] == 0
+    assert (image.depth.ravel()[1:-1] == depth.ravel()[1:-1]).all()
+    assert depth[0, 0] == 1000.0  # the caller's own stays

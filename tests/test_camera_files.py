@@ -253,6 +253,9 @@ def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     opaque = np.full_like(mask, 255)
     cv2.imwrite(str(tmp_path / "alpha.png"), np.stack([mask, mask, mask, opaque], -1))
     np.save(tmp_path / "mask.npy", mask > 0)
+    np.save(tmp_path / "nothing.npy", np.zeros((6, 8, 0), np.uint8))
+    with pytest.raises(InvalidImage, match=r"shape \(6, 8, 0\)"):
+        load_mask(tmp_path / "nothing.npy", (6, 8))
     for name in ("grey.png", "colour.png", "alpha.png", "mask.npy"):
         assert np.array_equal(load_mask(tmp_path / name, (6, 8)), mask > 0)
     with pytest.raises(InvalidImage, match=r"mask empty\.png is empty: expected non-zero pixels"):

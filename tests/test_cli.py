@@ -299,6 +299,8 @@ def test_plan_writes_json_and_a_picture(scene_files, tmp_path, capsys) -> None:
     picture = cv2.imread(str(tmp_path / "plan.png"))
     assert picture is not None
     assert picture.std() > 10
+    assert run(["plan", *arguments[:-1], str(tmp_path)]) == 2
+    assert "is a folder: expected a file's name" in capsys.readouterr().err
 
 
 def test_the_same_seed_plans_the_same_grasp(scene_files, capsys) -> None:

@@ -22,6 +22,7 @@ from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
+from antipodal.mesh import TriMesh
 from antipodal.policy.base import Plan, QualityFn, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
@@ -187,6 +188,61 @@ def test_an_object_that_vanishes_is_coasted_for_then_lost() -> None:
     assert np.allclose(last.center - first.center, 0.4 * steps[-1].velocity)
     again = tracker(frame_of(0.05), None, rng, 1.1)
     assert again.phase is Phase.PLANNED and "nothing stands" in again.reason
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_neighbour_is_not_taken_for_an_object_that_is_gone(committed: bool) -> None:
+    """Two equal boxes, 8 cm apart; the one that was followed is taken away."""
+    other = BOX.transformed(transforms.translation([0.08, 0.0, 0.0]))
+    both = TriMesh(
+        np.concatenate([BOX.vertices, other.vertices]),
+        np.concatenate([BOX.faces, other.faces + len(BOX.vertices)]),
+        "both",
+    )
+    standing = transforms.translation([0.0, 0.0, 0.02])
+    two = render(Scene(both, standing, camera(), INTRINSICS)).image
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, dt = np.random.default_rng(0), 0.05
+    followed = [tracker(two, None, rng, k * dt, committed=committed) for k in range(5)][-1]
+    left = [tracker(frame_of(0.08), None, rng, k * dt, committed=committed) for k in range(5, 14)]
+    assert followed.grasp is not None and followed.phase is Phase.TRACKED
+    for step in left:
+        assert step.phase is Phase.COASTED and step.grasp is not None
+        assert np.linalg.norm(step.grasp.center - followed.grasp.center) < 0.003
+
+
+def test_a_camera_that_comes_nearer_still_sees_the_same_object() -> None:
+    """Though a part of it never has depth: nearer, more pixels are the same area."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    standing = transforms.translation([0.0, 0.0, 0.02])
+    for k, nearer in enumerate(np.linspace(0.0, 0.4, 9)):
+        pose = camera() @ transforms.translation([0.0, 0.0, nearer])
+        image = render(Scene(BOX, standing, pose, INTRINSICS)).image
+        if k:
+            points = transforms.apply(pose, image.points_camera())
+            hidden = (points[..., 1] > 0.01) & (points[..., 2] > 0.002)
+            image = DepthImage(np.where(hidden, 0, image.depth), INTRINSICS, pose)
+        step = tracker(image, None, rng, 0.1 * k)
+        assert step.phase is (Phase.TRACKED if k else Phase.PLANNED), step.reason
+        assert step.grasp is not None
+        assert np.linalg.norm(step.grasp.center[:2]) < 0.005
+
+
+def test_a_slow_stream_is_followed_too() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    steps = [tracker(frame_of(0.002 * k), None, rng, 2.0 * k) for k in range(5)]
+    assert [s.phase for s in steps] == [Phase.PLANNED] + [Phase.TRACKED] * 4
+    assert steps[-1].grasp is not None and abs(steps[-1].grasp.center[0] - 0.008) < 0.002
+
+
+def test_frames_with_and_without_the_cameras_pose_do_not_mix() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    image, rng = frame_of(0.0), np.random.default_rng(0)
+    tracker(image, None, rng, 0.0)
+    with pytest.raises(InvalidConfig, match="without T_world_camera after one with it"):
+        tracker(DepthImage(image.depth, INTRINSICS), None, rng, 0.1)
 
 
 @pytest.mark.parametrize("committed", [False, True])

@@ -15,7 +15,7 @@ from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.grasp import PlanarGrasp
 from antipodal.policy import make_policy
 from antipodal.policy.constraints import DEFAULT_CONSTRAINTS, check_grasps
-from antipodal.policy.dense import DenseConfig, asked_angles, dense_policy, propose
+from antipodal.policy.dense import FAST_DENSE, DenseConfig, asked_angles, dense_policy, propose
 from antipodal.policy.height_window import (
     CELL,
     N_ANGLES,
@@ -27,6 +27,7 @@ from antipodal.policy.height_window import (
     height_windows,
     to_grasps,
 )
+from antipodal.policy.relief import CELL as CELL_OF_MAP
 from antipodal.policy.request import Request
 from antipodal.policy.view import look
 from antipodal.quality import load_quality
@@ -263,3 +264,24 @@ def test_a_window_without_a_place_for_a_grasp_has_no_answers():
     nowhere = np.empty((0, 2), np.int64)
     answer = network(np.zeros((network.sides[0],) * 2, np.float32), nowhere)
     assert answer.shape == (N_ANGLES, len(TIP_DEPTHS), 0)
+
+
+def test_a_tall_things_top_is_where_it_is_and_not_where_the_network_sees_it(rng):
+    """A cylinder of 0.3 m, six strokes: a proposal close below its top, not below 0.2 m."""
+    mesh = cylinder(0.016, 0.3)
+    image = render(standing(mesh, tilt=0.0, distance=0.9)).image
+    plan = dense_policy(load_quality("builtin"), YUMI, config=FAST_DENSE)(image, None, rng)
+    assert len(plan.grasps) > 0
+    assert plan.grasps.depth.max() < 0.6 + YUMI.finger_depth
+
+
+def test_a_masks_pixel_that_looks_past_the_object_does_not_coarsen_the_map():
+    mesh = box(0.03, 0.08, 0.05)
+    image, mask = seen(mesh)
+    depth, mask = image.depth.copy(), mask.copy()
+    depth[5, 5], mask[5, 5] = 15.0, True
+    usual, odd = (
+        look(DepthImage(d, image.intrinsics, image.T_world_camera), m, np.random.default_rng(0))
+        for d, m in ((image.depth, mask & (depth < 10)), (depth, mask))
+    )
+    assert odd.relief.cell == usual.relief.cell == CELL_OF_MAP

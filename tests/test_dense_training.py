@@ -8,7 +8,9 @@ import torch
 
 from antipodal.dataset.dense import (
     N_LABELS,
+    N_TRUE,
     LabelledViews,
+    cell_chance,
     cell_quality,
     label_view,
     load_views,
@@ -17,7 +19,16 @@ from antipodal.dataset.dense import (
 from antipodal.dense_quality import load_window_quality
 from antipodal.errors import InvalidConfig
 from antipodal.nn.dense import DenseNetwork
-from antipodal.nn.train_dense import DenseTraining, cut, moved, train_dense, validate, write_dense
+from antipodal.nn.train_dense import (
+    DenseTraining,
+    answers,
+    calibrate_dense,
+    cut,
+    moved,
+    train_dense,
+    validate,
+    write_dense,
+)
 from antipodal.policy.constraints import check_grasps
 from antipodal.policy.height_window import (
     CELL,
@@ -32,7 +43,7 @@ from antipodal.policy.height_window import (
 )
 from antipodal.quality import load_quality
 from conftest import box
-from policy_scenes import YUMI, view_of
+from policy_scenes import YUMI, standing, view_of
 
 SHAPE = (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
 MIRRORS = [(a, b, c) for a in (False, True) for b in (False, True) for c in (False, True)]
@@ -63,6 +74,46 @@ def test_labels_are_zero_where_a_grasp_may_not_be_executed_and_else_the_networks
     assert q[keep] == pytest.approx(quality(view.image, grasps[keep]))
 
 
+def test_the_object_itself_says_that_a_box_is_held_across_its_narrow_side_alone(rng):
+    mesh, yaw = box(0.03, 0.08, 0.05), 0.3
+    view = view_of(mesh, yaw)
+    (window,) = height_windows(view, YUMI)
+    some = Cells(
+        rng.integers(N_ANGLES, size=600),
+        np.full(600, 3),
+        window.cells[rng.integers(len(window.cells), size=600)],
+    )
+    placed = mesh.transformed(standing(mesh, yaw).T_world_obj)
+    chance = cell_chance(placed, view, window, some, YUMI, rng)
+    world = (
+        to_grasps(view, window, some, YUMI)
+        .to_grasp(view.image.intrinsics, view.approach_axis)
+        .in_frame(view.image.T_world_camera)
+    )
+    turned = np.degrees(np.arccos(np.abs(world.closing_axis[:, :2] @ [np.cos(yaw), np.sin(yaw)])))
+    off = world.center[:, :2] @ np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    middle = np.abs(off[:, 0]) < 0.006
+    across = middle & (turned < 8) & (np.abs(off[:, 1]) < 0.02)
+    along = turned > 75  # 8 cm do not go between jaws that open 5 cm
+    assert across.sum() > 3 and along.sum() > 50
+    assert (chance[across] > 0.6).all()
+    assert (chance[along] < 0.05).all()
+
+
+def test_calibrated_answers_are_the_truths_probabilities_in_the_order_of_before(rng):
+    views = middle_angles_are_good(8, rng)
+    network = DenseNetwork()
+    torch.nn.init.normal_(network.head.weight, std=3.0)
+    told = np.stack([log_odds.numpy() for log_odds, _ in answers(network, views)])
+    truth = 1 / (1 + np.exp(-(0.5 * told + 1.0)))
+    views = views._replace(quality=np.rint(255 * truth).astype(np.uint8))
+    calibrated, worth = calibrate_dense(network, views)
+    again = np.stack([log_odds.numpy() for log_odds, _ in answers(calibrated, views)])
+    assert again == pytest.approx(0.5 * told + 1.0, abs=0.05)
+    assert worth["ece"] < 0.01 < worth["ece_before"]
+    assert (np.argsort(again.ravel()) == np.argsort(told.ravel())).mean() > 0.99
+
+
 def test_a_view_is_a_function_of_seed_and_number_and_shards_are_not_made_twice(tmp_path):
     def quality(image, grasps):
         return np.full(len(grasps), 0.5)
@@ -78,6 +129,9 @@ def test_a_view_is_a_function_of_seed_and_number_and_shards_are_not_made_twice(t
     assert written
     assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == written
     assert len(load_views(tmp_path).height) == 2
+    (true,) = label_view(4, 7, YUMI, None)
+    assert true.place.shape == (1, N_TRUE)
+    assert true.quality.max() > 128 > true.quality.mean()
     # nor do those of another seed, number or teacher pass for these
     for number, seed, teacher in ((2, 8, "half"), (3, 7, "half"), (2, 7, "another")):
         with pytest.raises(InvalidConfig, match="holds another"):

@@ -9,6 +9,7 @@ import pytest
 
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
+from antipodal.policy.constraints import check_grasps
 from antipodal.policy.image_sampler import (
     PAPER_SAMPLER,
     Edges,
@@ -229,3 +230,19 @@ def test_a_margin_wider_than_the_image_covers_it_and_costs_no_more() -> None:
     u, v = np.meshgrid(np.arange(60), np.arange(40))
     want = np.maximum(np.abs(u - 50), np.abs(v - 3)) <= 45
     assert np.array_equal(near(objects, 45), want)  # type: ignore[arg-type]
+
+
+def test_depths_end_where_the_palm_does_however_far_below_the_table_lies():
+    """Sixteen blocks 0.1 m and 2 m above what is found to be the table: as many of the grasps can be executed."""
+    kept = []
+    for table in (0.75, 2.65):
+        depth = np.full(INTRINSICS.shape, table, np.float32)
+        for u in range(140, 520, 110):
+            for v in range(80, 420, 90):
+                depth[v : v + 24, u : u + 24] = 0.65
+        view = look(DepthImage(depth, INTRINSICS), None, np.random.default_rng(0))
+        assert view.table is not None and view.table.offset == pytest.approx(table, abs=1e-3)
+        grasps = sample_grasps(view, YUMI, np.random.default_rng(0), PAPER_SAMPLER).grasps
+        assert grasps.depth.max() < 0.65 + YUMI.finger_depth + 0.1
+        kept.append(int(check_grasps(view, grasps, YUMI).keep.sum()))
+    assert kept[1] > 0.5 * kept[0] > 10

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 import json
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import cv2
 import httpx
@@ -28,6 +30,8 @@ from antipodal.policy.request import Request, as_request
 from antipodal.quality import load_quality
 from antipodal.service.client import PlanClient
 from antipodal.service.faults import KINDS, ServiceError
+from antipodal.service.schemas import PlanOptions
+from antipodal.service.worker import Job, Refusal, WarmPlanner
 from service_process import Service, command, npy, refused, running
 
 K = 5
@@ -331,3 +335,18 @@ def test_a_taken_port_and_a_short_key_are_refused(service, tmp_path) -> None:
     ):
         run = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120)
         assert run.returncode == 2 and said in run.stderr
+
+
+def test_a_bug_of_ours_costs_one_answer_and_no_worker(tmp_path, capfd) -> None:
+    def broken(image: DepthImage, grasps: object) -> np.ndarray:
+        raise ZeroDivisionError("not the caller's fault")
+
+    planner = WarmPlanner(cast(Any, broken), {"yumi": YUMI}, tmp_path)
+    depth = io.BytesIO()
+    image, _ = seen(box())
+    np.save(depth, image.depth)
+    job = Job(PlanOptions(camera="primesense"), depth.getvalue(), ".npy")
+    answer = planner.answer(job)
+    assert isinstance(answer, Refusal) and answer.code == "internal"
+    assert "not the caller's fault" not in answer.message
+    assert "not the caller's fault" in capfd.readouterr().err

@@ -39,7 +39,7 @@ def seen_at(image: DepthImage, expected: np.ndarray | None = None) -> Sighting:
 
 def test_an_object_in_full_view_is_shifted_by_the_way_it_went() -> None:
     before, after = seen_at(frame_of(0.0)), seen_at(frame_of(0.012, -0.007))
-    found = match(before.points, after)
+    found = match(before.points, before.pixel_area, after)
     assert found is not None and found.in_sight > 0.99
     assert found.filled == pytest.approx(1.0, abs=0.03)
     assert np.abs(found.shift - [0.012, -0.007, 0.0]).max() < 5e-4
@@ -50,7 +50,7 @@ def test_a_half_hidden_object_is_found_where_its_centroid_is_not(where: dict[str
     """The camera's axis meets the table in the origin: about half of the box lies on either side of it."""
     whole = seen_at(frame_of(0.0))
     partly = seen_at(covered(frame_of(0.004, 0.003), **where), whole.points)
-    found = match(whole.points, partly)
+    found = match(whole.points, whole.pixel_area, partly)
     assert found is not None and 0.3 < found.in_sight < 0.8
     assert partly.open_border < whole.open_border - 0.2
     assert np.abs(found.shift - [0.004, 0.003, 0.0])[:2].max() < 1e-3
@@ -60,7 +60,7 @@ def test_a_half_hidden_object_is_found_where_its_centroid_is_not(where: dict[str
 
 def test_too_little_in_sight_is_no_measurement() -> None:
     whole = seen_at(frame_of(0.0))
-    assert match(whole.points[:20], whole) is None
+    assert match(whole.points[:20], whole.pixel_area, whole) is None
 
 
 def test_a_gap_in_front_of_an_object_parts_it_only_where_nothing_is_expected() -> None:
@@ -69,11 +69,11 @@ def test_a_gap_in_front_of_an_object_parts_it_only_where_nothing_is_expected() -
     depth[228:246] = 0.0  # a finger across the box
     rng = np.random.default_rng(0)
     view = look(image.with_depth(depth), None, rng)
-    whole = object_at(look(image, None, rng), np.array([[319.5, 230.0]]))
+    whole = object_at(look(image, None, rng), np.array([[319.5, 230.0]]), nearest=True)
     assert whole is not None
     v, u = np.nonzero(whole)
-    joined = object_at(view, np.stack([u, v], -1).astype(float))
-    part = object_at(view, np.array([[319.5, 220.0]]))
+    joined = object_at(view, np.stack([u, v], -1).astype(float), nearest=False)
+    part = object_at(view, np.array([[319.5, 220.0]]), nearest=True)
     assert joined is not None and part is not None
     assert joined[:228].any() and joined[246:].any()
     assert part[:228].any() and not part[246:].any()

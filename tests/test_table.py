@@ -134,3 +134,22 @@ def test_what_the_noise_raises_is_no_object_and_a_small_object_is(rng):
         assert (found & mask).sum() > 0.6 * mask.sum()  # its lowest 5 mm are left out
         assert np.count_nonzero(found & ~mask) < 0.05 * mask.sum()
     assert stray == 20  # without the test for noise
+
+
+def test_one_far_pixel_hides_no_table_from_a_camera_whose_pose_is_known(rng):
+    image, mask = seen(box())
+    depth = image.depth.copy()
+    depth[3, 3] = 500.0
+    table = fit_table(DepthImage(depth, INTRINSICS, image.T_world_camera), None, rng)
+    assert table is not None
+    height = table.height(image.points_camera())
+    assert np.abs(height[~mask]).max() < 5e-4
+
+
+def test_a_table_of_a_sixth_of_the_image_is_found_whatever_the_draws():
+    v, u = np.mgrid[:480, :640]
+    depth = np.where(u < 0.18 * 640, 0.7, 0.5 + 0.15 * np.sin(u / 7.0) * np.sin(v / 9.0))
+    image = DepthImage(depth, INTRINSICS)
+    for seed in range(12):
+        table = fit_table(image, None, np.random.default_rng(seed))
+        assert table is not None and table.offset == pytest.approx(0.7, abs=0.002), seed

@@ -111,7 +111,7 @@ class DepthImage:
     """The paper's observation y: depth along the optical axis, with the camera that took it."""
 
     depth: Float[np.ndarray, "H W"]
-    """z in metres, float32; 0 = no return."""
+    """z in metres, float32; 0 = no return. What is given as farther than :data:`MAX_DEPTH` counts as none."""
     intrinsics: CameraIntrinsics
     T_world_camera: Float[np.ndarray, "4 4"] | None = None
     """Pose of the camera in the world (z up), or None where it is unknown."""
@@ -129,7 +129,7 @@ class DepthImage:
             )
         if depth.dtype.kind not in "fiu":
             raise InvalidImage(f"depth has dtype {depth.dtype}: expected float metres")
-        depth = depth.astype(np.float32)
+        depth = np.array(depth, np.float32, order="C")
         # nan is neither: of an image that is as it should be, both are all that is looked at
         least, most = float(depth.min()), float(depth.max())
         if not (0 <= least <= most < np.inf):
@@ -139,10 +139,14 @@ class DepthImage:
                 "depth is 0 everywhere: expected metres; is the sensor covered or the file empty?"
             )
         # no median is above a maximum that is not: spares every plan a sort of its image
-        if most > MAX_DEPTH and (median := float(np.median(depth[depth > 0]))) > MAX_DEPTH:
-            raise InvalidImage(
-                f"median depth is {median:g}: expected metres below {MAX_DEPTH:g}; if these are millimetres, "
-                "say so with --depth-unit 0.001 (or load_depth(…, unit=0.001))"
+        if most > MAX_DEPTH:
+            if (median := float(np.median(depth[depth > 0]))) > MAX_DEPTH:
+                raise InvalidImage(
+                    f"median depth is {median:g}: expected metres below {MAX_DEPTH:g}; if these are millimetres, "
+                    "say so with --depth-unit 0.001 (or load_depth(…, unit=0.001))"
+                )
+            depth[depth > MAX_DEPTH] = (
+                0.0  # a background's number, or a disparity of nearly nothing
             )
         depth.setflags(write=False)
         object.__setattr__(self, "depth", depth)

@@ -144,7 +144,7 @@ def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W
         InvalidImage: of another shape than the depth image, or empty.
     """
     pixels = _read_array(Path(path))
-    if pixels.ndim not in (2, 3):
+    if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise InvalidImage(
             f"mask {Path(path).name} has shape {pixels.shape}: expected an image (height, width)"
         )
@@ -208,7 +208,7 @@ def _read_array(path: Path) -> np.ndarray:
             if path.is_dir()
             else f"no file {path}: check the path"
         )
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
         except (ValueError, EOFError, OSError, MemoryError, BadZipFile) as error:
@@ -255,9 +255,19 @@ def _parse(
     pose = values.get("T_world_camera")
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
         pose = _autolab_pose(values["T_camera_to_world"], name)
+    other = sorted(k for k in values if re.match("T_.*cam", str(k), re.I) and k not in POSES)
+    if pose is None and other:
+        raise InvalidConfig(
+            f"camera {name} holds {', '.join(other)}: expected the camera's pose in the world as T_world_camera, "
+            "which maps camera points to the world; rename it, invert it, or take it out"
+        )
     if pose is not None:
         pose = rigid(pose, f"camera {name}: T_world_camera", ndim=2)
     return Camera(name, intrinsics, pose, _unit(values, name))
+
+
+POSES = ("T_world_camera", "T_camera_to_world")
+"""Keys of a camera file that are read as its pose: ours, and autolab's."""
 
 
 def _autolab_pose(values: dict[str, Any], name: str) -> Float[np.ndarray, "4 4"]:

@@ -27,6 +27,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "Distortion_Coefficients",
         "distCoeffs",
         "dist_coeffs",
+        "dist_coefs",
         "distortion",
         "coeffs",
         "dist",
@@ -39,6 +40,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "cy": ("ppy",),
 }
 """Our key, and what others call it: ROS 1 and 2, OpenCV's samples, librealsense, Open3D."""
+LENS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+"""Distortion, each coefficient under its own name."""
 STEREO = {"M1": "D1", "M2": "D2"}
 """OpenCV's stereo calibration: camera matrices with their distortions."""
 NOT_PINHOLE = ("equidistant", "fisheye", "kannala_brandt4", "omni")
@@ -129,12 +132,16 @@ def _is_camera(values: dict[str, Any]) -> bool:
 def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
     """Our keys, matrices as rows; what is already ours stays."""
     found = {key: _matrix(value) for key, value in values.items()}
-    column_major = "intrinsic_matrix" in found  # Open3D writes columns after each other
+    numbers = found.get("intrinsic_matrix")
+    # Open3D writes columns after each other; a list of rows is another's
+    column_major = isinstance(numbers, list) and not all(isinstance(row, list) for row in numbers)
     for ours, theirs in ALIASES.items():
         if ours not in found:
             key = next((k for k in theirs if k in found), None)
             if key is not None:
                 found[ours] = found.pop(key)
+    if "D" not in found and any(key in found for key in LENS):
+        found["D"] = [found.get(key, 0) for key in LENS]
     if isinstance(found.get("size"), list) and len(found["size"]) == 2:
         found.setdefault("width", found["size"][0])
         found.setdefault("height", found["size"][1])

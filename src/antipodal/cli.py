@@ -227,6 +227,9 @@ GROUPS: dict[str, Verb | dict[str, Verb]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an arrow is no reason to lose an answer
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -64,6 +65,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: e.g. a full disk. Whatever is raised in between: no part of the file is left.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder: expected a file's name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own: two processes may write the same file, e.g. of a shared cache
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")

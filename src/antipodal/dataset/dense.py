@@ -1,7 +1,8 @@
 """What a dense network learns from: noisy views of procedural objects, and the quality of thousands of their cells.
 
 A cell's label is what planning would do with the grasp that it stands for: 0 where a constraint forbids it, else the
-answer of the built-in network for single grasps. The dense network thus means by quality what that one means.
+answer of the built-in network for single grasps. It orders cells as a plan would. What they are worth is told by other
+views, of one object each, whose labels are P(success) on the object itself (:func:`cell_chance`).
 
     view i = f(seed, i):  1–3 objects ─▶ depth image ─▶ noise ─▶ look ─▶ one window, N_LABELS random entries
 """
@@ -26,6 +27,7 @@ from ..objects.families import FAMILIES, make_one
 from ..policy.base import QualityFn
 from ..policy.constraints import check_grasps
 from ..policy.height_window import (
+    MAX_HEIGHT,
     N_ANGLES,
     SIZE,
     TIP_DEPTHS,
@@ -39,11 +41,16 @@ from ..policy.view import View, look
 from ..render.depth import object_window, render
 from ..render.noise import STRUCTURED_LIGHT, observe
 from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_poses
+from ..robust import robust_epsilon
 from ..stable_pose import stable_poses
+from ..success import success_chances
+from .epsilon import fast_ferrari_canny
 from .generate import gripper_json
 
 N_LABELS = 2000
-"""Of one window."""
+"""Of one window, …"""
+N_TRUE = 200
+"""… where they come from the object itself: it takes milliseconds each."""
 CAMERAS = (
     CameraDistribution((0.6, 0.8), (0.02, 0.4), focal_px=(500.0, 560.0), width=640, height=480, recenter=False),
     CameraDistribution((0.4, 1.2), (0.0, 0.53), focal_px=(380.0, 700.0), width=640, height=480, recenter=False),
@@ -80,15 +87,17 @@ def make_views(
     n_views: int,
     seed: int,
     gripper: GripperModel,
-    quality: QualityFn,
+    quality: QualityFn | None,
     teacher: str,
     progress: Callable[[int, int], None] | None = None,
     every: tuple[int, int] = (0, 1),
 ) -> None:
     """Write shards of views that are not there yet; ``every`` (k, n): the k-th of n processes.
 
+    ``quality`` labels them; None: the object itself does.
+
     Raises:
-        InvalidConfig: the folder holds views of another number, seed, hand or ``teacher``, which names ``quality``.
+        InvalidConfig: the folder holds views of another number, seed, hand or ``teacher``, which names the labels.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -101,7 +110,7 @@ def make_views(
             made: list[LabelledViews] = []
             for i in range(k * SHARD, min((k + 1) * SHARD, n_views)):
                 made += label_view(i, seed, gripper, quality)
-            _write(path, made)
+            _write(path, made, N_LABELS if quality else N_TRUE)
         if progress:
             progress(k + 1, n_shards)
 
@@ -116,12 +125,14 @@ def load_views(directory: str | Path) -> LabelledViews:
 
 
 def label_view(
-    index: int, seed: int, gripper: GripperModel, quality: QualityFn
+    index: int, seed: int, gripper: GripperModel, quality: QualityFn | None
 ) -> list[LabelledViews]:
     """Make one view and label it; nothing where the view shows nothing to grasp."""
     rng = np.random.default_rng([seed, index])
+    neighbour_rate, n_labels = (NEIGHBOUR_RATE, N_LABELS) if quality else (0.0, N_TRUE)
     try:
-        image = _photograph(index, seed, rng)
+        mesh = _arrange(index, seed, neighbour_rate, rng)
+        image = _photograph(mesh, rng)
         view = look(image, None, rng)
     except AntipodalError:  # an object without a stable pose, a camera that sees nothing
         return []
@@ -133,17 +144,20 @@ def label_view(
     if len(window.cells) == 0:
         return []
     some = Cells(
-        rng.integers(N_ANGLES, size=N_LABELS),
-        rng.integers(len(TIP_DEPTHS), size=N_LABELS),
-        window.cells[rng.integers(len(window.cells), size=N_LABELS)],
+        rng.integers(N_ANGLES, size=n_labels),
+        rng.integers(len(TIP_DEPTHS), size=n_labels),
+        window.cells[rng.integers(len(window.cells), size=n_labels)],
     )
-    q = cell_quality(view, window, some, gripper, quality)
+    if quality:
+        q = cell_quality(view, window, some, gripper, quality)
+    else:
+        q = cell_chance(mesh, view, window, some, gripper, rng)
     place = np.ravel_multi_index(
         (some.angle, some.depth, *some.cell.T), (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
     )
     return [
         LabelledViews(
-            window.height[None].astype(np.float16),
+            np.minimum(window.height, MAX_HEIGHT)[None].astype(np.float16),
             place[None].astype(np.int32),
             np.rint(255 * q)[None].astype(np.uint8),
         )
@@ -162,9 +176,29 @@ def cell_quality(
     return q
 
 
-def _photograph(index: int, seed: int, rng: np.random.Generator) -> DepthImage:
-    """Draw objects and a camera that sees them, and add the camera's noise."""
-    mesh = _arrange(index, seed, rng)
+def cell_chance(
+    mesh: TriMesh,
+    view: View,
+    window: HeightWindow,
+    some: Cells,
+    gripper: GripperModel,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "N"]:
+    """P(success) of the grasps that cells stand for, on the one object that the view shows, given in the world."""
+    assert view.image.T_world_camera is not None
+    grasps = to_grasps(view, window, some, gripper)
+    grasps_world = grasps.to_grasp(view.image.intrinsics, view.approach_axis).in_frame(
+        view.image.T_world_camera
+    )
+    epsilon = robust_epsilon(mesh, grasps_world, gripper, rng, metric=fast_ferrari_canny).mean
+    return success_chances(
+        mesh, np.eye(4), grasps_world, gripper, epsilon, rng,
+        metric=fast_ferrari_canny, everywhere=False,
+    ).success  # fmt: skip
+
+
+def _photograph(mesh: TriMesh, rng: np.random.Generator) -> DepthImage:
+    """Draw a camera that sees the objects, and add its noise."""
     camera, scene = CAMERAS[int(rng.random() < 1 / 3)], None
     for _ in range(MAX_CAMERA_DRAWS):
         cameras = sample_cameras(1, rng, camera)
@@ -176,9 +210,9 @@ def _photograph(index: int, seed: int, rng: np.random.Generator) -> DepthImage:
     return observe(render(scene).image, rng, STRUCTURED_LIGHT)
 
 
-def _arrange(index: int, seed: int, rng: np.random.Generator) -> TriMesh:
+def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Generator) -> TriMesh:
     """Put one object, or two or three beside each other, on the table: one mesh in the world."""
-    n = 1 + (rng.integers(1, 3) if rng.random() < NEIGHBOUR_RATE else 0)
+    n = 1 + (rng.integers(1, 3) if rng.random() < neighbour_rate else 0)
     families, vertices, faces, first = sorted(FAMILIES), [], [], 0.0
     angle = rng.uniform(0, 2 * np.pi)
     middle = rng.uniform(-OFF_CENTER, OFF_CENTER, size=2)
@@ -204,11 +238,11 @@ def _arrange(index: int, seed: int, rng: np.random.Generator) -> TriMesh:
     return TriMesh(np.concatenate(vertices), np.concatenate(faces), "scene")
 
 
-def _write(path: Path, views: list[LabelledViews]) -> None:
+def _write(path: Path, views: list[LabelledViews], n_labels: int) -> None:
     none = LabelledViews(
         np.empty((0, SIZE, SIZE), np.float16),
-        np.empty((0, N_LABELS), np.int32),
-        np.empty((0, N_LABELS), np.uint8),
+        np.empty((0, n_labels), np.int32),
+        np.empty((0, n_labels), np.uint8),
     )
     height, place, quality = (np.concatenate(column) for column in zip(none, *views, strict=True))
     with writing(path) as file:

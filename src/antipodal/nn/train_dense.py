@@ -1,7 +1,8 @@
-"""Train the dense network on labelled views, and write it as the file that :mod:`antipodal.dense_quality` reads."""
+"""Train the dense network on labelled views, and write it, calibrated, as :mod:`antipodal.dense_quality` reads it."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ from ..files import claim, publishing, write_json, writing
 from ..gripper import GripperModel
 from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPTHS
 from ..quality import METADATA_SCHEMA
+from ..scores import area_under_roc, expected_calibration_error
+from .calibrate import Calibration, fit_calibration
 from .dense import DenseNetwork
 from .export import MAX_DIFFERENCE, save_graph
 
@@ -183,23 +186,57 @@ def validate(
     network: DenseNetwork, views: LabelledViews, config: DenseTraining
 ) -> dict[str, float]:
     """Cross-entropy, and what the best labelled entry is worth: of all, and of the ``n_proposed`` told best."""
-    network.eval()
     losses, best, proposed = [], [], []
-    with torch.no_grad():
-        for k in range(len(views.height)):
-            some = slice(k, k + 1)
-            height = views.height[some].astype(np.float32)
-            batch = cut(height, views.place[some], views.quality[some], SIZE)
-            log_odds = network.head_at(network.features(batch.height), batch.place)
-            loss = functional.binary_cross_entropy_with_logits(log_odds, batch.quality)
-            losses.append(loss.item())
-            top = log_odds[0].topk(config.n_proposed).indices
-            best.append(batch.quality[0].max().item())
-            proposed.append(batch.quality[0, top].max().item())
+    for log_odds, quality in answers(network, views):
+        loss = functional.binary_cross_entropy_with_logits(log_odds, quality)
+        losses.append(loss.item())
+        top = log_odds.topk(config.n_proposed).indices
+        best.append(quality.max().item())
+        proposed.append(quality[top].max().item())
     return {
         "validation_loss": float(np.mean(losses)),
         "best": float(np.mean(best)),
         "best_of_proposed": float(np.mean(proposed)),
+    }
+
+
+@torch.no_grad()
+def answers(
+    network: DenseNetwork, views: LabelledViews
+) -> Iterator[tuple[Float[Tensor, "N"], Float[Tensor, "N"]]]:
+    """Log-odds and labels of the labelled entries, view by view."""
+    network.eval()
+    for k in range(len(views.height)):
+        some = slice(k, k + 1)
+        height = views.height[some].astype(np.float32)
+        batch = cut(height, views.place[some], views.quality[some], SIZE)
+        yield network.head_at(network.features(batch.height), batch.place)[0], batch.quality[0]
+
+
+def calibrate_dense(
+    network: DenseNetwork, views: LabelledViews
+) -> tuple[DenseNetwork, dict[str, Any]]:
+    """Return the network whose answers are log-odds of success, and how well they are: ``views`` say the truth.
+
+    Scale and offset are fitted on the first half of the views and judged on the second.
+    """
+    told = [np.stack(column) for column in zip(*answers(network, views), strict=True)]
+    log_odds, truth = (np.asarray(column, float) for column in told)
+    half = len(log_odds) // 2
+    calibration = fit_calibration(log_odds[:half].ravel(), truth[:half].ravel())
+    calibrated = copy.deepcopy(network)
+    assert calibrated.head.bias is not None
+    with torch.no_grad():
+        calibrated.head.weight.mul_(calibration.scale)
+        calibrated.head.bias.mul_(calibration.scale).add_(calibration.offset)
+    judged, true = log_odds[half:].ravel(), truth[half:].ravel()
+    return calibrated, {
+        "calibration": calibration._asdict(),
+        "n_judged": len(judged),
+        "mean_truth": float(true.mean()),
+        "ece_before": expected_calibration_error(Calibration()(judged), true),
+        "ece": expected_calibration_error(calibration(judged), true),
+        "auc": area_under_roc(judged, true > 0.5),
     }
 
 

@@ -139,7 +139,7 @@ DEFAULT_CLOSED_LOOP = ClosedLoopConfig()
 MAX_COVERED = 0.1
 """The object is whole if no more of its rim lost its depth since it was planned for."""
 SAME = (0.5, 2.0)
-"""Pixels of the same object for each one that is expected: outside of this it is another."""
+"""Area that is seen of the same object for that which is expected: outside of this it is another."""
 CHALLENGERS = SamplerConfig(friction=(0.8,), height_step=None, max_edges=600)
 """Algorithm 1, thinned out: a few good candidates in a millisecond or two."""
 
@@ -179,6 +179,8 @@ class Track:
     """Low-passed."""
     points: Float[np.ndarray, "P 3"]
     """Of the object, as it was last seen whole, where it is now."""
+    pixel_area: float
+    """Of one of their pixels then, m²."""
     open_border: float
     """Share of its rim that had depth when it was planned for."""
     seen_at: float
@@ -227,10 +229,11 @@ class ClosedLoopPolicy:
             "cem", self._quality, gripper, constraints=constraints
         )
         self._track: Track | None = None
+        self._posed: bool | None = None
 
     def reset(self) -> None:
         """Forget everything; the next frame is planned from scratch."""
-        self._track = None
+        self._track = self._posed = None
 
     def __call__(
         self,
@@ -252,9 +255,17 @@ class ClosedLoopPolicy:
                 changed.
 
         Raises:
-            InvalidConfig: the time does not rise.
+            InvalidConfig: the time does not rise, or frames with and without the camera's pose are mixed.
             InvalidImage: as the planner's.
         """
+        posed = image.T_world_camera is not None
+        if self._posed is None:
+            self._posed = posed
+        elif self._posed != posed:
+            raise InvalidConfig(
+                f"closed loop: a frame {'with' if posed else 'without'} T_world_camera after one "
+                f"{'without' if posed else 'with'} it: expected all with it or none, or reset()"
+            )
         track = self._track
         if track is None:
             return self._plan(image, asked, rng, time, "first frame")
@@ -262,18 +273,21 @@ class ClosedLoopPolicy:
             raise InvalidConfig(
                 f"closed loop: a frame at {time} s after one at {track.time} s: expected rising times, or reset()"
             )
-        blocked = time - track.free_at > self.config.max_blocked
-        if not committed and (blocked or time - track.seen_at > self.config.max_coast):
+        # what the frame before has seen is looked for, however long ago that was: some streams are slow
+        blocked = track.time - track.free_at > self.config.max_blocked
+        lost = track.time > track.seen_at and time - track.seen_at > self.config.max_coast
+        if not committed and (blocked or lost):
             return self._plan(image, asked, rng, time, track.reason)
         expected = track.points + (time - track.time) * track.velocity
         center = track.grasp.center + (time - track.time) * track.velocity
-        seen = sight(image, asked, rng, center, self.config.window_radius, expected)
+        moved = (time - track.seen_at) * track.velocity
+        seen = sight(image, asked, rng, center, self.config.window_radius, expected, moved)
         if isinstance(seen, str):
-            return self._coast(track, time, seen)
-        found = match(expected, seen)
+            return self._unseen(track, image, asked, rng, time, committed, seen)
+        found = match(expected, track.pixel_area, seen)
         why = self._implausible(found, time - track.seen_at)
         if found is None or why is not None:
-            return self._coast(track, time, why or "")
+            return self._unseen(track, image, asked, rng, time, committed, why or "")
         whole = seen.open_border >= track.open_border - MAX_COVERED
         moved = self._carried(track, seen, found, whole, time)
         if committed or not whole:
@@ -301,8 +315,25 @@ class ClosedLoopPolicy:
             return Tracked(
                 grasp, still, q, Phase.PLANNED, f"{why}; not followed: {seen}", plan.counts
             )
-        self._track = Track(time, grasp, q, still, still, seen.points, seen.open_border, time, time)
+        self._track = Track(
+            time, grasp, q, still, still, seen.points, seen.pixel_area, seen.open_border, time, time
+        )
         return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
+
+    def _unseen(
+        self,
+        track: Track,
+        image: DepthImage,
+        asked: Asked,
+        rng: np.random.Generator,
+        time: float,
+        committed: bool,
+        why: str,
+    ) -> Tracked:
+        """Wait for the object; in the end look for a new grasp, but not with a hand that is on its way in."""
+        if not committed and time - track.seen_at > self.config.max_coast:
+            return self._plan(image, asked, rng, time, why)
+        return self._coast(track, time, why)
 
     def _implausible(self, found: Match | None, dt: float) -> str | None:
         """Say why what is seen is not the object that was followed; None if it is."""
@@ -348,6 +379,7 @@ class ClosedLoopPolicy:
         velocity = velocity - (velocity @ down) * down
         velocity = velocity * min(1.0, config.max_speed / max(np.linalg.norm(velocity), 1e-9))
         points = seen.points if whole else track.points + predicted + found.shift
+        pixel_area = seen.pixel_area if whole else track.pixel_area
         return replace(
             track,
             time=time,
@@ -356,6 +388,7 @@ class ClosedLoopPolicy:
             velocity=velocity,
             mean_velocity=self._mean_velocity(track, velocity, time),
             points=points - (1.0 - gain) * innovation,  # where the filter has it
+            pixel_area=pixel_area,
             seen_at=time,
         )
 

@@ -38,6 +38,7 @@ from .constraints import (
 from .finish import finished_plan, gather, is_enough, join
 from .height_window import (
     CELL,
+    MAX_HEIGHT,
     N_ANGLES,
     SIZE,
     Cells,
@@ -134,8 +135,8 @@ class Proposals(NamedTuple):
     """Of them, those with a chance of more than :data:`CHANCE`."""
 
 
-CHANCE = 0.05
-"""Less than this says that something is in the way."""
+CHANCE = 0.3
+"""Less than this says that something is in the way, or nothing between the jaws."""
 N_BEST = 128
 """For each cell that is checked at first so many entries of a window may be proposed: most are alike."""
 SUB_ANGLES = 33
@@ -221,6 +222,10 @@ def _first(
         found = propose(view, windows, network, turned, N_BEST * config.n_checked)
         counts["cells"] += found.n_cells
         counts["clear"] += found.n_clear
+        if not counts["cells"] and any(len(window.cells) for window in windows):
+            counts["in_request"] = 0
+        elif counts["cells"]:
+            counts.pop("in_request", None)
         for part in _unlike(found, config):
             seen = join(
                 [seen, keep(_lifted(view, windows, found, part, hand, constraints, turned))]
@@ -242,7 +247,7 @@ def propose(
     told, entries, n_cells, n_clear = [], [], 0, 0
     for k, window in enumerate(windows):
         cells = _in_workspace(view, window)
-        answer = network(window.height, cells)[may]
+        answer = network(np.minimum(window.height, MAX_HEIGHT), cells)[may]
         flat = answer.ravel()
         best = np.flatnonzero(flat > np.log(CHANCE / (1 - CHANCE)))
         n_cells += flat.size

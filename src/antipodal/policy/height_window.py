@@ -33,7 +33,7 @@ N_ANGLES = 16
 TIP_DEPTHS = (0.1, 0.2, 0.3, 0.45, 0.6)
 """Of the tips below the cell's surface, strokes."""
 MAX_HEIGHT = 4.0
-"""Surfaces are clipped to this height, strokes."""
+"""Networks see surfaces clipped to this height, strokes."""
 LOWEST_SURFACE = 0.1
 """A surface lower than this above the table leaves the tips no room, strokes."""
 APART = 10
@@ -46,7 +46,8 @@ class HeightWindow(NamedTuple):
     """A square piece of the scene seen along the approach."""
 
     height: Float[np.ndarray, "S S"]
-    """Of the surface above the floor, float32 strokes; 0 for table and what is not seen."""
+    """Of the surface above the floor, float32 strokes; 0 for table and what is not seen. Networks see at most
+    :data:`MAX_HEIGHT`."""
     corner: Float[np.ndarray, "2"]
     """Middle of cell (0, 0) in the relief's x and y, m."""
     stroke: float
@@ -94,7 +95,7 @@ def height_windows(
         return
     depth = relief.depth[seen[:, 0], seen[:, 1]]
     floor = view.table.offset if view.table is not None else float(depth.max())
-    above = np.clip((np.float32(floor) - depth) / np.float32(stroke), 0.0, MAX_HEIGHT)
+    above = np.maximum((np.float32(floor) - depth) / np.float32(stroke), 0.0)
     height = np.zeros(relief.depth.shape, np.float32)
     height[seen[:, 0], seen[:, 1]] = above
     high = above > LOWEST_SURFACE

@@ -279,6 +279,9 @@ def find_pairs(edges: Edges, max_distance_px: float, max_friction: float) -> Pai
     return Pairs(index[keep], friction, n_tried)
 
 
+MAX_SUNK = 0.1
+"""Depths are tried until the palm is this far below the surface at the pair's middle, m: what lies between two edges
+may be lower than they are."""
 ROWS = 256
 """Edges that are compared with all at a time: no more memory than that for all pairs of thousands."""
 
@@ -400,6 +403,8 @@ def _heights(
         surface = view.table.height(lifted.center[pair])
         lowest = max(config.table_clearance, (view.request.min_height or 0.0) + 1e-4)
         deepest = surface - gripper.tip_overhang - lowest
+        # far above the table the palm meets the object long before the tips meet the table
+        deepest = np.minimum(deepest, gripper.finger_depth - gripper.tip_overhang + MAX_SUNK)
     keep = deepest + gripper.tip_overhang >= config.min_engagement
     pair, deepest = pair[keep], deepest[keep]
     if config.height_step is None:

@@ -67,6 +67,8 @@ def explain(
     if "cells" in counts:
         if counts["cells"] == 0 and "clear" not in counts:
             return "no object pixel is half the network's window away from the image's border"
+        if counts.get("in_request", 1) == 0:
+            return "no place on the object is inside the workspace or the yaw that were asked for"
         if counts.get("clear", 1) == 0:
             return (
                 "nowhere do the fingers come in free with something between them: the object may be too wide or too "

@@ -21,6 +21,8 @@ MAX_CELLS = 800
 """Cells along one side of the map."""
 MARGIN = 0.15
 """How much of the surroundings is mapped around the objects, m."""
+MAX_SPREAD = 1.0
+"""What lies farther than this from most of a mask along the approach is none of its object, m."""
 MAX_REACH = 25
 """Widest that the mask of what is mapped is grown, px."""
 
@@ -90,6 +92,11 @@ def build_relief(
     ends = (
         np.percentile(focus, [2, 98], axis=1) if objects is None else (focus.min(1), focus.max(1))
     )
+    if objects is not None and np.max(ends[1] - ends[0]) > MAX_CELLS * CELL - 2 * MARGIN:
+        # nor a mask's pixel that looks past the object
+        z = along_at(image, R[2:], pixels)[0]
+        near = focus[:, np.abs(z - np.median(z)) < MAX_SPREAD]
+        ends = (near.min(1), near.max(1))
     low, high = ends[0] - MARGIN, ends[1] + MARGIN
     cell = max(CELL, float((high - low).max()) / MAX_CELLS)
     shape = np.ceil((high - low) / cell).astype(int) + 2

@@ -27,6 +27,8 @@ BEHIND = 0.015
 """What is nearer than the object by more than this hides it, m."""
 MIN_POINTS = 30
 """Fewer pixels of an object are no measurement."""
+WAY = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Places on the way from where an object should be back to where it was seen."""
 N_ROUNDS = 8
 """Of the fixed point: what is left of an error is 2⁻⁸ of it where half of the object is hidden."""
 
@@ -39,6 +41,8 @@ class Sighting(NamedTuple):
     T_fixed_camera: transforms.Transform
     points: Float[np.ndarray, "P 3"]
     """One for each of its pixels, fixed frame, m."""
+    pixel_area: float
+    """Of one of those pixels on the object, mean, m²: a camera that comes nearer sees more of them."""
     open_border: float
     """Share of the rim around it that has depth: what hides part of it also covers part of its rim."""
 
@@ -51,7 +55,7 @@ class Match(NamedTuple):
     in_sight: float
     """Share of them that nothing hides."""
     filled: float
-    """Pixels seen for each one of those: 1 = it is the same object."""
+    """Area seen for that of those: 1 = it is the same object."""
 
 
 def sight(
@@ -61,6 +65,7 @@ def sight(
     center: Float[np.ndarray, "3"],
     radius: float,
     expected: Float[np.ndarray, "P 3"] | None = None,
+    moved: Float[np.ndarray, "3"] | None = None,
 ) -> Sighting | str:
     """Look for an object in a window around a place; or say why none is seen there.
 
@@ -71,6 +76,8 @@ def sight(
         center: middle of the window, fixed frame.
         radius: of the window, m.
         expected: where its points should be, fixed frame; None = the object nearest to ``center``.
+        moved: how far it should have come since it was seen, fixed frame, m. What covers no point of the way, where it
+            may have stopped, is another object.
     """
     T_fixed_camera = fixed_frame(image)
     T_camera_fixed = transforms.inverse(T_fixed_camera)
@@ -96,15 +103,29 @@ def sight(
     )
     view = look(image.crop(*window), request, rng)
     points = center_camera if expected is None else transforms.apply(T_camera_fixed, expected)
-    found = object_at(view, view.image.intrinsics.project(points))
+    back = np.zeros(3) if moved is None else T_camera_fixed[:3, :3] @ moved
+    found = None
+    for share in WAY if back.any() else WAY[:1]:
+        where = view.image.intrinsics.project(points - share * back)
+        found = object_at(view, where, nearest=expected is None)
+        if found is not None:
+            break
     if found is None:
-        return view.refusal or "nothing stands on the table around it"
+        return view.refusal or "nothing stands on the table where it should be"
     seen = transforms.apply(T_fixed_camera, view.image.points_camera()[found])
-    return Sighting(view, T_fixed_camera, seen, open_border(view.image, found))
+    z, k = view.image.depth[found].astype(float), view.image.intrinsics
+    area = float(np.mean(z**2)) / (k.fx * k.fy)
+    return Sighting(view, T_fixed_camera, seen, area, open_border(view.image, found))
 
 
-def match(points: Float[np.ndarray, "P 3"], sighting: Sighting) -> Match | None:
-    """Shift points of the fixed frame onto what is seen of them; None where too little is in sight."""
+def match(points: Float[np.ndarray, "P 3"], pixel_area: float, sighting: Sighting) -> Match | None:
+    """Shift points of the fixed frame onto what is seen of them; None where too little is in sight.
+
+    Args:
+        points: one for each pixel of an earlier sighting.
+        pixel_area: of that sighting.
+        sighting: today's.
+    """
     T_camera_fixed = transforms.inverse(sighting.T_fixed_camera)
     seen = transforms.apply(T_camera_fixed, sighting.points).mean(0)
     start = shifted = transforms.apply(T_camera_fixed, points)
@@ -116,11 +137,16 @@ def match(points: Float[np.ndarray, "P 3"], sighting: Sighting) -> Match | None:
             return None
         shifted = shifted + (seen - shifted[in_sight].mean(0))
     shift = sighting.T_fixed_camera[:3, :3] @ (shifted[0] - start[0])
-    return Match(shift, float(in_sight.mean()), len(sighting.points) / int(in_sight.sum()))
+    filled = len(sighting.points) * sighting.pixel_area / (int(in_sight.sum()) * pixel_area)
+    return Match(shift, float(in_sight.mean()), filled)
 
 
-def object_at(view: View, expected_px: Float[np.ndarray, "P 2"]) -> Bool[np.ndarray, "H W"] | None:
-    """Pixels of the connected object that covers most of the expected ones, else of the nearest; None if there is none.
+def object_at(
+    view: View, expected_px: Float[np.ndarray, "P 2"], nearest: bool
+) -> Bool[np.ndarray, "H W"] | None:
+    """Pixels of the connected object that covers most of the expected ones; None if none does.
+
+    ``nearest``: else of the nearest.
 
     Missing depth where the object is expected does not part it: a finger in front of it is in no picture of it.
     """
@@ -144,10 +170,12 @@ def object_at(view: View, expected_px: Float[np.ndarray, "P 2"]) -> Bool[np.ndar
     votes = labels[there & seen]
     if len(votes):
         return seen & (labels == np.bincount(votes).argmax())
+    if not nearest:
+        return None
     center = expected_px.mean(0)
     v, u = np.nonzero(seen)
-    nearest = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
-    return seen & (labels == labels[v[nearest], u[nearest]])
+    k = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
+    return seen & (labels == labels[v[k], u[k]])
 
 
 def open_border(image: DepthImage, mask: Bool[np.ndarray, "H W"]) -> float:

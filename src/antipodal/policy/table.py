@@ -49,6 +49,8 @@ class TableConfig:
                 )
 
 
+FEW = 0.3
+"""Where the best of the draws has fewer of the votes, four times as many are drawn."""
 DEFAULT_TABLE = TableConfig()
 """Tolerances for a depth camera at 0.5–1 m."""
 
@@ -293,7 +295,18 @@ def _ransac(
     voters: Float[np.ndarray, "n 3"], rng: np.random.Generator, config: TableConfig
 ) -> TablePlane | None:
     """Take the plane through three voters that most of them agree with; among those not too steep."""
-    corners = voters[rng.integers(len(voters), size=(config.n_hypotheses, 3))]
+    plane, share = _drawn(voters, rng, config, config.n_hypotheses)
+    if share < FEW:  # three pixels of it are rarely drawn together
+        other, larger = _drawn(voters, rng, config, 4 * config.n_hypotheses)
+        plane = other if larger > share else plane
+    return plane
+
+
+def _drawn(
+    voters: Float[np.ndarray, "n 3"], rng: np.random.Generator, config: TableConfig, n: int
+) -> tuple[TablePlane | None, float]:
+    """Do so with n draws; and the share that agrees."""
+    corners = voters[rng.integers(len(voters), size=(n, 3))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=-1)
     keep = length > 1e-9
@@ -302,11 +315,11 @@ def _ransac(
     keep = -normals[:, 2] >= np.cos(config.max_tilt)
     normals, anchor = normals[keep], anchor[keep]
     if len(normals) == 0:
-        return None
+        return None, 0.0
     offsets = -np.einsum("ij,ij->i", normals, anchor)
     votes = (np.abs(voters @ normals.T + offsets) < config.tolerance).sum(0)
     best = int(votes.argmax())
-    return TablePlane(normals[best], float(offsets[best]))
+    return TablePlane(normals[best], float(offsets[best])), float(votes[best] / len(voters))
 
 
 def _refine(points: Float[np.ndarray, "n 3"], plane: TablePlane, tolerance: float) -> TablePlane:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -85,6 +86,11 @@ class WarmPlanner:
         except AntipodalError as error:
             fault = fault_of(error)
             return Refusal(fault.code, fault.message)
+        except MemoryError:
+            raise  # a new process has what this one lacks
+        except Exception:  # a bug of ours costs one answer, not the worker that others wait for
+            traceback.print_exc()
+            return Refusal("internal", "planning failed; the server's log says how")
         log = {
             "plan_time": result.json["plan_time"],
             "n_grasps": len(result.plan.grasps),

@@ -19,10 +19,13 @@ from matplotlib import pyplot as plt
 import antipodal
 from antipodal import transforms
 from antipodal.camera import CameraIntrinsics, DepthImage
+from antipodal.dense_quality import shipped_window_quality
 from antipodal.draw import save_plan
 from antipodal.gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES
 from antipodal.mesh import TriMesh
+from antipodal.policy.height_window import CELL, MAX_HEIGHT, angles, height_windows
 from antipodal.policy.request import Request
+from antipodal.policy.view import look
 from antipodal.render.shade import Body, look_from, shade
 from antipodal.waypoints import waypoints
 
@@ -101,8 +104,40 @@ def draw_frame(ax, T_world_frame, T_world_view, view: CameraIntrinsics) -> None:
         ax.plot(*ends[[0, k + 1]].T, color=color, lw=2.2)
 
 
+def draw_dense(path: Path, image: DepthImage) -> None:
+    """The window of heights that the dense network is shown, and its best answer in each cell."""
+    view = look(image, None, np.random.default_rng(0))
+    window = next(height_windows(view, antipodal.load_gripper("yumi")))
+    cells, side = window.cells, len(window.height)
+    answer = shipped_window_quality()(np.minimum(window.height, MAX_HEIGHT), cells)
+    best = answer.max(1)  # of the depths: (angles, cells)
+    chance = np.full((side, side), np.nan)
+    chance[cells[:, 0], cells[:, 1]] = 1 / (1 + np.exp(-best.max(0)))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.2), constrained_layout=True)
+    mm = CELL * window.stroke * 1e3
+    extent = (0.0, side * mm, 0.0, side * mm)
+    heights = window.height.T * window.stroke * 1e3
+    drawn = left.imshow(heights, cmap="Greys", origin="lower", extent=extent)
+    figure.colorbar(drawn, ax=left, label="height above the table [mm]")
+    left.set_title("what it is shown")
+    right.imshow(heights, cmap="Greys", origin="lower", extent=extent, alpha=0.25)
+    drawn = right.imshow(chance.T, cmap="viridis", vmin=0, vmax=1, origin="lower", extent=extent)
+    figure.colorbar(drawn, ax=right, label="P(success), best of 16 angles and 5 depths")
+    right.set_title("its answer; lines: best closing axis")
+    some = np.flatnonzero((best.max(0) > 0) & (cells % 4 == 0).all(1))
+    theta = angles()[best[:, some].argmax(0)]
+    middle = (cells[some] + 0.5) * mm
+    along = 3.5 * np.stack([np.cos(theta), np.sin(theta)], -1)
+    for a, b in zip(middle - along, middle + along, strict=True):
+        right.plot(*np.stack([a, b], -1), color="white", linewidth=1.2)
+    for axes in (left, right):
+        axes.set(xlabel="x [mm]", ylabel="y [mm]", xlim=extent[:2], ylim=extent[2:])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Write both figures."""
+    """Write the figures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     image = scene_image()
     hand = antipodal.load_gripper("yumi")
@@ -111,6 +146,7 @@ def main() -> None:
     plan = policy(image, request, np.random.default_rng(0))
     save_plan(folder / "why_not.png", image, plan, hand)
     draw_way(folder / "waypoints.png", image, plan)
+    draw_dense(folder / "dense.png", image)
 
 
 if __name__ == "__main__":

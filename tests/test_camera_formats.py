@@ -241,7 +241,9 @@ def test_lens_distortion_is_refused_wherever_it_stands(values: dict, tmp_path: P
     assert load_camera(file, (480, 640)).intrinsics.fx > 599
 
 
-@pytest.mark.parametrize("lens", [{"k1": 0.1}, {"p2": -0.01}, {"dist_coefs": [0.1, 0, 0, 0, 0]}])
+@pytest.mark.parametrize(
+    "lens", [{"k1": 0.1}, {"D": [], "k1": 0.1}, {"p2": -0.01}, {"dist_coefs": [0.1, 0, 0, 0, 0]}]
+)
 def test_a_lens_is_refused_under_whatever_name_it_has(tmp_path: Path, lens: dict) -> None:
     file = write(tmp_path / "lens.json", json.dumps(REAL.to_json() | lens))
     with pytest.raises(InvalidConfig, match="lens distortion"):
@@ -252,14 +254,19 @@ def test_a_lens_is_refused_under_whatever_name_it_has(tmp_path: Path, lens: dict
 
 def test_a_matrix_of_rows_is_read_as_rows_under_open3ds_name_too(tmp_path: Path) -> None:
     size = {"width": 640, "height": 480}
-    for matrix in (REAL.K.tolist(), REAL.K.T.ravel().tolist()):
+    rows, columns = REAL.K.tolist(), REAL.K.T.ravel().tolist()
+    for matrix in (rows, columns):
         file = write(tmp_path / "k.json", json.dumps({"intrinsic_matrix": matrix} | size))
+        assert load_camera(file).intrinsics == REAL
+        both = {"intrinsic_matrix": matrix, "K": rows} | size
+        file = write(tmp_path / "both.json", json.dumps(both))
         assert load_camera(file).intrinsics == REAL
 
 
-@pytest.mark.parametrize("key", ["T_camera_world", "T_world_cam", "T_base_camera"])
+@pytest.mark.parametrize("key", ["T_camera_world", "T_world_cam", "T_base_camera", "T_cam_base"])
 def test_a_pose_under_another_name_is_not_ignored(tmp_path: Path, key: str) -> None:
     values = REAL.to_json() | {key: np.eye(4).tolist()}
-    file = write(tmp_path / "posed.json", json.dumps(values))
-    with pytest.raises(InvalidConfig, match=f"holds {key}: expected .* as T_world_camera"):
-        load_camera(file)
+    for posed in (values, {"intrinsics": values}):
+        file = write(tmp_path / "posed.json", json.dumps(posed))
+        with pytest.raises(InvalidConfig, match=f"holds {key}: expected .* as T_world_camera"):
+            load_camera(file)

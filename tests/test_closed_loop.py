@@ -237,6 +237,48 @@ def test_a_slow_stream_is_followed_too() -> None:
     assert steps[-1].grasp is not None and abs(steps[-1].grasp.center[0] - 0.008) < 0.002
 
 
+def test_an_object_that_vanished_between_slow_frames_is_planned_anew() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    tracker(frame_of(0.0), None, rng, 0.0)
+    gone = tracker(frame_of(5.0), None, rng, 2.0)
+    assert gone.phase is Phase.PLANNED and "nothing stands" in gone.reason
+
+
+def test_a_single_object_may_have_gone_farther_than_its_width() -> None:
+    """Its speed is not known yet; in an empty window there is nothing else that it could be."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    steps = [tracker(frame_of(0.04 * k), None, rng, 0.1 * k) for k in range(4)]
+    assert [s.phase for s in steps] == [Phase.PLANNED] + [Phase.TRACKED] * 3
+    assert steps[-1].velocity[0] == pytest.approx(0.4, abs=0.1)
+
+
+def test_one_of_two_that_stopped_unseen_is_found_on_its_way() -> None:
+    other = transforms.translation([0.0, 0.1, 0.0])
+
+    def both(x: float) -> DepthImage:
+        moving = BOX.transformed(transforms.translation([x, 0.0, 0.02]))
+        standing = BOX.transformed(other @ transforms.translation([0.0, 0.0, 0.02]))
+        mesh = TriMesh(
+            np.concatenate([moving.vertices, standing.vertices]),
+            np.concatenate([BOX.faces, BOX.faces + len(BOX.vertices)]),
+            "two",
+        )
+        return render(Scene(mesh, np.eye(4), camera(), INTRINSICS)).image
+
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, dt, speed = np.random.default_rng(0), 0.05, 0.25
+    for k in range(9):
+        tracker(both(speed * k * dt), None, rng, k * dt, committed=k > 6)
+    for k in range(9, 16):
+        tracker(frame_of(5.0), None, rng, k * dt, committed=True)
+    stopped = speed * 11 * dt  # it should be at 0.2 m by now, and was last seen at 0.1 m
+    back = [tracker(both(stopped), None, rng, k * dt, committed=True) for k in range(16, 28)]
+    assert back[-1].phase is Phase.TRACKED and back[-1].grasp is not None
+    assert abs(back[-1].grasp.center[0] - stopped) < 0.01
+
+
 def test_frames_with_and_without_the_cameras_pose_do_not_mix() -> None:
     tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
     image, rng = frame_of(0.0), np.random.default_rng(0)

@@ -18,6 +18,7 @@ from antipodal.policy.constraints import DEFAULT_CONSTRAINTS, check_grasps
 from antipodal.policy.dense import FAST_DENSE, DenseConfig, asked_angles, dense_policy, propose
 from antipodal.policy.height_window import (
     CELL,
+    MAX_HEIGHT,
     N_ANGLES,
     SIZE,
     TIP_DEPTHS,
@@ -34,7 +35,7 @@ from antipodal.quality import load_quality
 from antipodal.render.depth import render
 from antipodal.success import EXECUTED_APPROACH
 from conftest import box, cylinder
-from policy_scenes import YUMI, seen, standing, view_of
+from policy_scenes import INTRINSICS, YUMI, seen, standing, view_of
 
 SHAPE = (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
 
@@ -270,9 +271,34 @@ def test_a_tall_things_top_is_where_it_is_and_not_where_the_network_sees_it(rng)
     """A cylinder of 0.3 m, six strokes: a proposal close below its top, not below 0.2 m."""
     mesh = cylinder(0.016, 0.3)
     image = render(standing(mesh, tilt=0.0, distance=0.9)).image
-    plan = dense_policy(load_quality("builtin"), YUMI, config=FAST_DENSE)(image, None, rng)
+    told, highest = shipped_window_quality(), []
+
+    def network(height, cells):
+        highest.append(float(height.max()))
+        return told(height, cells)
+
+    policy = dense_policy(load_quality("builtin"), YUMI, config=FAST_DENSE, network=network)
+    plan = policy(image, None, rng)
+    assert max(highest) == MAX_HEIGHT  # what it was trained on
     assert len(plan.grasps) > 0
     assert plan.grasps.depth.max() < 0.6 + YUMI.finger_depth
+
+
+def test_a_workspace_elsewhere_is_named_as_the_reason(rng):
+    view = view_of(box(0.03, 0.08, 0.05))
+    elsewhere = Request(workspace=[[0.2, 0.2], [0.3, 0.2], [0.3, 0.3], [0.2, 0.3]])
+    plan = dense_policy(load_quality("builtin"), YUMI, config=FAST_DENSE)(
+        view.image, elsewhere, rng
+    )
+    assert len(plan.grasps) == 0 and "workspace" in plan.reason
+
+
+def test_a_mask_of_two_things_far_apart_is_mapped_around_one_of_them():
+    depth = np.full(INTRINSICS.shape, 3.5, np.float32)
+    depth[100:140, 100:140], depth[300:340, 500:540] = 0.65, 3.0
+    mask = depth < 3.4
+    view = look(DepthImage(depth, INTRINSICS), mask, np.random.default_rng(0))
+    assert np.isfinite(view.relief.depth).any()
 
 
 def test_a_masks_pixel_that_looks_past_the_object_does_not_coarsen_the_map():

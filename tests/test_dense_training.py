@@ -101,13 +101,13 @@ def test_the_object_itself_says_that_a_box_is_held_across_its_narrow_side_alone(
 
 
 def test_calibrated_answers_are_the_truths_probabilities_in_the_order_of_before(rng):
-    views = middle_angles_are_good(8, rng)
+    views = middle_angles_are_good(4, rng)
     network = DenseNetwork()
     torch.nn.init.normal_(network.head.weight, std=3.0)
     told = np.stack([log_odds.numpy() for log_odds, _ in answers(network, views)])
     truth = 1 / (1 + np.exp(-(0.5 * told + 1.0)))
     views = views._replace(quality=np.rint(255 * truth).astype(np.uint8))
-    calibrated, worth = calibrate_dense(network, views)
+    calibrated, worth = calibrate_dense(network, views, views)
     again = np.stack([log_odds.numpy() for log_odds, _ in answers(calibrated, views)])
     assert again == pytest.approx(0.5 * told + 1.0, abs=0.05)
     assert worth["ece"] < 0.01 < worth["ece_before"]

@@ -255,7 +255,8 @@ def _parse(
     pose = values.get("T_world_camera")
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
         pose = _autolab_pose(values["T_camera_to_world"], name)
-    other = sorted(k for k in values if re.match("T_.*cam", str(k), re.I) and k not in POSES)
+    held = [*values, *(inner if isinstance(inner, dict) else [])]
+    other = sorted({k for k in held if POSE.fullmatch(str(k)) and k != "T_world_camera"})
     if pose is None and other:
         raise InvalidConfig(
             f"camera {name} holds {', '.join(other)}: expected the camera's pose in the world as T_world_camera, "
@@ -266,8 +267,8 @@ def _parse(
     return Camera(name, intrinsics, pose, _unit(values, name))
 
 
-POSES = ("T_world_camera", "T_camera_to_world")
-"""Keys of a camera file that are read as its pose: ours, and autolab's."""
+POSE = re.compile(r"T_((world|base|robot)_cam\w*|cam\w*_(world|base|robot))", re.IGNORECASE)
+"""Keys of a camera file that mean its pose."""
 
 
 def _autolab_pose(values: dict[str, Any], name: str) -> Float[np.ndarray, "4 4"]:

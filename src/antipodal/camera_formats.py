@@ -134,13 +134,14 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: _matrix(value) for key, value in values.items()}
     numbers = found.get("intrinsic_matrix")
     # Open3D writes columns after each other; a list of rows is another's
-    column_major = isinstance(numbers, list) and not all(isinstance(row, list) for row in numbers)
+    rows = isinstance(numbers, list) and all(isinstance(row, list) for row in numbers)
+    column_major = numbers is not None and not rows and "K" not in found
     for ours, theirs in ALIASES.items():
         if ours not in found:
             key = next((k for k in theirs if k in found), None)
             if key is not None:
                 found[ours] = found.pop(key)
-    if "D" not in found and any(key in found for key in LENS):
+    if not found.get("D") and any(key in found for key in LENS):
         found["D"] = [found.get(key, 0) for key in LENS]
     if isinstance(found.get("size"), list) and len(found["size"]) == 2:
         found.setdefault("width", found["size"][0])

@@ -115,10 +115,10 @@ def make_views(
             progress(k + 1, n_shards)
 
 
-def load_views(directory: str | Path) -> LabelledViews:
-    """Read every shard of a folder, in order."""
+def load_views(directory: str | Path, which: slice = slice(None)) -> LabelledViews:
+    """Read the shards of a folder in order, or those ``which``; no object is in two of them but as a neighbour."""
     shards = []
-    for path in sorted(Path(directory).glob("views_*.npz")):
+    for path in sorted(Path(directory).glob("views_*.npz"))[which]:
         with np.load(path) as file:
             shards.append(LabelledViews(*(file[name] for name in LabelledViews._fields)))
     return LabelledViews(*(np.concatenate(column) for column in zip(*shards, strict=True)))

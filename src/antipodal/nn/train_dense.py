@@ -214,30 +214,40 @@ def answers(
 
 
 def calibrate_dense(
-    network: DenseNetwork, views: LabelledViews
+    network: DenseNetwork, fitted: LabelledViews, judged: LabelledViews
 ) -> tuple[DenseNetwork, dict[str, Any]]:
-    """Return the network whose answers are log-odds of success, and how well they are: ``views`` say the truth.
+    """Return the network whose answers are log-odds of success, and how good they are.
 
-    Scale and offset are fitted on the first half of the views and judged on the second.
+    Args:
+        network: orders entries; its answer is scaled and offset.
+        fitted: views whose labels are the truth, …
+        judged: … and others, of other objects, that say how well it is met.
     """
-    told = [np.stack(column) for column in zip(*answers(network, views), strict=True)]
-    log_odds, truth = (np.asarray(column, float) for column in told)
-    half = len(log_odds) // 2
-    calibration = fit_calibration(log_odds[:half].ravel(), truth[:half].ravel())
+    log_odds, truth = _told(network, fitted)
+    calibration = fit_calibration(log_odds, truth)
     calibrated = copy.deepcopy(network)
     assert calibrated.head.bias is not None
     with torch.no_grad():
         calibrated.head.weight.mul_(calibration.scale)
         calibrated.head.bias.mul_(calibration.scale).add_(calibration.offset)
-    judged, true = log_odds[half:].ravel(), truth[half:].ravel()
+    log_odds, truth = _told(network, judged)
     return calibrated, {
         "calibration": calibration._asdict(),
-        "n_judged": len(judged),
-        "mean_truth": float(true.mean()),
-        "ece_before": expected_calibration_error(Calibration()(judged), true),
-        "ece": expected_calibration_error(calibration(judged), true),
-        "auc": area_under_roc(judged, true > 0.5),
+        "n_judged": len(truth),
+        "mean_truth": float(truth.mean()),
+        "ece_before": expected_calibration_error(Calibration()(log_odds), truth),
+        "ece": expected_calibration_error(calibration(log_odds), truth),
+        "auc": area_under_roc(log_odds, truth > 0.5),
     }
+
+
+def _told(
+    network: DenseNetwork, views: LabelledViews
+) -> tuple[Float[np.ndarray, "M"], Float[np.ndarray, "M"]]:
+    """Log-odds and labels of all labelled entries."""
+    columns = zip(*answers(network, views), strict=True)
+    log_odds, truth = (np.concatenate(column).astype(float) for column in columns)
+    return log_odds, truth
 
 
 def write_dense(

@@ -183,6 +183,8 @@ class Track:
     """Of one of their pixels then, m²."""
     open_border: float
     """Share of its rim that had depth when it was planned for."""
+    alone: bool
+    """Whether it was the only object in the window when it was last seen."""
     seen_at: float
     """When the object was last seen, s."""
     free_at: float
@@ -280,8 +282,9 @@ class ClosedLoopPolicy:
             return self._plan(image, asked, rng, time, track.reason)
         expected = track.points + (time - track.time) * track.velocity
         center = track.grasp.center + (time - track.time) * track.velocity
-        moved = (time - track.seen_at) * track.velocity
-        seen = sight(image, asked, rng, center, self.config.window_radius, expected, moved)
+        way = (time - track.seen_at) * track.velocity
+        radius = self.config.window_radius
+        seen = sight(image, asked, rng, center, radius, expected, way, track.alone)
         if isinstance(seen, str):
             return self._unseen(track, image, asked, rng, time, committed, seen)
         found = match(expected, track.pixel_area, seen)
@@ -316,8 +319,9 @@ class ClosedLoopPolicy:
                 grasp, still, q, Phase.PLANNED, f"{why}; not followed: {seen}", plan.counts
             )
         self._track = Track(
-            time, grasp, q, still, still, seen.points, seen.pixel_area, seen.open_border, time, time
-        )
+            time, grasp, q, still, still, seen.points, seen.pixel_area,
+            seen.open_border, seen.alone, time, time,
+        )  # fmt: skip
         return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
 
     def _unseen(
@@ -389,6 +393,7 @@ class ClosedLoopPolicy:
             mean_velocity=self._mean_velocity(track, velocity, time),
             points=points - (1.0 - gain) * innovation,  # where the filter has it
             pixel_area=pixel_area,
+            alone=seen.alone,
             seen_at=time,
         )
 

@@ -132,11 +132,11 @@ class Proposals(NamedTuple):
     n_cells: int
     """Entries that were looked at."""
     n_clear: int
-    """Of them, those with a chance of more than :data:`CHANCE`."""
+    """Of them, those that are told more than :data:`CHANCE`."""
 
 
 CHANCE = 0.3
-"""Less than this says that something is in the way, or nothing between the jaws."""
+"""What is told less is no proposal as long as there are others."""
 N_BEST = 128
 """For each cell that is checked at first so many entries of a window may be proposed: most are alike."""
 SUB_ANGLES = 33

@@ -391,11 +391,11 @@ def _heights(
     config: SamplerConfig,
     pair: Int[np.ndarray, "L"] | None = None,
 ) -> _Ladder:
-    """Choose depths below the surface for each pair, down to where the fingertips meet the table.
+    """Choose depths below the surface for each pair, down to where the tips meet the table or the palm the object.
 
-    The lowest rung is where the tips are ``table_clearance`` above the table; on an object flatter than the fingers'
-    overhang it lies above the surface, and counts while the tips still engage. Without a table the ladder ends at
-    the end of ``depth_range``.
+    The lowest rung is where the tips are ``table_clearance`` above the table, or the palm :data:`MAX_SUNK` below the
+    surface. On an object flatter than the fingers' overhang it lies above the surface, and counts while the tips still
+    engage. Without a table the ladder ends at the end of ``depth_range``.
     """
     pair = np.arange(len(lifted.center)) if pair is None else pair
     deepest = np.full(len(pair), config.depth_range[1])

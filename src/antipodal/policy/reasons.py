@@ -71,8 +71,8 @@ def explain(
             return "no place on the object is inside the workspace or the yaw that were asked for"
         if counts.get("clear", 1) == 0:
             return (
-                "nowhere do the fingers come in free with something between them: the object may be too wide or too "
-                "flat, or its neighbours too near"
+                "nowhere is a grasp likely to come in free and to hold: the object may be too wide or too flat, or its "
+                "neighbours too near"
             )
         return _all_rejected(counts)
     if counts.get("edges", 0) == 0:

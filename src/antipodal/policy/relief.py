@@ -95,7 +95,10 @@ def build_relief(
     if objects is not None and np.max(ends[1] - ends[0]) > MAX_CELLS * CELL - 2 * MARGIN:
         # nor a mask's pixel that looks past the object
         z = along_at(image, R[2:], pixels)[0]
-        near = focus[:, np.abs(z - np.median(z)) < MAX_SPREAD]
+        middle = np.partition(z, len(z) // 2)[
+            len(z) // 2
+        ]  # one of them: a mean of two may lie between
+        near = focus[:, np.abs(z - middle) < MAX_SPREAD]
         ends = (near.min(1), near.max(1))
     low, high = ends[0] - MARGIN, ends[1] + MARGIN
     cell = max(CELL, float((high - low).max()) / MAX_CELLS)

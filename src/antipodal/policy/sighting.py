@@ -8,6 +8,7 @@ Frames: camera, and the fixed frame of :mod:`antipodal.policy.closed_loop`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class Sighting(NamedTuple):
     """Of one of those pixels on the object, mean, m²: a camera that comes nearer sees more of them."""
     open_border: float
     """Share of the rim around it that has depth: what hides part of it also covers part of its rim."""
+    alone: bool
+    """Whether nothing else stands in the window."""
 
 
 class Match(NamedTuple):
@@ -65,7 +68,8 @@ def sight(
     center: Float[np.ndarray, "3"],
     radius: float,
     expected: Float[np.ndarray, "P 3"] | None = None,
-    moved: Float[np.ndarray, "3"] | None = None,
+    way: Float[np.ndarray, "3"] | None = None,
+    alone: bool = True,
 ) -> Sighting | str:
     """Look for an object in a window around a place; or say why none is seen there.
 
@@ -76,8 +80,9 @@ def sight(
         center: middle of the window, fixed frame.
         radius: of the window, m.
         expected: where its points should be, fixed frame; None = the object nearest to ``center``.
-        moved: how far it should have come since it was seen, fixed frame, m. What covers no point of the way, where it
-            may have stopped, is another object.
+        way: how far it should have come since it was seen, fixed frame, m: it may have stopped anywhere on it.
+        alone: whether it was the only object then. What covers no point of the way is another object, unless there
+            was, and is, but one.
     """
     T_fixed_camera = fixed_frame(image)
     T_camera_fixed = transforms.inverse(T_fixed_camera)
@@ -103,19 +108,19 @@ def sight(
     )
     view = look(image.crop(*window), request, rng)
     points = center_camera if expected is None else transforms.apply(T_camera_fixed, expected)
-    back = np.zeros(3) if moved is None else T_camera_fixed[:3, :3] @ moved
-    found = None
-    for share in WAY if back.any() else WAY[:1]:
-        where = view.image.intrinsics.project(points - share * back)
-        found = object_at(view, where, nearest=expected is None)
-        if found is not None:
-            break
+    back = np.zeros(3) if way is None else T_camera_fixed[:3, :3] @ way
+    shares = WAY if back.any() else WAY[:1]
+    k = view.image.intrinsics
+    places = [k.project(points - share * back) for share in shares]
+    found, single = object_at(view, places, nearest=expected is None)
+    if found is None and alone and single:
+        found, _ = object_at(view, places[:1], nearest=True)
     if found is None:
         return view.refusal or "nothing stands on the table where it should be"
     seen = transforms.apply(T_fixed_camera, view.image.points_camera()[found])
-    z, k = view.image.depth[found].astype(float), view.image.intrinsics
-    area = float(np.mean(z**2)) / (k.fx * k.fy)
-    return Sighting(view, T_fixed_camera, seen, area, open_border(view.image, found))
+    area = float(np.mean(view.image.depth[found].astype(float) ** 2)) / (k.fx * k.fy)
+    border = open_border(view.image, found)
+    return Sighting(view, T_fixed_camera, seen, area, border, single)
 
 
 def match(points: Float[np.ndarray, "P 3"], pixel_area: float, sighting: Sighting) -> Match | None:
@@ -142,40 +147,52 @@ def match(points: Float[np.ndarray, "P 3"], pixel_area: float, sighting: Sightin
 
 
 def object_at(
-    view: View, expected_px: Float[np.ndarray, "P 2"], nearest: bool
-) -> Bool[np.ndarray, "H W"] | None:
-    """Pixels of the connected object that covers most of the expected ones; None if none does.
-
-    ``nearest``: else of the nearest.
+    view: View, expected_px: Sequence[Float[np.ndarray, "P 2"]], nearest: bool
+) -> tuple[Bool[np.ndarray, "H W"] | None, bool]:
+    """Pixels of the connected object that covers most of the expected ones, None if none does; and whether it is alone.
 
     Missing depth where the object is expected does not part it: a finger in front of it is in no picture of it.
+
+    Args:
+        view: the scene.
+        expected_px: where its points should be, and where they may be instead: the first places that are covered.
+        nearest: if none is, take the object that is nearest to the first.
     """
     import cv2  # heavy: loaded with the first image
 
     seen = view.image.valid if view.objects is None else view.objects & view.image.valid
     if not seen.any():
-        return None
+        return None, True
     square = np.ones((5, 5), np.uint8)
-    height, width = seen.shape
-    inside = np.all((expected_px > -0.5) & (expected_px < np.array([width, height]) - 0.5), axis=-1)
-    u, v = np.rint(expected_px[inside]).astype(np.int64).T
-    there = np.zeros(seen.shape, np.uint8)
-    there[v, u] = 1
-    there = cv2.morphologyEx(there, cv2.MORPH_CLOSE, square) > 0
+    places = [_covered(px, seen.shape) for px in expected_px]
     # small holes and thin shadows cut objects in pieces: bridge gaps of four pixels
     joined = cv2.morphologyEx(seen.astype(np.uint8), cv2.MORPH_CLOSE, square)
-    joined[there & ~view.image.valid] = 1
+    joined[places[0] & ~view.image.valid] = 1
     _, found = cv2.connectedComponents(joined, connectivity=8)
     labels = np.asarray(found, np.int64)
-    votes = labels[there & seen]
-    if len(votes):
-        return seen & (labels == np.bincount(votes).argmax())
+    large = np.flatnonzero(np.bincount(labels[seen]) >= MIN_POINTS)
+    for there in places:
+        votes = labels[there & seen]
+        if len(votes):
+            return seen & (labels == np.bincount(votes).argmax()), len(large) <= 1
     if not nearest:
-        return None
-    center = expected_px.mean(0)
+        return None, len(large) <= 1
+    center = expected_px[0].mean(0)
     v, u = np.nonzero(seen)
-    k = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
-    return seen & (labels == labels[v[k], u[k]])
+    n = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
+    return seen & (labels == labels[v[n], u[n]]), len(large) <= 1
+
+
+def _covered(px: Float[np.ndarray, "P 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "H W"]:
+    """Pixels on which points fall, gaps of four bridged."""
+    import cv2
+
+    height, width = shape
+    inside = np.all((px > -0.5) & (px < np.array([width, height]) - 0.5), axis=-1)
+    u, v = np.rint(px[inside]).astype(np.int64).T
+    there = np.zeros(shape, np.uint8)
+    there[v, u] = 1
+    return cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
 
 
 def open_border(image: DepthImage, mask: Bool[np.ndarray, "H W"]) -> float:

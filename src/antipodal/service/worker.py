@@ -83,6 +83,12 @@ class WarmPlanner:
         """Decode, plan, encode."""
         try:
             result = plan_image(self._inputs(job), job.options.seed)
+            log = {
+                "plan_time": result.json["plan_time"],
+                "n_grasps": len(result.plan.grasps),
+                "reason": result.plan.reason,
+            }
+            return Answer(json.dumps(result.json, default=plain).encode(), log)
         except AntipodalError as error:
             fault = fault_of(error)
             return Refusal(fault.code, fault.message)
@@ -91,12 +97,6 @@ class WarmPlanner:
         except Exception:  # a bug of ours costs one answer, not the worker that others wait for
             traceback.print_exc()
             return Refusal("internal", "planning failed; the server's log says how")
-        log = {
-            "plan_time": result.json["plan_time"],
-            "n_grasps": len(result.plan.grasps),
-            "reason": result.plan.reason,
-        }
-        return Answer(json.dumps(result.json, default=plain).encode(), log)
 
     def _inputs(self, job: Job) -> PlanInputs:
         options = job.options

@@ -58,6 +58,17 @@ def sleeps(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Pla
             continue
 
 
+def stubborn(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Take too long, swallow everything, and answer all the same."""
+    end = time.monotonic() + 0.8
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            continue
+    return narrow(image, mask, rng)
+
+
 def dies(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
     """End the whole process, as a crash in native code does."""
     os._exit(3)

@@ -93,12 +93,13 @@ def test_nonsense_is_no_grasp_with_its_reason(
         (bench_planners.exits, "raised SystemExit: 4"),
         (bench_planners.not_a_number, "a quality is nan"),
         (bench_planners.sleeps, "took longer than 0.3 s"),
+        (bench_planners.stubborn, "took longer than 0.3 s"),
     ],
 )
 def test_an_outsiders_failure_is_a_reason(
     observation: Observation, function: Callable[..., object], said: str
 ) -> None:
-    limit = 0.3 if function is bench_planners.sleeps else 60.0
+    limit = 0.3 if said.startswith("took") else 60.0
     made = tried(image_planner(function), observation, limit)  # type: ignore[arg-type]
     assert made.grasp_world is None
     assert said in made.reason
@@ -141,6 +142,15 @@ def test_an_unknown_planner_lists_the_known_ones() -> None:
         make_planner("no_such_module:plan", YUMI)
     with pytest.raises(UnknownAsset, match="has no such function"):
         make_planner("bench_planners:absent", YUMI)
+
+
+def test_a_module_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken_planner_a.py").write_text("def f(:")
+    (tmp_path / "broken_planner_b.py").write_text("raise RuntimeError('no camera')")
+    for name, said in (("broken_planner_a", "SyntaxError"), ("broken_planner_b", "no camera")):
+        with pytest.raises(InvalidConfig, match=f"cannot be imported: .*{said}"):
+            make_planner(f"{name}:f", YUMI)
 
 
 def test_an_outsider_who_returns_something_else_is_told_so(observation: Observation) -> None:

@@ -154,3 +154,9 @@ def test_show_says_numbers_and_oddities(tmp_path: Path, capsys: pytest.CaptureFi
     assert show(str(tmp_path / "narrow.toml"), json=True) == 0
     findings = json.loads(capsys.readouterr().out)["findings"]
     assert any("narrower than most objects" in f["message"] for f in findings)
+
+
+def test_the_picture_never_takes_the_files_place(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"ends in \.toml"):
+        save_gripper(load_gripper("yumi"), tmp_path / "mine.png")
+    assert not (tmp_path / "mine.png").exists()

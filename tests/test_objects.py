@@ -305,6 +305,10 @@ def test_the_command_shows_its_guess_and_each_refusal(tmp_path, capsys):
     assert described["objects"][0]["difficulty"] > 0.002
     assert run(["objects", "import", str(source), "-o", target, "--mesh-unit", "feet"]) == 2
     assert "'feet': expected m, mm, cm, inch" in capsys.readouterr().err
+    before = load_object_set(target).content_hash
+    assert run(["objects", "import", str(source), "-o", target, "--mesh-unit", "m"]) == 2
+    assert "none of 3 meshes can be used" in capsys.readouterr().err
+    assert load_object_set(target).content_hash == before  # nothing was lost
     assert run(["objects", "make", "-o", target, "-n", "3", "--families", "burr", "carton"]) == 0
     assert load_object_set(target).names == ["burr_0000", "carton_0001", "burr_0002"]
 

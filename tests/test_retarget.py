@@ -166,6 +166,28 @@ def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_pa
         retarget(Cell(parts, out, "yumi", None, seed=1))
 
 
+@pytest.mark.parametrize(
+    ("theirs", "output"), [("parts", "."), ("parts", "parts/cell"), ("objects/new", ".")]
+)
+def test_what_is_made_anew_is_never_what_was_given(parts, tmp_path, theirs, output):
+    root = tmp_path / "root"
+    given = root / theirs
+    shutil.copytree(parts, given)
+    before = {p: p.read_bytes() for p in given.rglob("*") if p.is_file()}
+    with pytest.raises(InvalidConfig, match="would share a folder"):
+        retarget(Cell(given, root / output, "yumi", None))
+    assert {p: p.read_bytes() for p in given.rglob("*") if p.is_file()} == before
+
+
+def test_folders_that_no_retarget_made_are_not_emptied(parts, tmp_path):
+    thesis = tmp_path / "out" / "sources" / "thesis.tex"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("three years")
+    with pytest.raises(InvalidConfig, match="holds sources, which no retarget made"):
+        retarget(Cell(parts, tmp_path / "out", "yumi", None))
+    assert thesis.read_text() == "three years"
+
+
 @pytest.mark.parametrize(("gripper", "camera"), [("franka_hand", "phoxi"), ("mine", "mine")])
 def test_a_cell_holds_the_commands_that_plan_and_serve_with_it(
     gripper, camera, tmp_path, monkeypatch

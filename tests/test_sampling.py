@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from antipodal.contact import ContactModel, find_contacts
-from antipodal.errors import InvalidConfig
+from antipodal.errors import InvalidConfig, InvalidMesh
 from antipodal.gripper import load_gripper
+from antipodal.mesh import TriMesh
 from antipodal.metrics import force_closure
 from antipodal.sampling import (
     SamplingConfig,
@@ -126,3 +127,9 @@ def test_the_free_approach_is_horizontal_in_the_object_frame_unless_the_closing_
 def test_impossible_numbers_are_refused(values):
     with pytest.raises(InvalidConfig, match="sampling"):
         SamplingConfig(**values)
+
+
+def test_a_surface_without_area_is_refused(rng):
+    corners = np.array([[0.0, 0.0, 0.0], [0.05, 0.0, 0.0], [0.1, 0.0, 0.0]])
+    with pytest.raises(InvalidMesh, match="line has no area"):
+        sample_surface(TriMesh(corners, np.array([[0, 1, 2]]), "line"), 10, rng)

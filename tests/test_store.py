@@ -78,6 +78,13 @@ def test_counts_that_contradict_the_shards_are_refused(tmp_path, rng: np.random.
             other.check()
 
 
+def test_crops_of_another_size_than_said_are_found(tmp_path, rng: np.random.Generator) -> None:
+    made = write_boxes(tmp_path / "set", 30, rng)
+    config = made.config | {"crop": made.config["crop"] | {"size": 20}}
+    with pytest.raises(CorruptDataset, match="says crops of 20 px"):
+        Dataset(made.path, made.manifest | {"config": config}).check()
+
+
 def test_a_column_is_its_shards_one_after_the_other(tmp_path, rng: np.random.Generator) -> None:
     made = write_boxes(tmp_path / "set", 31, rng)
     parts = list(made.iterate(["crop", "collision_free"]))

@@ -263,3 +263,11 @@ def wedge(bottom: float, slope: float, height: float) -> TriMesh:
         j = (i + 1) % 4
         faces += [[i, i + 4, j + 4], [i, j + 4, j]]
     return TriMesh(np.concatenate([front, back]), np.array(faces), "wedge")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"position_sigma": np.nan}, {"friction_sigma": np.inf}, {"friction": 20.0}]
+)
+def test_an_execution_error_that_cannot_be_is_refused(wrong):
+    with pytest.raises(InvalidConfig, match="execution"):
+        ExecutionNoise(**wrong)

@@ -186,6 +186,8 @@ def test_bootstrap_by_object_is_wider_than_by_datapoint_where_objects_differ() -
     right = rng.random(1000) < np.repeat(np.linspace(0.5, 1.0, 10), 100)
     success = rng.random(1000) < 0.5
     quality = np.where(right == success, 0.9, 0.1)
+    one = np.zeros(1000, int)
+    assert bootstrap_interval(one, quality, success, np.random.default_rng(1)) == {}
     by_object = bootstrap_interval(objects, quality, success, np.random.default_rng(1))["accuracy"]
     by_point = bootstrap_interval(np.arange(1000), quality, success, np.random.default_rng(1))[
         "accuracy"

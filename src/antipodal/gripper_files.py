@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import transforms
+from .errors import InvalidConfig
 from .files import write_bytes
 from .gripper import GripperModel
 
@@ -48,7 +49,13 @@ def gripper_toml(gripper: GripperModel, notes: Iterable[str] = ()) -> str:
 
 
 def save_gripper(gripper: GripperModel, path: str | Path, notes: Iterable[str] = ()) -> None:
-    """Write the file; its folder is made."""
+    """Write the file; its folder is made.
+
+    Raises:
+        InvalidConfig: not a ``.toml``: nothing else is read, and pictures stand beside it under the same name.
+    """
+    if Path(path).suffix.lower() != ".toml":
+        raise InvalidConfig(f"gripper file {path}: expected a name that ends in .toml")
     write_bytes(gripper_toml(gripper, notes).encode(), Path(path))
 
 

@@ -264,9 +264,38 @@ def repair(mesh: TriMesh) -> Repair:
     if repaired.volume < 0:
         repaired = replace(repaired, faces=repaired.faces[:, ::-1])
         actions.append("turned the faces outward")
+    if n_turned := len(turned := _inside_out(repaired)):
+        faces = repaired.faces.copy()
+        faces[np.concatenate(turned)] = faces[np.concatenate(turned)][:, ::-1]
+        repaired = replace(repaired, faces=faces)
+        actions.append(f"turned the faces of {n_turned} of its bodies outward")
     if not repaired.is_watertight:
         actions.append("still not watertight: mass properties use the bounding box' centre")
     return Repair(repaired, actions)
+
+
+def _inside_out(mesh: TriMesh) -> list[Int[np.ndarray, "f"]]:
+    """Faces of each closed body that points inward and is no cavity of another."""
+    import trimesh
+
+    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    bodies = trimesh.graph.connected_components(
+        whole.face_adjacency, nodes=np.arange(len(mesh.faces)), min_len=1
+    )
+    if len(bodies) < 2:
+        return []
+    corners = mesh.triangles
+    volumes = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+    inward = [faces for faces in bodies if volumes[faces].sum() < 0]
+    found = []
+    for faces in inward:
+        body = trimesh.Trimesh(mesh.vertices, mesh.faces[faces], process=False)
+        rest = np.concatenate([other for other in bodies if other is not faces])
+        around = trimesh.Trimesh(mesh.vertices, mesh.faces[rest], process=False)
+        # what lies within another body is a hole in it
+        if body.is_watertight and not around.contains(corners[faces[:1], 0])[0]:
+            found.append(faces)
+    return found
 
 
 def rescale(mesh: TriMesh, target: float = 0.04, mode: RescaleMode = "min") -> TriMesh:

@@ -84,6 +84,10 @@ BUDGETS = {
 """Budgets by the name that the command line uses."""
 
 
+MADE = ("parts", "sources", "objects", "held_out", "judged")
+"""Folders of OUTPUT that an interrupted run makes anew."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """What to fit, and where."""
@@ -129,6 +133,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     """
     tell, budget, out = tell or Callbacks(), BUDGETS[cell.budget], cell.output
     _examine(cell, tell.step)
+    _check_folders(cell)
     _claim(cell)
     n_judged = _objects(cell, budget, tell.step)
     minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
@@ -188,6 +193,21 @@ def _say_odd(findings: Iterable[Finding], say: Callable[[str], None], about: str
             say(f"warning: {about}{finding.message}")
 
 
+def _check_folders(cell: Cell) -> None:
+    """Refuse an OUTPUT whose folders, which are made anew, are not ours to empty."""
+    out, parts = cell.output.resolve(), cell.parts.resolve()
+    if out.is_relative_to(parts) or any(parts.is_relative_to(out / name) for name in MADE):
+        raise InvalidConfig(
+            f"{cell.parts} and {cell.output}: the parts and what is made of them would share a folder: "
+            "choose an output folder elsewhere"
+        )
+    foreign = [name for name in MADE if (out / name).exists()]
+    if foreign and not (out / "cell.json").is_file():
+        raise InvalidConfig(
+            f"{cell.output} holds {', '.join(foreign)}, which no retarget made: choose a new folder"
+        )
+
+
 def _claim(cell: Cell) -> None:
     """Remember the inputs; refuse the folder of others."""
     files = sorted(p for p in cell.parts.rglob("*") if p.suffix.lower() in MESH_SUFFIXES)
@@ -212,7 +232,7 @@ def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> int:
     """Make OUTPUT/objects, which trains, and OUTPUT/judged, which is lifted; return the number of the latter."""
     out = cell.output
     if not (out / "judged" / "objects.json").is_file():
-        for name in ("parts", "sources", "objects", "held_out", "judged"):
+        for name in MADE:
             shutil.rmtree(out / name, ignore_errors=True)
         imported = import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
         names = [record.file for record in imported.records]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .contact import ContactModel, find_contacts, tangent_near
-from .errors import InvalidConfig
+from .errors import InvalidConfig, InvalidMesh
 from .grasp import Grasp
 from .gripper import GripperModel
 from .mesh import TriMesh
@@ -106,8 +106,14 @@ def sample_antipodal(
 def sample_surface(
     mesh: TriMesh, n: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-    """Draw n points uniformly by area; return them and their outward normals."""
+    """Draw n points uniformly by area; return them and their outward normals.
+
+    Raises:
+        InvalidMesh: the surface has no area.
+    """
     areas = mesh.face_areas
+    if not areas.sum() > 0:
+        raise InvalidMesh(f"{mesh.name} has no area: expected a surface to sample")
     face = rng.choice(len(areas), size=n, p=areas / areas.sum())
     a, b, c = np.moveaxis(mesh.triangles[face], 1, 0)
     u, v = rng.random((2, n, 1))

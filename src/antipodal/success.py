@@ -72,13 +72,18 @@ class ExecutionNoise:
     """Displaced closings per grasp."""
 
     def __post_init__(self) -> None:
-        if min(self.position_sigma, self.rotation_sigma, self.friction_sigma) < 0:
+        sigmas = (self.position_sigma, self.rotation_sigma, self.friction_sigma)
+        if not all(0 <= sigma < np.inf for sigma in sigmas):
             raise InvalidConfig(
                 f"execution sigmas {self.position_sigma}, {self.rotation_sigma}, {self.friction_sigma}: expected ≥ 0"
             )
         if min(self.n_free, self.n_hold) < 1:
             raise InvalidConfig(
                 f"execution n_free {self.n_free}, n_hold {self.n_hold}: expected at least 1"
+            )
+        if not 0 <= self.friction_bounds[0] <= self.friction <= self.friction_bounds[1]:
+            raise InvalidConfig(
+                f"execution friction {self.friction}: expected a mean within its bounds {self.friction_bounds}"
             )
         if not 0 < self.mass_bounds[0] <= self.mass_bounds[1]:
             raise InvalidConfig(

@@ -75,6 +75,11 @@ def _outsider(module: str, function: str) -> Callable[..., Plan]:
         raise UnknownAsset(
             f"planner {module}:{function}: no module '{module}': expected one in this folder or installed"
         ) from error
+    except ImportError:
+        raise
+    except Exception as error:  # other people's code
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InvalidConfig(f"planner {module}:{function}: cannot be imported: {said}") from error
     if not callable(found):
         raise UnknownAsset(
             f"planner {module}:{function}: the module has no such function: "

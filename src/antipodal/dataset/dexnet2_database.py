@@ -121,11 +121,11 @@ def _object(dataset: str, key: str, objects: h5py.Group) -> DatabaseObject:
         hands = _group(group, "grasps") if "grasps" in group else None
         names = [str(name) for name in hands] if hands is not None else []
         grasps = {name: _grasps(_group(hands, name)) for name in names} if hands else {}
+        mass = float(group.attrs.get("mass", np.nan))
     except CorruptDataset:
         raise
-    except (ValueError, OSError, RuntimeError) as error:  # our types refuse it, or HDF5 does
+    except (TypeError, ValueError, OSError, RuntimeError) as error:  # our types refuse it, or HDF5
         raise CorruptDataset(f"{group.name}: {error}") from error
-    mass = float(group.attrs.get("mass", np.nan))
     return DatabaseObject(dataset, key, mesh, mass, poses, grasps)
 
 

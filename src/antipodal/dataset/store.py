@@ -242,6 +242,13 @@ class Dataset:
                 raise CorruptDataset(
                     f"{entry['file']} has hash {got[:12]}: expected {entry['sha256'][:12]}; restore or regenerate"
                 )
+        for shard in shards:
+            stored = pq.read_schema(self.path / shard["file"]).field("crop").type.list_size
+            if stored != self.crop_size**2:
+                raise CorruptDataset(
+                    f"dataset.json says crops of {self.crop_size} px, {shard['file']} holds {stored} pixels each: "
+                    "restore or regenerate"
+                )
         if (n := sum(shard["n_datapoints"] for shard in shards)) != len(self):
             raise CorruptDataset(
                 f"dataset.json counts {len(self)} datapoints, its shards {n}: restore or regenerate"

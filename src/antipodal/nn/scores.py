@@ -68,11 +68,13 @@ def bootstrap_interval(
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the scores named in ``INTERVALS``, drawing whole groups (objects) with replacement.
 
-    A score that no draw defines, as AP without positives, has no entry.
+    A score that no draw defines, as AP without positives, has no entry; of one object nothing has.
 
     Datapoints of one object share its grasps' labels, so drawing datapoints would be over-confident (reference §10.52).
     """
     ids, inverse = np.unique(groups, return_inverse=True)
+    if len(ids) < 2:
+        return {}
     order = np.argsort(inverse, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
     scores = np.empty((n_resamples, len(INTERVALS)))

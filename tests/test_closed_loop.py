@@ -24,9 +24,10 @@ from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh
 from antipodal.policy.base import Plan, QualityFn, empty_plan
-from antipodal.policy.closed_loop import ClosedLoopConfig, ClosedLoopPolicy, Phase, Tracked
+from antipodal.policy.closed_loop import ClosedLoopPolicy
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
 from antipodal.policy.heuristics import GeometricQuality, geometric_policy
+from antipodal.policy.track import ClosedLoopConfig, Phase, Tracked
 from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
 from antipodal.quality import load_quality
 from antipodal.render.depth import render

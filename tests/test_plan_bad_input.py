@@ -13,8 +13,9 @@ from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.errors import AntipodalError
 from antipodal.gripper import load_gripper
 from antipodal.policy import POLICIES, Request, make_policy
-from antipodal.policy.closed_loop import ClosedLoopPolicy, Phase
+from antipodal.policy.closed_loop import ClosedLoopPolicy
 from antipodal.policy.table import fit_table
+from antipodal.policy.track import Phase
 from antipodal.quality import load_quality
 from antipodal.waypoints import waypoints
 

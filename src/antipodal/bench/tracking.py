@@ -18,9 +18,10 @@ from ..camera import CameraIntrinsics, DepthImage
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..policy.base import Policy
-from ..policy.closed_loop import ClosedLoopPolicy, Phase, Tracked
+from ..policy.closed_loop import ClosedLoopPolicy
 from ..policy.hand_in_view import HandConfig, locate_hand, without_hand
 from ..policy.request import Request
+from ..policy.track import Phase, Tracked
 from ..render.scene import PoseDistribution, sample_friction, sample_poses
 from ..sim.support import SupportPath, drift
 from ..sim.tracking import (

@@ -22,7 +22,7 @@ from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
-from antipodal.mesh import TriMesh
+from antipodal.mesh import joined
 from antipodal.policy.base import Plan, QualityFn, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopPolicy
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
@@ -195,13 +195,8 @@ def test_an_object_that_vanishes_is_coasted_for_then_lost() -> None:
 def test_a_neighbour_is_not_taken_for_an_object_that_is_gone(committed: bool) -> None:
     """Two equal boxes, 8 cm apart; the one that was followed is taken away."""
     other = BOX.transformed(transforms.translation([0.08, 0.0, 0.0]))
-    both = TriMesh(
-        np.concatenate([BOX.vertices, other.vertices]),
-        np.concatenate([BOX.faces, other.faces + len(BOX.vertices)]),
-        "both",
-    )
     standing = transforms.translation([0.0, 0.0, 0.02])
-    two = render(Scene(both, standing, camera(), INTRINSICS)).image
+    two = render(Scene(joined([BOX, other], "two"), standing, camera(), INTRINSICS)).image
     tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
     rng, dt = np.random.default_rng(0), 0.05
     followed = [tracker(two, None, rng, k * dt, committed=committed) for k in range(5)][-1]
@@ -261,12 +256,9 @@ def test_one_of_two_that_stopped_unseen_is_found_on_its_way() -> None:
     def both(x: float) -> DepthImage:
         moving = BOX.transformed(transforms.translation([x, 0.0, 0.02]))
         standing = BOX.transformed(other @ transforms.translation([0.0, 0.0, 0.02]))
-        mesh = TriMesh(
-            np.concatenate([moving.vertices, standing.vertices]),
-            np.concatenate([BOX.faces, BOX.faces + len(BOX.vertices)]),
-            "two",
-        )
-        return render(Scene(mesh, np.eye(4), camera(), INTRINSICS)).image
+        return render(
+            Scene(joined([moving, standing], "two"), np.eye(4), camera(), INTRINSICS)
+        ).image
 
     tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
     rng, dt, speed = np.random.default_rng(0), 0.05, 0.25

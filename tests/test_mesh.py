@@ -11,7 +11,16 @@ import trimesh
 
 from antipodal import transforms
 from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
-from antipodal.mesh import DENSITY, MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
+from antipodal.mesh import (
+    DENSITY,
+    MESH_SUFFIXES,
+    TriMesh,
+    joined,
+    load_mesh,
+    repair,
+    rescale,
+    save_mesh,
+)
 from conftest import box, sphere
 
 SQUARE = TriMesh(
@@ -258,29 +267,20 @@ def test_rescaling_by_a_third_of_the_diagonal_and_what_it_refuses() -> None:
         rescale(SQUARE)
 
 
-def joined(*meshes: TriMesh) -> TriMesh:
-    starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])
-    return TriMesh(
-        np.concatenate([m.vertices for m in meshes]),
-        np.concatenate([m.faces + k for m, k in zip(meshes, starts, strict=False)]),
-        "joined",
-    )
-
-
 def test_a_body_that_is_inside_out_is_turned_and_a_hollow_stays_one() -> None:
     body = box(0.06, 0.04, 0.04)
     apart = transforms.translation([0.06, 0.0, 0.0])
     handle = box(0.03, 0.02, 0.02).transformed(apart)
     inverted = TriMesh(handle.vertices, handle.faces[:, ::-1], "handle")
-    good = joined(body, handle)
+    good = joined([body, handle], "good")
     for parts in ((body, inverted), (inverted, body)):
-        mended = repair(joined(*parts))
+        mended = repair(joined(parts, "inverted"))
         assert mended.mesh.volume == pytest.approx(good.volume)
         assert mended.mesh.center_of_mass == pytest.approx(good.center_of_mass)
         assert "turned the faces of 1 of its bodies outward" in mended.actions
     assert repair(good).actions == []
     hole = box(0.02, 0.02, 0.02)
-    hollow = joined(body, TriMesh(hole.vertices, hole.faces[:, ::-1], "hole"))
+    hollow = joined([body, TriMesh(hole.vertices, hole.faces[:, ::-1])], "hollow")
     kept = repair(hollow)
     assert kept.actions == []
     assert kept.mesh.volume == pytest.approx(body.volume - hole.volume)

@@ -69,11 +69,11 @@ def test_a_gap_in_front_of_an_object_parts_it_only_where_nothing_is_expected() -
     depth[228:246] = 0.0  # a finger across the box
     rng = np.random.default_rng(0)
     view = look(image.with_depth(depth), None, rng)
-    whole = object_at(look(image, None, rng), [np.array([[319.5, 230.0]])], nearest=True)[0]
+    whole = object_at(look(image, None, rng), [np.array([[319.5, 230.0]])], among=np.inf)[0]
     assert whole is not None
     v, u = np.nonzero(whole)
-    joined = object_at(view, [np.stack([u, v], -1).astype(float)], nearest=False)[0]
-    part = object_at(view, [np.array([[319.5, 220.0]])], nearest=True)[0]
+    joined = object_at(view, [np.stack([u, v], -1).astype(float)], among=0)[0]
+    part = object_at(view, [np.array([[319.5, 220.0]])], among=np.inf)[0]
     assert joined is not None and part is not None
     assert joined[:228].any() and joined[246:].any()
     assert part[:228].any() and not part[246:].any()

@@ -22,8 +22,8 @@ from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.dense_quality import shipped_window_quality
 from antipodal.draw import save_plan
 from antipodal.gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES
-from antipodal.mesh import TriMesh
-from antipodal.policy.height_window import CELL, MAX_HEIGHT, angles, height_windows
+from antipodal.mesh import TriMesh, joined
+from antipodal.policy.height_window import CELL, angles, height_windows
 from antipodal.policy.request import Request
 from antipodal.policy.view import look
 from antipodal.render.shade import Body, look_from, shade
@@ -50,10 +50,7 @@ THINGS = [
 
 def scene_image() -> DepthImage:
     """Two things side by side, seen from 0.6 m, with a hole where a sensor would see none."""
-    mesh = TriMesh(
-        np.concatenate([transforms.apply(b.T_world_body, b.mesh.vertices) for b in THINGS]),
-        np.concatenate([b.mesh.faces + 8 * k for k, b in enumerate(THINGS)]),
-    )
+    mesh = joined([b.mesh.transformed(b.T_world_body) for b in THINGS], "things")
     T_world_camera = transforms.look_at([0.0, -0.15, 0.58], [0.01, 0.0, 0.0])
     image = antipodal.render_depth(antipodal.Scene(mesh, np.eye(4), T_world_camera, CAMERA))
     depth = np.array(image.depth)
@@ -109,7 +106,7 @@ def draw_dense(path: Path, image: DepthImage) -> None:
     view = look(image, None, np.random.default_rng(0))
     window = next(height_windows(view, antipodal.load_gripper("yumi")))
     cells, side = window.cells, len(window.height)
-    answer = shipped_window_quality()(np.minimum(window.height, MAX_HEIGHT), cells)
+    answer = shipped_window_quality()(window.shown, cells)
     best = answer.max(1)  # of the depths: (angles, cells)
     chance = np.full((side, side), np.nan)
     chance[cells[:, 0], cells[:, 1]] = 1 / (1 + np.exp(-best.max(0)))

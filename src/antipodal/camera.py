@@ -145,9 +145,8 @@ class DepthImage:
                     f"median depth is {median:g}: expected metres below {MAX_DEPTH:g}; if these are millimetres, "
                     "say so with --depth-unit 0.001 (or load_depth(…, unit=0.001))"
                 )
-            depth[depth > MAX_DEPTH] = (
-                0.0  # a background's number, or a disparity of nearly nothing
-            )
+            # a background's number, or a disparity of nearly nothing
+            depth[depth > MAX_DEPTH] = 0.0
         depth.setflags(write=False)
         object.__setattr__(self, "depth", depth)
         if self.T_world_camera is not None:

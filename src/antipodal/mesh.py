@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +157,13 @@ class TriMesh:
         return replace(self, vertices=transforms.apply(T_new_obj, self.vertices))
 
 
+def joined(meshes: Sequence[TriMesh], name: str) -> TriMesh:
+    """Several meshes of one frame as one."""
+    starts = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
+    faces = np.concatenate([m.faces + k for m, k in zip(meshes, starts, strict=True)])
+    return TriMesh(np.concatenate([m.vertices for m in meshes]), faces, name)
+
+
 class Repair(NamedTuple):
     """A repaired mesh and, in words, what was done to it."""
 
@@ -264,31 +272,33 @@ def repair(mesh: TriMesh) -> Repair:
     if repaired.volume < 0:
         repaired = replace(repaired, faces=repaired.faces[:, ::-1])
         actions.append("turned the faces outward")
-    if n_turned := len(turned := _inside_out(repaired)):
-        faces = repaired.faces.copy()
-        faces[np.concatenate(turned)] = faces[np.concatenate(turned)][:, ::-1]
+    if inward := _inside_out(repaired, work.face_adjacency):
+        turned, faces = np.concatenate(inward), repaired.faces.copy()
+        faces[turned] = faces[turned, ::-1]
         repaired = replace(repaired, faces=faces)
-        actions.append(f"turned the faces of {n_turned} of its bodies outward")
+        actions.append(f"turned the faces of {len(inward)} of its bodies outward")
     if not repaired.is_watertight:
         actions.append("still not watertight: mass properties use the bounding box' centre")
     return Repair(repaired, actions)
 
 
-def _inside_out(mesh: TriMesh) -> list[Int[np.ndarray, "f"]]:
+def _inside_out(
+    mesh: TriMesh, face_adjacency: Int[np.ndarray, "e 2"]
+) -> list[Int[np.ndarray, "f"]]:
     """Faces of each closed body that points inward and is no cavity of another."""
     import trimesh
 
-    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     bodies = trimesh.graph.connected_components(
-        whole.face_adjacency, nodes=np.arange(len(mesh.faces)), min_len=1
+        face_adjacency, nodes=np.arange(len(mesh.faces)), min_len=1
     )
     if len(bodies) < 2:
         return []
     corners = mesh.triangles
     volumes = np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
-    inward = [faces for faces in bodies if volumes[faces].sum() < 0]
     found = []
-    for faces in inward:
+    for faces in bodies:
+        if volumes[faces].sum() >= 0:
+            continue
         body = trimesh.Trimesh(mesh.vertices, mesh.faces[faces], process=False)
         rest = np.concatenate([other for other in bodies if other is not faces])
         around = trimesh.Trimesh(mesh.vertices, mesh.faces[rest], process=False)

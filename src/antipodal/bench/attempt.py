@@ -54,6 +54,8 @@ def attempt(
         with _alarm(time_limit):
             ranked = planner(shown, rng)
             plan_time = time.perf_counter() - start
+            if plan_time > time_limit:
+                raise OutOfTime  # a planner that catches everything has caught the alarm too
             grasp, quality, reason = _first(ranked)
     except OutOfTime:
         reason = f"took longer than {time_limit:g} s"
@@ -61,8 +63,6 @@ def attempt(
     except (Exception, SystemExit) as error:  # a planner that ends its process ends its trial
         reason = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
         return Attempt(None, None, time.perf_counter() - start, reason[:MAX_REASON])
-    if plan_time > time_limit:  # a planner that catches everything catches the alarm too
-        return Attempt(None, None, plan_time, f"took longer than {time_limit:g} s")
     return Attempt(grasp, quality, plan_time, reason[:MAX_REASON])
 
 

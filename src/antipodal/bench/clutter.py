@@ -22,7 +22,7 @@ from ..dataset.store import write_table
 from ..errors import InvalidConfig, SimulationDiverged
 from ..files import claim, write_json
 from ..gripper import GripperModel, load_gripper
-from ..mesh import TriMesh
+from ..mesh import TriMesh, joined
 from ..render.depth import render
 from ..render.noise import observe
 from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_friction
@@ -365,9 +365,7 @@ def look_at_heap(
 def together(heap: Heap) -> TriMesh:
     """The heap as one mesh in the world frame."""
     meshes = [m.transformed(T) for m, T in zip(heap.meshes, heap.T_world_obj, strict=True)]
-    offsets = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
-    faces = np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=True)])
-    return TriMesh(np.concatenate([m.vertices for m in meshes]), faces, "heap")
+    return joined(meshes, "heap")
 
 
 def _part(job: ObjectJob) -> Path:

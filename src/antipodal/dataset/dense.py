@@ -22,12 +22,11 @@ from ..camera import DepthImage
 from ..errors import AntipodalError
 from ..files import claim, writing
 from ..gripper import GripperModel
-from ..mesh import TriMesh
+from ..mesh import TriMesh, joined
 from ..objects.families import FAMILIES, make_one
 from ..policy.base import QualityFn
 from ..policy.constraints import check_grasps
 from ..policy.height_window import (
-    MAX_HEIGHT,
     N_ANGLES,
     SIZE,
     TIP_DEPTHS,
@@ -157,7 +156,7 @@ def label_view(
     )
     return [
         LabelledViews(
-            np.minimum(window.height, MAX_HEIGHT)[None].astype(np.float16),
+            window.shown[None].astype(np.float16),
             place[None].astype(np.int32),
             np.rint(255 * q)[None].astype(np.uint8),
         )
@@ -213,7 +212,7 @@ def _photograph(mesh: TriMesh, rng: np.random.Generator) -> DepthImage:
 def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Generator) -> TriMesh:
     """Put one object, or two or three beside each other, on the table: one mesh in the world."""
     n = 1 + (rng.integers(1, 3) if rng.random() < neighbour_rate else 0)
-    families, vertices, faces, first = sorted(FAMILIES), [], [], 0.0
+    families, placed, first = sorted(FAMILIES), [], 0.0
     angle = rng.uniform(0, 2 * np.pi)
     middle = rng.uniform(-OFF_CENTER, OFF_CENTER, size=2)
     for k in range(n):
@@ -222,8 +221,8 @@ def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Genera
         poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
         p = np.array([pose.probability for pose in poses])
         T_world_obj = sample_poses(1, poses[rng.choice(len(poses), p=p / p.sum())], rng)[0]
-        placed = transforms.apply(T_world_obj, mesh.vertices)
-        xy = placed[:, :2] - (placed[:, :2].min(0) + placed[:, :2].max(0)) / 2
+        at = transforms.apply(T_world_obj, mesh.vertices)
+        xy = at[:, :2] - (at[:, :2].min(0) + at[:, :2].max(0)) / 2
         radius = float(np.linalg.norm(xy, axis=1).max())
         if k == 0:
             first = radius
@@ -233,9 +232,8 @@ def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Genera
             away += rng.uniform(0.0, MAX_GAP)
             a = angle + (k - 1) * rng.uniform(1.5, np.pi)
             xy = xy + away * np.array([np.cos(a), np.sin(a)])
-        faces.append(mesh.faces + sum(len(v) for v in vertices))
-        vertices.append(np.column_stack([xy + middle, placed[:, 2]]))
-    return TriMesh(np.concatenate(vertices), np.concatenate(faces), "scene")
+        placed.append(TriMesh(np.column_stack([xy + middle, at[:, 2]]), mesh.faces))
+    return joined(placed, "scene")
 
 
 def _write(path: Path, views: list[LabelledViews], n_labels: int) -> None:

@@ -195,8 +195,7 @@ def import_meshes(
     if source.resolve() in (Path(directory).resolve(), *Path(directory).resolve().parents):
         raise InvalidConfig(f"{directory} lies in {source}: expected a folder outside the meshes'")
     taken_unit = guess_unit(files) if unit is None else read_unit(unit)
-    _expect_one(source, files, taken_unit.factor, rescale_to)
-    directory = _empty_folder(directory)
+    directory, emptied = Path(directory), False
     records: dict[str, ObjectRecord] = {}
     refused: dict[str, str] = {}
     for i, path in enumerate(files):
@@ -204,6 +203,11 @@ def import_meshes(
         name = _free_name(path.relative_to(source), records)
         try:
             mesh, repairs = _import(path, taken_unit.factor, rescale_to)
+            if (
+                not emptied
+            ):  # a set of before is replaced once there is something to replace it with
+                _empty_folder(directory)
+                emptied = True
             digest = _save(replace(mesh, name=name), directory)
         except InvalidMesh as error:
             refused[relative] = str(error).removeprefix(f"{path.name}: ")
@@ -214,7 +218,8 @@ def import_meshes(
         if progress:
             progress(i + 1, len(files))
     if not records:
-        raise _none_usable(source, refused)
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
+        raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
     info = _import_info(source, taken_unit, rescale_to)
     return _write(ObjectSet(directory, tuple(records.values()), info, refused))
 
@@ -249,23 +254,6 @@ def _read_index(index: Path) -> dict[str, Any]:
             f"{index}: schema {got}: expected {SCHEMA}; make or import the set again"
         )
     return content
-
-
-def _expect_one(source: Path, files: list[Path], unit: float, rescale_to: float | None) -> None:
-    """Refuse a folder of which nothing can be used, before the set of before is emptied."""
-    refused = {}
-    for path in files:
-        try:
-            _import(path, unit, rescale_to)
-            return
-        except InvalidMesh as error:
-            refused[str(path.relative_to(source))] = str(error).removeprefix(f"{path.name}: ")
-    raise _none_usable(source, refused)
-
-
-def _none_usable(source: Path, refused: Mapping[str, str]) -> InvalidMesh:
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
-    return InvalidMesh(f"{source}: none of {len(refused)} meshes can be used: {reasons}")
 
 
 def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh, list[str]]:

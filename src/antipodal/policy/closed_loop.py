@@ -136,20 +136,20 @@ class ClosedLoopPolicy:
             )
         # what the frame before has seen is looked for, however long ago that was: some streams are slow
         blocked = track.time - track.free_at > self.config.max_blocked
-        lost = track.time > track.seen_at and time - track.seen_at > self.config.max_coast
-        if not committed and (blocked or lost):
+        overdue = time - track.seen_at > self.config.max_coast
+        if not committed and (blocked or (overdue and track.time > track.seen_at)):
             return self._plan(image, asked, rng, time, track.reason)
         expected = track.points + (time - track.time) * track.velocity
         center = track.grasp.center + (time - track.time) * track.velocity
         way = (time - track.seen_at) * track.velocity
         radius = self.config.window_radius
         seen = sight(image, asked, rng, center, radius, expected, way, track.alone)
-        if isinstance(seen, str):
-            return self._unseen(track, image, asked, rng, time, committed, seen)
-        found = match(expected, track.pixel_area, seen)
-        why = self._implausible(found, time - track.seen_at)
-        if found is None or why is not None:
-            return self._unseen(track, image, asked, rng, time, committed, why or "")
+        found = self._recognised(track, expected, seen, time)
+        if isinstance(seen, str) or isinstance(found, str):
+            why = str(found)
+            if overdue and not committed:
+                return self._plan(image, asked, rng, time, why)
+            return self._coast(track, time, why)
         whole = seen.open_border >= track.open_border - MAX_COVERED
         moved = self._carried(track, seen, found, whole, time)
         if committed or not whole:
@@ -183,31 +183,21 @@ class ClosedLoopPolicy:
         )  # fmt: skip
         return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
 
-    def _unseen(
-        self,
-        track: Track,
-        image: DepthImage,
-        asked: Asked,
-        rng: np.random.Generator,
-        time: float,
-        committed: bool,
-        why: str,
-    ) -> Tracked:
-        """Wait for the object; in the end look for a new grasp, but not with a hand that is on its way in."""
-        if not committed and time - track.seen_at > self.config.max_coast:
-            return self._plan(image, asked, rng, time, why)
-        return self._coast(track, time, why)
-
-    def _implausible(self, found: Match | None, dt: float) -> str | None:
-        """Say why what is seen is not the object that was followed; None if it is."""
+    def _recognised(
+        self, track: Track, expected: Float[np.ndarray, "P 3"], seen: Sighting | str, time: float
+    ) -> Match | str:
+        """Lay the object over what is seen; or say why that is not the object that was followed."""
+        if isinstance(seen, str):
+            return seen
+        found = match(expected, track.pixel_area, seen)
         if found is None or found.in_sight < self.config.min_seen_fraction:
             return f"only {0.0 if found is None else found.in_sight:.0%} of the object is in sight"
         if not SAME[0] < found.filled < SAME[1]:
             return f"what is seen is {found.filled:.0%} of the object's size"
         jump = float(np.linalg.norm(found.shift))
-        if jump > self.config.max_speed * dt:
+        if jump > self.config.max_speed * (time - track.seen_at):
             return f"the object jumped by {jump * 1e3:.0f} mm"
-        return None
+        return found
 
     def _coast(self, track: Track, time: float, why: str) -> Tracked:
         """Move on with the last velocity."""

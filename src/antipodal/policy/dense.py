@@ -38,7 +38,6 @@ from .constraints import (
 from .finish import finished_plan, gather, is_enough, join
 from .height_window import (
     CELL,
-    MAX_HEIGHT,
     N_ANGLES,
     SIZE,
     Cells,
@@ -247,7 +246,7 @@ def propose(
     told, entries, n_cells, n_clear = [], [], 0, 0
     for k, window in enumerate(windows):
         cells = _in_workspace(view, window)
-        answer = network(np.minimum(window.height, MAX_HEIGHT), cells)[may]
+        answer = network(window.shown, cells)[may]
         flat = answer.ravel()
         best = np.flatnonzero(flat > np.log(CHANCE / (1 - CHANCE)))
         n_cells += flat.size

@@ -46,8 +46,7 @@ class HeightWindow(NamedTuple):
     """A square piece of the scene seen along the approach."""
 
     height: Float[np.ndarray, "S S"]
-    """Of the surface above the floor, float32 strokes; 0 for table and what is not seen. Networks see at most
-    :data:`MAX_HEIGHT`."""
+    """Of the surface above the floor, float32 strokes; 0 for table and what is not seen."""
     corner: Float[np.ndarray, "2"]
     """Middle of cell (0, 0) in the relief's x and y, m."""
     stroke: float
@@ -58,6 +57,11 @@ class HeightWindow(NamedTuple):
     """Where a grasp may be centred."""
     volume: float = 0.0
     """Sum of the heights of those of the relief's cells."""
+
+    @property
+    def shown(self) -> Float[np.ndarray, "S S"]:
+        """Heights as networks see them: no more than :data:`MAX_HEIGHT`."""
+        return np.minimum(self.height, np.float32(MAX_HEIGHT))
 
 
 class Cells(NamedTuple):

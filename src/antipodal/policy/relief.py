@@ -95,9 +95,8 @@ def build_relief(
     if objects is not None and np.max(ends[1] - ends[0]) > MAX_CELLS * CELL - 2 * MARGIN:
         # nor a mask's pixel that looks past the object
         z = along_at(image, R[2:], pixels)[0]
-        middle = np.partition(z, len(z) // 2)[
-            len(z) // 2
-        ]  # one of them: a mean of two may lie between
+        # one of them: a mean of two may lie between
+        middle = np.partition(z, len(z) // 2)[len(z) // 2]
         near = focus[:, np.abs(z - middle) < MAX_SPREAD]
         ends = (near.min(1), near.max(1))
     low, high = ends[0] - MARGIN, ends[1] + MARGIN

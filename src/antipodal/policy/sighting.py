@@ -112,9 +112,8 @@ def sight(
     shares = WAY if back.any() else WAY[:1]
     k = view.image.intrinsics
     places = [k.project(points - share * back) for share in shares]
-    found, single = object_at(view, places, nearest=expected is None)
-    if found is None and alone and single:
-        found, _ = object_at(view, places[:1], nearest=True)
+    among = np.inf if expected is None else float(alone)
+    found, single = object_at(view, places, among)
     if found is None:
         return view.refusal or "nothing stands on the table where it should be"
     seen = transforms.apply(T_fixed_camera, view.image.points_camera()[found])
@@ -147,7 +146,7 @@ def match(points: Float[np.ndarray, "P 3"], pixel_area: float, sighting: Sightin
 
 
 def object_at(
-    view: View, expected_px: Sequence[Float[np.ndarray, "P 2"]], nearest: bool
+    view: View, expected_px: Sequence[Float[np.ndarray, "P 2"]], among: float
 ) -> tuple[Bool[np.ndarray, "H W"] | None, bool]:
     """Pixels of the connected object that covers most of the expected ones, None if none does; and whether it is alone.
 
@@ -156,7 +155,7 @@ def object_at(
     Args:
         view: the scene.
         expected_px: where its points should be, and where they may be instead: the first places that are covered.
-        nearest: if none is, take the object that is nearest to the first.
+        among: if none is, take the nearest to the first if it is one of no more than so many; 0 = never.
     """
     import cv2  # heavy: loaded with the first image
 
@@ -170,17 +169,17 @@ def object_at(
     joined[places[0] & ~view.image.valid] = 1
     _, found = cv2.connectedComponents(joined, connectivity=8)
     labels = np.asarray(found, np.int64)
-    large = np.flatnonzero(np.bincount(labels[seen]) >= MIN_POINTS)
+    n_large = int(np.count_nonzero(np.bincount(labels[seen]) >= MIN_POINTS))
     for there in places:
         votes = labels[there & seen]
         if len(votes):
-            return seen & (labels == np.bincount(votes).argmax()), len(large) <= 1
-    if not nearest:
-        return None, len(large) <= 1
+            return seen & (labels == np.bincount(votes).argmax()), n_large <= 1
+    if max(n_large, 1) > among:
+        return None, n_large <= 1
     center = expected_px[0].mean(0)
     v, u = np.nonzero(seen)
-    n = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
-    return seen & (labels == labels[v[n], u[n]]), len(large) <= 1
+    nearest = ((u - center[0]) ** 2 + (v - center[1]) ** 2).argmin()
+    return seen & (labels == labels[v[nearest], u[nearest]]), n_large <= 1
 
 
 def _covered(px: Float[np.ndarray, "P 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "H W"]:

@@ -113,7 +113,7 @@ class Tracked:
     velocity: Float[np.ndarray, "3"]
     """Of the object, fixed frame, m/s."""
     quality: float
-    """Predicted robustness of the grasp, smoothed; 0 = lost."""
+    """Predicted probability of success of the grasp, smoothed; 0 = lost."""
     phase: Phase
     reason: str = ""
     """Why it was planned, switched, coasted or lost; empty where it is simply tracked."""

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from .. import transforms
 from ..camera import CameraIntrinsics
 from ..errors import InvalidConfig
-from ..mesh import TriMesh
-from ..raycast import RayCaster
+from ..mesh import TriMesh, joined
 from ..values import rigid
 
 Color = tuple[float, float, float]
@@ -130,17 +129,15 @@ class _Soup:
         self.caster, self.boxes = None, []
         if not meshes:
             return
-        offsets = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
-        vertices = np.concatenate([m.vertices for m in meshes])
-        faces = np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=True)])
-        self.caster = RayCaster(vertices, faces)
-        self.triangles = vertices[faces]
+        scene = joined(meshes, "scene")
+        self.caster = scene.raycaster
+        self.triangles = scene.triangles
         self.face_normals = np.concatenate([m.face_normals for m in meshes])
         self.corner_normals = np.concatenate([_corner_normals(m, crease_angle) for m in meshes])
         color = np.array([_decode_srgb(np.asarray(b.color, float)) for b in bodies])
         self.face_colors = np.repeat(color, [len(m.faces) for m in meshes], axis=0)
-        self.center = (vertices.min(0) + vertices.max(0)) / 2
-        self.radius = float(np.linalg.norm(vertices - self.center, axis=-1).max())
+        self.center = scene.bounds.mean(0)
+        self.radius = float(np.linalg.norm(scene.vertices - self.center, axis=-1).max())
         self.boxes = [m.bounds for m in meshes]
 
     def is_near(self, points: np.ndarray, distance: float) -> np.ndarray:

@@ -118,6 +118,20 @@ def test_a_missing_extra_is_named_before_anything_else(module, arguments, extra,
     assert run.stderr.count("\n") == 1
 
 
+def test_what_others_print_does_not_mix_with_the_result() -> None:
+    code = (
+        "import os, subprocess, sys; from antipodal.terminal import result_alone, stdout\n"
+        "with result_alone():\n"
+        "    print('a planner'); os.write(1, b'a library\\n')\n"
+        "    subprocess.run([sys.executable, '-c', 'print(\"a worker\")'])\n"
+        "    stdout('{}')\n"
+        "print('after')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["{}", "after"]
+    assert all(said in ran.stderr for said in ("a planner", "a library", "a worker"))
+
+
 def test_an_unknown_verb_lists_the_known_ones(capsys) -> None:
     assert run(["grab"]) == 2
     assert "expected one of demo, plan" in capsys.readouterr().err

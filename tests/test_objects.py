@@ -288,6 +288,18 @@ def test_the_unit_of_things_of_hand_size_is_guessed_and_one_odd_file_does_not_sw
     assert guess.factor == factor and guess.reason.startswith(f"{name}, guessed")
 
 
+def test_a_folder_is_listed_though_some_of_its_meshes_are_of_no_use(tmp_path, capsys):
+    save_mesh(box(0.03, 0.05, 0.08), tmp_path / "part.stl")
+    (tmp_path / "broken.ply").write_text("not a mesh")
+    trimesh.Trimesh(np.eye(3), [[0, 1, 2]]).export(tmp_path / "flat.stl")
+    assert run(["objects", "info", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [o["name"] for o in said["objects"]] == ["part"]
+    assert sorted(said["refused"]) == ["broken.ply", "flat.stl"]
+    (tmp_path / "part.stl").unlink()
+    assert run(["objects", "info", str(tmp_path)]) == 1
+
+
 def test_the_command_shows_its_guess_and_each_refusal(tmp_path, capsys):
     source, target = tmp_path / "source", str(tmp_path / "set")
     source.mkdir()

@@ -27,8 +27,8 @@ from .cli_plan import doctor, plan
 from .cli_retarget import retarget
 from .cli_serve import serve
 from .cli_view import view
-from .errors import AntipodalError, InvalidConfig, NoGraspFound
-from .terminal import Output, emit, generation_report, progress_bar, stderr, stdout
+from .errors import AntipodalError, InvalidConfig, InvalidMesh, NoGraspFound
+from .terminal import Output, emit, generation_report, progress_bar, result_alone, stderr, stdout
 
 EXTRAS = {
     "data": ("pyarrow", "numba", "h5py"),
@@ -138,18 +138,26 @@ def objects_info(source: Positional[Path], gripper: str = "yumi", json: bool = F
     from .objects import describe, load_object_set
 
     hand, objects = load_gripper(gripper), load_object_set(source)
-    rows = [describe(mesh, hand) for mesh in objects]
+    rows, refused = [], dict(objects.refused)
+    for index, record in enumerate(objects.records):
+        try:
+            rows.append(describe(objects[index], hand))
+        except InvalidMesh as error:  # of any folder, whose meshes none has tried before
+            refused[record.file] = str(error)
     lines = [
         f"{r['name']:<28} {'×'.join(f'{1e3 * x:.0f}' for x in r['extents']):>15} mm "
         f"{1e6 * r['volume']:8.1f} cm³ {r['n_stable_poses']:3d} poses {r['n_grasps']:3d} grasps "
         f"{r['complexity']:4.1f} bits  ε₇₅ {r['difficulty']:.4f}"
         for r in rows
     ]
+    lines += [f"refused {name}: {reason}" for name, reason in refused.items()]
     lines += [f"changed: {fault}" for fault in objects.check()]
     lines.append(f"{len(rows)} objects, content hash {objects.content_hash[:16]}")
-    values = {"objects": rows, "content_hash": objects.content_hash, "source": objects.source}
+    values = {
+        "objects": rows, "refused": refused, "content_hash": objects.content_hash, "source": objects.source
+    }  # fmt: skip
     emit(values, "\n".join(lines), json)
-    return 0
+    return 0 if rows else 1
 
 
 def generate(
@@ -249,7 +257,9 @@ def run(arguments: list[str]) -> int:
 
 def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     try:
-        return _parsed(verb, prog, arguments)()
+        command = _parsed(verb, prog, arguments)
+        with result_alone():
+            return command()
     except NoGraspFound as error:
         stderr(f"{prog}: no grasp: {error}")
         return 1

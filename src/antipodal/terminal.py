@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import tyro
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
 MaybeOutput = Annotated[Path | None, tyro.conf.arg(aliases=("-o",))]
+RESULT: ContextVar[TextIO | None] = ContextVar("RESULT", default=None)
+"""Where the result goes, if not to ``sys.stdout``."""
 
 
 def emit(values: Mapping[str, Any], text: str, as_json: bool) -> None:
@@ -116,9 +120,32 @@ def _err() -> Any:
     return Console(stderr=True)
 
 
+@contextmanager
+def result_alone() -> Iterator[None]:
+    """Leave stdout to the result: what planners of others, libraries and workers print goes to stderr meanwhile."""
+    try:
+        captured = sys.stdout.fileno() != 1
+    except OSError:
+        captured = True
+    if captured:  # by a test or a notebook: not ours to move
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors="replace") as result:
+        before = RESULT.set(result)
+        try:
+            yield
+        finally:
+            RESULT.reset(before)
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+
+
 def stdout(text: str) -> None:
-    """Print to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a result to stdout."""
+    (RESULT.get() or sys.stdout).write(text + "\n")
 
 
 def stderr(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,18 @@ from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
 from antipodal.errors import AntipodalError, InvalidConfig, InvalidMesh
 from antipodal.grasp import PlanarGrasp
-from antipodal.values import array, config_from_dict, rigid
+from antipodal.policy.cem import CEMConfig
+from antipodal.values import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_SHARE,
+    SHARE,
+    array,
+    config_from_dict,
+    expect,
+    rigid,
+)
 
 
 def grasps(n: int) -> PlanarGrasp:
@@ -96,3 +108,33 @@ def test_a_config_refuses_unknown_and_missing_keys_and_lists_the_known() -> None
         config_from_dict(CameraIntrinsics, good | {"focal": 3}, "here")
     with pytest.raises(InvalidConfig, match="here: missing key height"):
         config_from_dict(CameraIntrinsics, {k: v for k, v in good.items() if k != "height"}, "here")
+
+
+@dataclasses.dataclass
+class Setting:
+    x: object
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        (POSITIVE, [1e-9, np.float32(2), np.int64(1)], [0, -1, np.nan]),
+        (NOT_NEGATIVE, [0, 1.5], [-1e-9, np.nan]),
+        (AT_LEAST_ONE, [1, 7], [0.5, 0]),
+        (SHARE, [0, 0.5, 1], [-0.1, 1.1, np.nan]),
+        (POSITIVE_SHARE, [1e-3, 1.0], [0, 1.1]),
+    ],
+)
+def test_a_setting_obeys_its_rule(rule: str, good: list[object], bad: list[object]) -> None:
+    for value in good:
+        expect(Setting(value), "test", rule, "x")
+    for value in [*bad, None, "2", True, [1.0]]:
+        with pytest.raises(InvalidConfig, match=f"test x .*: expected {re.escape(rule)}"):
+            expect(Setting(value), "test", rule, "x")
+
+
+def test_a_policy_names_the_setting_that_is_wrong() -> None:
+    with pytest.raises(InvalidConfig, match=r"CEM enough 1\.5: expected a share in \(0, 1\]"):
+        CEMConfig(enough=1.5)
+    with pytest.raises(InvalidConfig, match="CEM n_seeds many: expected a positive number"):
+        CEMConfig(n_seeds="many")

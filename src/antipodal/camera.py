@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import transforms
 from .errors import InvalidConfig, InvalidImage
-from .values import config_from_dict, rigid
+from .values import config_from_dict, is_number, rigid
 
 MAX_DEPTH = 20.0
 """A median depth beyond this is taken for a wrong unit [m]."""
@@ -42,14 +42,14 @@ class CameraIntrinsics:
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "cx", "cy"):
             value = getattr(self, name)
-            if not (_is_number(value) and np.isfinite(value)):
+            if not (is_number(value) and np.isfinite(value)):
                 raise InvalidConfig(
                     f"camera {name} is {value!r}: expected a finite number of pixels"
                 )
             object.__setattr__(self, name, float(value))
         for name in ("width", "height"):
             value = getattr(self, name)
-            if not (_is_number(value) and 1 <= value <= 16384 and int(value) == value):
+            if not (is_number(value) and 1 <= value <= 16384 and int(value) == value):
                 raise InvalidConfig(
                     f"camera {name} is {value!r}: expected a whole number of pixels in [1, 16384]"
                 )
@@ -223,7 +223,3 @@ class DepthImage:
         if self.T_world_camera is None:
             return None
         return transforms.inverse(self.T_world_camera)[:3, 2]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

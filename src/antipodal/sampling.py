@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from .contact import ContactModel, find_contacts, tangent_near
-from .errors import InvalidConfig, InvalidMesh
+from .errors import InvalidMesh
 from .grasp import Grasp
 from .gripper import GripperModel
 from .mesh import TriMesh
 from .metrics import force_closure
+from .values import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, expect
 
 AXIS_DISTANCE = 0.05
 """Weight of the axes in the grasp distance: perpendicular closing axes are this far apart, m (reference §1.3)."""
@@ -47,21 +48,11 @@ class SamplingConfig:
     """Share of directions drawn out of the object instead of into it."""
 
     def __post_init__(self) -> None:
-        counts = (
-            self.n_surface_points,
-            self.n_samples_per_point,
-            self.n_iterations,
-            self.oversampling,
-        )
-        if min(counts) < 1:
-            raise InvalidConfig(f"sampling counts {counts}: expected each to be at least 1")
-        if not (self.friction > 0 and 0 <= self.flip_fraction <= 1):
-            raise InvalidConfig(
-                f"sampling friction {self.friction}, flip_fraction {self.flip_fraction}: "
-                "expected a positive friction and a fraction in [0, 1]"
-            )
-        if min(self.min_contact_distance, self.min_grasp_distance) < 0:
-            raise InvalidConfig("sampling distances: expected metres, none negative")
+        counts = ("n_surface_points", "n_samples_per_point", "n_iterations", "oversampling")
+        expect(self, "sampling", AT_LEAST_ONE, *counts)
+        expect(self, "sampling", POSITIVE, "friction")
+        expect(self, "sampling", SHARE, "flip_fraction")
+        expect(self, "sampling", NOT_NEGATIVE, "min_contact_distance", "min_grasp_distance")
 
 
 PAPER_SAMPLING = SamplingConfig()

@@ -32,6 +32,7 @@ from .mesh import TriMesh
 from .metrics import Metric, ferrari_canny
 from .pads import NEVER, close_pads
 from .robust import PAPER_PERTURBATION, robust
+from .values import AT_LEAST_ONE, expect
 
 GRAVITY = 9.81
 """m/s²."""
@@ -77,10 +78,7 @@ class ExecutionNoise:
             raise InvalidConfig(
                 f"execution sigmas {self.position_sigma}, {self.rotation_sigma}, {self.friction_sigma}: expected ≥ 0"
             )
-        if min(self.n_free, self.n_hold) < 1:
-            raise InvalidConfig(
-                f"execution n_free {self.n_free}, n_hold {self.n_hold}: expected at least 1"
-            )
+        expect(self, "execution", AT_LEAST_ONE, "n_free", "n_hold")
         if not 0 <= self.friction_bounds[0] <= self.friction <= self.friction_bounds[1]:
             raise InvalidConfig(
                 f"execution friction {self.friction}: expected a mean within its bounds {self.friction_bounds}"

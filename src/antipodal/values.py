@@ -7,7 +7,7 @@ arrays through :func:`array`. Leading axes are batch axes: one grasp has a pose 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -88,6 +88,37 @@ def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
         T = transforms.from_rt(U @ Vt, T[:3, 3])
         T.setflags(write=False)
     return T
+
+
+POSITIVE, NOT_NEGATIVE, AT_LEAST_ONE = "a positive number", "a number ≥ 0", "at least 1"
+SHARE, POSITIVE_SHARE = "a share in [0, 1]", "a share in (0, 1]"
+RULES: dict[str, Callable[[float], bool]] = {
+    POSITIVE: lambda x: x > 0,
+    NOT_NEGATIVE: lambda x: x >= 0,
+    AT_LEAST_ONE: lambda x: x >= 1,
+    SHARE: lambda x: 0 <= x <= 1,
+    POSITIVE_SHARE: lambda x: 0 < x <= 1,
+}
+
+
+def expect(config: object, what: str, rule: str, *names: str) -> None:
+    """Refuse a setting whose named numbers break a rule; what is no number breaks each.
+
+    Args:
+        config: the frozen dataclass.
+        what: what the message calls it.
+        rule: a key of :data:`RULES`, which the message quotes.
+        names: its fields.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (is_number(value) and RULES[rule](value)):
+            raise InvalidConfig(f"{what} {name} {value}: expected {rule}")
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one real number; True and False are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_port(port: int) -> None:

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import InvalidConfig
 from ..render.noise import NoiseModel, rbf_root, upsampling_matrix
+from ..values import SHARE, expect
 
 MAX_BLOBS = 4
 """Drop-out draws at most this many discs per crop: a Poisson count of mean 1 exceeds it in 0.4 % of them."""
@@ -36,11 +36,7 @@ class Augmentation:
     """A depth range above this among a pixel and its eight neighbours is an edge, m."""
 
     def __post_init__(self) -> None:
-        for name in ("flip_rate", "flying_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidConfig(
-                    f"augmentation {name} {getattr(self, name)}: expected a share in [0, 1]"
-                )
+        expect(self, "augmentation", SHARE, "flip_rate", "flying_share")
 
 
 PAPER = Augmentation()

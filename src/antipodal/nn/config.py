@@ -9,6 +9,7 @@ from typing import Literal
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import TARGETS, SplitName, TargetName
 from ..errors import InvalidConfig
+from ..values import AT_LEAST_ONE, POSITIVE, expect
 from .augment import AUGMENTATIONS
 from .networks import ARCHITECTURES
 
@@ -69,14 +70,19 @@ class TrainConfig:
                 raise InvalidConfig(
                     f"train {name} '{getattr(self, name)}': expected one of {', '.join(known)}"
                 )
-        for name in ("n_epochs", "patience", "batch_size", "n_train"):
-            if not (getattr(self, name) is None or getattr(self, name) >= 1):
-                raise InvalidConfig(f"train {name} {getattr(self, name)}: expected at least 1")
+        limits = (name for name in ("patience", "n_train") if getattr(self, name) is not None)
+        expect(self, "train", AT_LEAST_ONE, "n_epochs", "batch_size", *limits)
         if not 0 <= self.seed < 2**63:
             raise InvalidConfig(f"train seed {self.seed}: expected 0 to 2⁶³ − 1")
-        for name in ("learning_rate", "decay_rate", "decay_epochs", "positive_loss_weight"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(f"train {name} {getattr(self, name)}: expected more than 0")
+        expect(
+            self,
+            "train",
+            POSITIVE,
+            "learning_rate",
+            "decay_rate",
+            "decay_epochs",
+            "positive_loss_weight",
+        )
         if not 0 < self.train_fraction < 1:
             raise InvalidConfig(f"train_fraction {self.train_fraction}: expected between 0 and 1")
         if not (0 <= self.momentum < 1 and self.weight_decay >= 0):

@@ -21,6 +21,7 @@ from ..camera import CameraIntrinsics, DepthImage
 from ..errors import InvalidConfig
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
+from ..values import NOT_NEGATIVE, POSITIVE, POSITIVE_SHARE, expect
 from .base import Plan, Policy, QualityFn
 from .constraints import DEFAULT_CONSTRAINTS, Checked, ConstraintConfig, check_grasps
 from .finish import finished_plan, gather, is_enough, join
@@ -59,15 +60,18 @@ class CEMConfig:
     """Rounds end once so many grasps as are asked for have this quality."""
 
     def __post_init__(self) -> None:
-        for name in ("n_seeds", "n_resamples", "regularisation", "n_batches", "oversampling"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(f"CEM {name} {getattr(self, name)}: expected a positive number")
-        if not self.n_iterations >= 0:
-            raise InvalidConfig(f"CEM n_iterations {self.n_iterations}: expected 0 or more")
-        if not 0 < self.enough <= 1:
-            raise InvalidConfig(f"CEM enough {self.enough}: expected in (0, 1]")
-        if not 0 < self.elite_fraction <= 1:
-            raise InvalidConfig(f"CEM elite_fraction {self.elite_fraction}: expected in (0, 1]")
+        expect(
+            self,
+            "CEM",
+            POSITIVE,
+            "n_seeds",
+            "n_resamples",
+            "regularisation",
+            "n_batches",
+            "oversampling",
+        )
+        expect(self, "CEM", NOT_NEGATIVE, "n_iterations")
+        expect(self, "CEM", POSITIVE_SHARE, "enough", "elite_fraction")
         if self.n_components is not None and self.n_components < 1:
             raise InvalidConfig(
                 f"CEM n_components {self.n_components}: expected at least 1, or None"

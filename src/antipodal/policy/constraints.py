@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 
 from .. import transforms
 from ..camera import DepthImage
-from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from ..values import NOT_NEGATIVE, SHARE, expect
 from .reasons import REJECTIONS
 from .relief import Relief
 from .request import in_half_turn, in_polygon
@@ -46,15 +46,16 @@ class ConstraintConfig:
     """Whether fingers and palm are checked against the depth image at all."""
 
     def __post_init__(self) -> None:
-        for name in ("vertical_margin", "lateral_margin", "max_overlap", "min_engagement"):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(
-                    f"constraints {name} {getattr(self, name)}: expected a number ≥ 0"
-                )
-        if not 0 <= self.max_unseen <= 1:
-            raise InvalidConfig(
-                f"constraints max_unseen {self.max_unseen}: expected a share in [0, 1]"
-            )
+        expect(
+            self,
+            "constraints",
+            NOT_NEGATIVE,
+            "vertical_margin",
+            "lateral_margin",
+            "max_overlap",
+            "min_engagement",
+        )
+        expect(self, "constraints", SHARE, "max_unseen")
 
 
 DEFAULT_CONSTRAINTS = ConstraintConfig()

@@ -22,9 +22,9 @@ from jaxtyping import Float, Int
 from .. import transforms
 from ..camera import DepthImage
 from ..dense_quality import shipped_window_quality
-from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from ..values import AT_LEAST_ONE, NOT_NEGATIVE, expect
 from .base import Plan, Policy, QualityFn, no_grasps
 from .cem import WIDE_SEEDS
 from .constraints import (
@@ -97,10 +97,21 @@ class DenseConfig:
     have given too few grasps."""
 
     def __post_init__(self) -> None:
-        for name in ("n_checked", "n_rounds", "n_scored", "n_refined", "n_windows", "n_sampled"):
-            if not getattr(self, name) >= 1:
-                raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected at least 1")
-        for name in (
+        expect(
+            self,
+            "dense",
+            AT_LEAST_ONE,
+            "n_checked",
+            "n_rounds",
+            "n_scored",
+            "n_refined",
+            "n_windows",
+            "n_sampled",
+        )
+        expect(
+            self,
+            "dense",
+            NOT_NEGATIVE,
             "n_moves",
             "n_refinements",
             "enough",
@@ -111,9 +122,7 @@ class DenseConfig:
             "move_sigma",
             "turn_sigma",
             "small",
-        ):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(f"dense {name} {getattr(self, name)}: expected 0 or more")
+        )
 
 
 DEFAULT_DENSE = DenseConfig()

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..camera import DepthImage
-from ..errors import InvalidConfig
 from ..grasp import PlanarGrasp
 from ..gripper import GripperModel
+from ..values import AT_LEAST_ONE, expect
 from .base import Plan, Policy, no_grasps
 from .constraints import ConstraintConfig, check_grasps
 from .finish import finished_plan
@@ -54,11 +54,7 @@ class FullyConvolutionalConfig:
     """What a grasp must satisfy besides its quality; None = nothing, as released."""
 
     def __post_init__(self) -> None:
-        for name in ("n_depths", "n_grasps"):
-            if not getattr(self, name) >= 1:
-                raise InvalidConfig(
-                    f"fully convolutional {name} {getattr(self, name)}: expected at least 1"
-                )
+        expect(self, "fully convolutional", AT_LEAST_ONE, "n_depths", "n_grasps")
 
 
 RELEASED = FullyConvolutionalConfig()

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 
 from .. import transforms
 from ..camera import CameraIntrinsics, DepthImage
-from ..errors import InvalidConfig
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..render.depth import clipped_window, finite_depth, points_window, trace_window
+from ..values import POSITIVE, POSITIVE_SHARE, expect
 
 MIN_POINTS = 100
 """Fewer pixels of the hand are no measurement."""
@@ -43,13 +43,8 @@ class HandConfig:
     """Points of either side looked at."""
 
     def __post_init__(self) -> None:
-        for name in ("reach", "n_iterations", "n_points"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"hand {name} {getattr(self, name)}: expected a positive number"
-                )
-        if not 0 < self.keep_fraction <= 1:
-            raise InvalidConfig(f"hand keep_fraction {self.keep_fraction}: expected in (0, 1]")
+        expect(self, "hand", POSITIVE, "reach", "n_iterations", "n_points")
+        expect(self, "hand", POSITIVE_SHARE, "keep_fraction")
 
 
 DEFAULT_HAND = HandConfig()

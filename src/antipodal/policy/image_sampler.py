@@ -21,6 +21,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from ..values import POSITIVE, expect
 from .constraints import in_workspace, in_yaw_range, on_objects
 from .rays import along, bounds
 from .view import View
@@ -54,11 +55,9 @@ class SamplerConfig:
     """If there are more edges, this many are drawn."""
 
     def __post_init__(self) -> None:
-        for name in ("n_grasps", "gradient_threshold", "downsample", "max_edges"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"sampler {name} {getattr(self, name)}: expected a positive number"
-                )
+        expect(
+            self, "sampler", POSITIVE, "n_grasps", "gradient_threshold", "downsample", "max_edges"
+        )
         if not self.friction or list(self.friction) != sorted(self.friction):
             raise InvalidConfig(
                 f"sampler friction {self.friction}: expected ascending coefficients"

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
 from ..errors import InvalidConfig
+from ..values import POSITIVE, expect
 from .holes import fill_holes
 
 
@@ -36,11 +37,7 @@ class RepairConfig:
     """A pixel with fewer of its eight neighbours on its own surface is flying."""
 
     def __post_init__(self) -> None:
-        for name in ("jump", "slope"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"repair {name} {getattr(self, name)}: expected a positive number"
-                )
+        expect(self, "repair", POSITIVE, "jump", "slope")
         if not 0 <= self.min_neighbours <= 8:
             raise InvalidConfig(
                 f"repair min_neighbours {self.min_neighbours}: expected between 0 and 8"

@@ -13,8 +13,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from ..camera import DepthImage
-from ..errors import InvalidConfig
-from ..values import array
+from ..values import POSITIVE, array, expect
 from .rays import Window, along
 
 
@@ -42,11 +41,16 @@ class TableConfig:
     """… its mean height above ``min_height`` by so many standard deviations of the table's own heights."""
 
     def __post_init__(self) -> None:
-        for name in ("tolerance", "min_share", "n_hypotheses", "n_points", "min_height"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"table {name} {getattr(self, name)}: expected a positive number"
-                )
+        expect(
+            self,
+            "table",
+            POSITIVE,
+            "tolerance",
+            "min_share",
+            "n_hypotheses",
+            "n_points",
+            "min_height",
+        )
 
 
 FEW = 0.3

@@ -9,8 +9,8 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import InvalidConfig
 from ..grasp import Grasp
+from ..values import NOT_NEGATIVE, POSITIVE, POSITIVE_SHARE, expect
 from .warm_start import shifted
 
 
@@ -76,28 +76,27 @@ class ClosedLoopConfig:
     def __post_init__(self) -> None:
         positive = ("position_sigma", "depth_sigma", "angle_sigma", "smoothing_time", "max_speed")
         positive += ("n_candidates", "switch_frames", "window_radius", "turning_time")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"closed loop {name} {getattr(self, name)}: expected a positive number"
-                )
-        for name in (
+        expect(self, "closed loop", POSITIVE, *positive)
+        expect(
+            self,
+            "closed loop",
+            NOT_NEGATIVE,
             "n_challengers",
             "switch_margin",
             "switch_distance",
             "switch_angle",
             "max_coast",
             "max_blocked",
-        ):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(
-                    f"closed loop {name} {getattr(self, name)}: expected a number ≥ 0"
-                )
-        for name in ("elite_fraction", "position_gain", "velocity_gain", "min_seen_fraction"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InvalidConfig(
-                    f"closed loop {name} {getattr(self, name)}: expected a share in (0, 1]"
-                )
+        )
+        expect(
+            self,
+            "closed loop",
+            POSITIVE_SHARE,
+            "elite_fraction",
+            "position_gain",
+            "velocity_gain",
+            "min_seen_fraction",
+        )
 
 
 DEFAULT_CLOSED_LOOP = ClosedLoopConfig()

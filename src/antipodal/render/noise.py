@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
 from ..errors import InvalidConfig
+from ..values import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SHARE, expect
 
 GaussianField = Literal["bicubic", "bilinear", "rbf"]
 
@@ -56,22 +57,14 @@ class NoiseModel:
     """Poisson mean of the number of blobs in such a crop; their radius is Gamma(3, 1) px."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma_shape", "gaussian_sigma", "dropout_mean_blobs"):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(f"noise {name} = {getattr(self, name)}: expected ≥ 0")
-        for name in ("gaussian_rate", "dropout_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidConfig(
-                    f"noise {name} = {getattr(self, name)}: expected a probability in [0, 1]"
-                )
+        expect(self, "noise", NOT_NEGATIVE, "gamma_shape", "gaussian_sigma", "dropout_mean_blobs")
+        expect(self, "noise", SHARE, "gaussian_rate", "dropout_rate")
         if self.gaussian_field not in ("bicubic", "bilinear", "rbf"):
             raise InvalidConfig(
                 f"noise gaussian_field '{self.gaussian_field}': expected bicubic, bilinear or rbf"
             )
-        if not (self.grid_step_px >= 1 and self.length_scale_px > 0):
-            raise InvalidConfig(
-                f"noise grid_step_px {self.grid_step_px}, length_scale_px {self.length_scale_px}: expected positive"
-            )
+        expect(self, "noise", AT_LEAST_ONE, "grid_step_px")
+        expect(self, "noise", POSITIVE, "length_scale_px")
 
 
 PAPER_NOISE = NoiseModel()

@@ -172,6 +172,22 @@ def test_a_window_in_metres_shows_the_same_at_any_distance() -> None:
     assert np.abs(crops[0] - crops[1]).max() < 0.006  # the bar's rim alone
 
 
+@pytest.mark.parametrize("fy", [520.0, 394.0, 700.0])
+def test_a_crop_is_the_same_where_pixels_are_not_square(fy: float) -> None:
+    """The same scene on another grid of rays: the angle is the camera frame's, not the image's."""
+    size = CropConfig(window_px=None, window_m=0.128)
+    crops = []
+    for camera in (CAMERA, CameraIntrinsics(525.0, fy, 319.5, 239.5, 640, 480)):
+        x, y = camera.deproject(np.stack([U, V], -1), 1.0)[..., :2].transpose(2, 0, 1)
+        depth = 0.7 + 0.03 * np.sin(25 * x + 8 * y) * np.cos(20 * y)
+        point = np.array([[0.03, -0.02, 0.7], [-0.04, 0.05, 0.7]])
+        grasps = grasps_at(camera.project(point), [0.6, -1.2])
+        crops.append(crop_grasps(DepthImage(depth, camera), grasps, size))
+    assert np.abs(crops[1] - crops[0]).max() < 2e-4
+    turned = np.abs(crops[0][0] - crops[0][1]).max()
+    assert turned > 0.01  # what a wrong angle would look like
+
+
 def test_a_crop_does_not_depend_on_the_other_grasps_of_the_batch(rng: np.random.Generator) -> None:
     image = DepthImage(bumpy(rng), CAMERA)
     n = 6

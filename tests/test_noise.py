@@ -263,9 +263,9 @@ def test_raw_frames_have_the_steps_of_the_default_and_less_noise(shared):
     ("make", "message"),
     [
         (lambda: NoiseModel(gaussian_sigma=-1), "gaussian_sigma"),
-        (lambda: NoiseModel(gaussian_rate=1.5), "probability"),
+        (lambda: NoiseModel(gaussian_rate=1.5), "a share in"),
         (lambda: NoiseModel(gaussian_field="cubic"), "bicubic, bilinear or rbf"),  # type: ignore[arg-type]
-        (lambda: NoiseModel(grid_step_px=0), "positive"),
+        (lambda: NoiseModel(grid_step_px=0), "at least 1"),
         (lambda: SensorNoise(edge_dropout=0.7, flying_rate=0.7), "at most 1"),
         (lambda: SensorNoise(correlation_length_px=0), "positive length"),
     ],

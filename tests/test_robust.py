@@ -154,6 +154,21 @@ def test_the_mean_of_force_closure_is_its_probability(rng):
     assert abs(mean[0] - expected) < 4 * error[0] + 0.01
 
 
+@pytest.mark.parametrize(
+    ("mean", "sigma", "bounds"),
+    [(0.5, 0.1, (0.3, 0.8)), (0.1, 0.05, (0.3, 0.8)), (0.1, 0.02, (0.3, 0.8)), (1.5, 0.02, (0.3, 0.8))],
+)  # fmt: skip
+def test_a_mean_far_outside_of_the_bounds_gives_the_nearer_end(rng, mean, sigma, bounds):
+    errors = Perturbation(friction=sigma, friction_bounds=bounds)
+    model = ContactModel(friction=mean)
+    drawn = np.asarray(perturb(box(), centred(4000), rng, errors, model).model.friction)
+    low, high = (np.array(bounds) - mean) / sigma
+    assert drawn.mean() == pytest.approx(truncnorm.mean(low, high, mean, sigma), abs=0.005)
+    never = Perturbation(friction=1e-4, friction_bounds=bounds)
+    drawn = np.asarray(perturb(box(), centred(5), rng, never, model).model.friction)
+    assert drawn == pytest.approx(np.clip(mean, *bounds), abs=1e-3)
+
+
 def test_friction_may_differ_from_grasp_to_grasp(rng):
     model = ContactModel(np.array([0.2, 0.5, 0.9]))
     mean, _ = robust(ferrari_canny, box(), centred(3), rng, NOTHING, model)

@@ -22,7 +22,12 @@ import antipodal.nn.train as train_module
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
-from antipodal.nn.calibrate import Calibration, fit_calibration
+from antipodal.nn.calibrate import (
+    Calibration,
+    calibrated_by_others,
+    fit_calibration,
+    log_odds_of,
+)
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
@@ -226,6 +231,23 @@ def test_calibration_is_finite_for_separable_and_identity_for_useless_data() -> 
     assert 1 < got.scale < 100 and np.isfinite(got.offset)
     assert fit_calibration(x, np.ones(50, bool)) == Calibration()
     assert fit_calibration(-x, x > 0) == Calibration()
+
+
+def test_an_object_is_judged_by_what_others_calibrated() -> None:
+    group = np.repeat([3, 8], 10_000)
+    success = np.r_[np.arange(10_000) % 10 < 8, np.arange(10_000) % 10 < 3]
+    log_odds = np.zeros(20_000)  # that says nothing
+    share = calibrated_by_others(log_odds, success, group)
+    assert share[group == 3] == pytest.approx(0.3, abs=0.01)
+    assert share[group == 8] == pytest.approx(0.8, abs=0.01)
+    alone = calibrated_by_others(log_odds[:10_000], success[:10_000], group[:10_000])
+    assert alone == pytest.approx(0.8, abs=0.01)
+
+
+def test_log_odds_of_what_rounding_made_certain_are_finite() -> None:
+    assert log_odds_of(np.array([0.0, 1.0, 0.5])) == pytest.approx([-30, 30, 0])
+    q = np.array([1e-6, 0.2, 0.999])
+    assert Calibration()(log_odds_of(q)) == pytest.approx(q)
 
 
 def test_calibration_never_increases_the_loss() -> None:

@@ -72,8 +72,10 @@ def crop_grasps(
         no more than ``MIN_VALID`` of it is valid. Outside the image nothing is valid. Each crop depends on its own
         grasp alone, not on the others of the batch.
     """
-    windows = config.windows_px((image.intrinsics.fx + image.intrinsics.fy) / 2, grasps.depth)
-    return crop_depth(image.depth, grasps.center_px, grasps.angle, windows, config.size)
+    focal = np.array([image.intrinsics.fx, image.intrinsics.fy])
+    windows = config.windows_px(focal.mean(), grasps.depth)
+    stretch = focal / focal.mean()
+    return crop_depth(image.depth, grasps.center_px, grasps.angle, windows, config.size, stretch)
 
 
 def crop_depth(
@@ -82,16 +84,21 @@ def crop_depth(
     angle: Float[np.ndarray, "N"],
     windows: Float[np.ndarray, "N"],
     size: int,
+    stretch: Float[np.ndarray, "2"] | tuple[float, float] = (1.0, 1.0),
 ) -> Float[np.ndarray, "N size size"]:
-    """Do the work of :func:`crop_grasps` on plain arrays: float32 depth in m, 0 = missing; windows in px."""
+    """Do the work of :func:`crop_grasps` on plain arrays: float32 depth in m, 0 = missing; windows in px.
+
+    ``stretch`` is (fx, fy) in units of the focal length that the windows are of: where pixels are not square, the
+    angle, which is the camera frame's, is none of the image.
+    """
     import cv2  # heavy: loaded with the first crop
 
     crops = np.empty((len(center_px), size, size), np.float32)
     weight = np.ones_like(crops)
     # k samples per output pixel and axis: as many as the window has source pixels, so that none is skipped
     ks = np.clip(np.ceil(windows / size - 1e-9), 1, MAX_SAMPLES).astype(int)
-    matrices = _crop_to_image(center_px, angle, windows, size * ks)
-    low, high, inside = _around(depth.shape, center_px, angle, windows)
+    matrices = _crop_to_image(center_px, angle, windows, size * ks, np.asarray(stretch))
+    low, high, inside = _around(depth.shape, center_px, matrices, size * ks)
     matrices[:, :, 2] -= low
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -114,7 +121,11 @@ def crop_depth(
 
 
 def _crop_to_image(
-    center_px: np.ndarray, angle: np.ndarray, windows: np.ndarray, sides: np.ndarray
+    center_px: np.ndarray,
+    angle: np.ndarray,
+    windows: np.ndarray,
+    sides: np.ndarray,
+    stretch: np.ndarray,
 ) -> Float[np.ndarray, "N 2 3"]:
     """Affine map from samples of the crop, ``sides`` of them along each axis, to pixels of the image."""
     step = windows / sides
@@ -122,16 +133,17 @@ def _crop_to_image(
     matrices = np.empty((len(center_px), 2, 3))
     matrices[:, 0, 0] = matrices[:, 1, 1] = cos
     matrices[:, 1, 0], matrices[:, 0, 1] = sin, -sin
+    matrices[:, :, :2] *= stretch[:, None]
     mid = (sides[:, None, None] - 1) / 2
     matrices[:, :, 2] = center_px - (matrices[:, :, :2] * mid).sum(-1)
     return matrices
 
 
 def _around(
-    shape: tuple[int, ...], center_px: np.ndarray, angle: np.ndarray, windows: np.ndarray
+    shape: tuple[int, ...], center_px: np.ndarray, matrices: np.ndarray, sides: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rectangle of pixels around each window, (u, v) from and to, cut to the image, and whether it was in it."""
-    reach = (windows / 2 * (np.abs(np.cos(angle)) + np.abs(np.sin(angle))))[:, None] + 1
+    reach = np.abs(matrices[:, :, :2]).sum(-1) * (sides / 2)[:, None] + 1
     low, high = np.floor(center_px - reach), np.ceil(center_px + reach) + 1
     limit = np.array(shape[::-1])
     whole = np.all((low >= 0) & (high <= limit), axis=-1)

@@ -103,7 +103,7 @@ def origin_distance(wrench_space: Float[np.ndarray, "*batch K 6"]) -> Float[np.n
 def ferrari_canny(
     contacts: Contact, center_of_mass: ArrayLike, model: ContactModel = PAPER_CONTACT_MODEL
 ) -> Float[np.ndarray, "*batch"]:
-    """ε-quality with L1 bounded forces: the sum of all normal forces is at most 1 [Mahler17 §IV-A1; Ferrari92].
+    """ε-quality with L1 bounded forces: the jaws' closing forces sum to at most 1 [Mahler17 §IV-A1; Ferrari92].
 
     0 where a jaw slips (no hull is built there), and where the hull is flat, as with hard fingers.
     """
@@ -113,7 +113,7 @@ def ferrari_canny(
 def ferrari_canny_linf(
     contacts: Contact, center_of_mass: ArrayLike, model: ContactModel = PAPER_CONTACT_MODEL
 ) -> Float[np.ndarray, "*batch"]:
-    """ε-quality with L∞ bounded forces: each jaw's normal force is at most 1 (Minkowski sum; reference §4.1)."""
+    """ε-quality with L∞ bounded forces: each jaw's closing force is at most 1 (Minkowski sum; reference §4.1)."""
 
     def minkowski(wrenches: np.ndarray) -> np.ndarray:
         zero = np.zeros((*wrenches.shape[:-2], 1, 6))
@@ -150,7 +150,7 @@ def wrench_resistance(
 ) -> Float[np.ndarray, "*batch"]:
     """How little force resists an external wrench: 1/F − 1/(2 max_force), 0 if F > 2 max_force or none does.
 
-    F is the least total normal force of both jaws, min Σα with Wᵀα = −wrench, α ≥ 0: a linear programme. Dex-Net's
+    F is the least total closing force of both jaws, min Σα with Wᵀα = −wrench, α ≥ 0: a linear programme. Dex-Net's
     experimental metric takes the norm of a regularised least-squares force instead (reference §4.5).
 
     Args:

@@ -216,7 +216,12 @@ def _frictions(
     uniform = rng.random(shape)
     if sigma == 0:
         return np.clip(np.broadcast_to(mean, shape), low, high)
+    side = 1.0
     if perturbation.friction_outside == "resample":
-        below, above = ndtr((low - mean) / sigma), ndtr((high - mean) / sigma)
+        # of a mean below its bounds the upper tail counts, which is exact when seen as the lower one
+        side = np.where(mean < low, -1.0, 1.0)
+        ends = np.sort([side * (low - mean) / sigma, side * (high - mean) / sigma], axis=0)
+        below, above = ndtr(ends)
         uniform = below + (above - below) * uniform
-    return np.clip(mean + sigma * ndtri(uniform), low, high)
+    z = side * ndtri(uniform)
+    return np.clip(np.where(np.isfinite(z), mean + sigma * z, mean), low, high)

@@ -141,15 +141,19 @@ def view_crops(
     T_camera_obj = views.T_camera_obj[index]
     object_px = points_window(transforms.apply(T_camera_obj, mesh.vertices), k)
     object_px = clipped_window(object_px, views.width, views.height)
-    windows = crop.windows_px((k[0] + k[1]) / 2, planar.depth)
-    u0, v0, u1, v1 = window = crops_window(planar.center_px, windows, views.width, views.height)
+    focal = views.k[index, :2]
+    windows, stretch = crop.windows_px(focal.mean(), planar.depth), focal / focal.mean()
+    u0, v0, u1, v1 = window = crops_window(
+        planar.center_px, windows * stretch.max(), views.width, views.height
+    )
     if u1 <= u0 or v1 <= v0:  # every crop lies off the image
         return np.zeros((len(windows), crop.size, crop.size), np.float32)
     seen, table = trace_window(
         mesh, T_camera_obj, views.T_world_camera[index], k, object_px, window
     )
     depth = finite_depth(np.minimum(seen, table))
-    return crop_depth(depth, planar.center_px - [u0, v0], planar.angle, windows, crop.size)
+    center_px = planar.center_px - [u0, v0]
+    return crop_depth(depth, center_px, planar.angle, windows, crop.size, stretch)
 
 
 def crops_window(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+LARGEST_LOG_ODDS = 30.0
+"""Of a probability that rounding made 0 or 1."""
 
 
 class Calibration(NamedTuple):
@@ -52,6 +55,32 @@ def fit_calibration(
         if gain < 1e-10 * len(success):
             break
     return Calibration(float(x[0]), float(x[1])) if x[0] > 0 else Calibration()
+
+
+def calibrated_by_others(
+    log_odds: Float[np.ndarray, "N"], success: Float[np.ndarray, "N"], group: Int[np.ndarray, "N"]
+) -> Float[np.ndarray, "N"]:
+    """Probabilities as the calibration gives them on what it was not fitted to: each half of the groups by the other's.
+
+    Scores of the very rows that a calibration was fitted to flatter it, most of all its calibration error. One group
+    alone has no others, and is calibrated by itself.
+    """
+    names, of = np.unique(group, return_inverse=True)
+    if len(names) < 2:
+        return fit_calibration(log_odds, success)(log_odds)
+    first = np.random.default_rng(0).permutation(len(names))[of] < len(names) // 2
+    quality = np.empty(len(log_odds))
+    for judged in (first, ~first):
+        fitted = fit_calibration(log_odds[~judged], success[~judged])
+        quality[judged] = fitted(log_odds[judged])
+    return quality
+
+
+def log_odds_of(quality: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """The log-odds of probabilities, at most ±30."""
+    q = np.asarray(quality, float)
+    with np.errstate(divide="ignore"):
+        return np.clip(np.log(q) - np.log1p(-q), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
 
 
 def _loss(x: np.ndarray, target: np.ndarray) -> float:

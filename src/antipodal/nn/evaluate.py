@@ -13,6 +13,7 @@ from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset, TargetName
 from ..errors import InvalidConfig
 from ..quality import load_quality
+from .calibrate import calibrated_by_others, log_odds_of
 from .data import GraspBatch
 from .evaluation_files import write_evaluation
 from .plots import Scored
@@ -70,7 +71,8 @@ def evaluate(
     Returns:
         ``rows`` (which were used), every score of :func:`antipodal.nn.scores.classification`, ``intervals`` (95 %,
         by object), ``all_negative_accuracy``, ``by_collision``, ``by_depth``, ``by_pose`` and ``by_object`` (worst
-        first); on the network's own validation split also ``training``, the scores of some training rows.
+        first); on the network's own validation split also ``training``, the scores of some training rows. There the
+        calibration was fitted, so that each half of the objects is calibrated anew by the other half.
 
     Raises:
         IncompatibleCheckpoint: the network's crop differs from the data set's.
@@ -81,6 +83,8 @@ def evaluate(
     label: TargetName = target or network.training.get("target", "robust")
     index, used = _choose(dataset, rows, network)
     answers = predict(network, dataset, index, label)
+    if used.startswith("validation") and network.training.get("calibrate", True):
+        answers = by_others(answers)
     splits = {used: answers}
     report = {
         "model": str(model),
@@ -97,6 +101,12 @@ def evaluate(
     if output_dir is not None:
         write_evaluation(Path(output_dir), report, splits, network.run)
     return report
+
+
+def by_others(answers: Answers) -> Answers:
+    """The answers where no object's calibration was fitted to it; those of a run's validation split all were."""
+    log_odds, objects = log_odds_of(answers.quality), answers.facts["object_id"]
+    return answers._replace(quality=calibrated_by_others(log_odds, answers.success, objects))
 
 
 def describe_answers(answers: Answers, rng: np.random.Generator) -> dict[str, Any]:

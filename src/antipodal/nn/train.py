@@ -32,7 +32,7 @@ from ..errors import InvalidConfig
 from ..files import write_json, writing
 from ..gripper import TOLD
 from .allocator import kept_memory
-from .calibrate import Calibration, fit_calibration
+from .calibrate import Calibration, calibrated_by_others, fit_calibration
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
@@ -347,13 +347,19 @@ def _describe(
 
 
 def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
-    """Scores before and after the calibration that they fit."""
+    """Scores before and after calibration, which is fitted to all rows; an object is judged by that of others."""
     log_odds = predict_log_odds(module.network, validation)
-    success = validation.source.success[validation.source.rows]
-    calibration = fit_calibration(log_odds, success) if module.config.calibrate else Calibration()
+    source = validation.source
+    success = source.success[source.rows]
+    calibration, plain = Calibration(), Calibration()(log_odds)
+    calibrated = plain
+    if module.config.calibrate:
+        calibration = fit_calibration(log_odds, success)
+        objects = source.dataset.read(["object_id"])["object_id"][source.rows]
+        calibrated = calibrated_by_others(log_odds, success, objects)
     return {
-        "validation": classification(calibration(log_odds), success),
-        "validation_uncalibrated": classification(Calibration()(log_odds), success),
+        "validation": classification(calibrated, success),
+        "validation_uncalibrated": classification(plain, success),
         "calibration": calibration._asdict(),
     }
 

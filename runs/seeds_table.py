@@ -9,11 +9,12 @@ of them have (or those given) it prints rates over the graspable trials and over
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from benchmark_table import label
+from benchmark_table import SLIPS, label, read
 from jaxtyping import Bool, Float, Int
 
 from antipodal.bench.report import open_trials, outcomes_of
@@ -38,8 +39,11 @@ def main() -> None:
     first = next(iter(trials.values()))
     print(f"{len(first.success)} trials, {first.graspable.sum()} graspable\n")
     other, against = trials[given.minus], label(given.minus)
-    print(f"| planner | success | precision (q > ½) | its surest nine tenths | − {against} |")
-    print("|---" * 5 + "|")
+    fates = "hits object, table | missed | slips: lift, carry, shake"
+    print(
+        f"| planner | success | precision (q > ½) | its surest nine tenths | {fates} | − {against} |"
+    )
+    print("|---" * 8 + "|")
     by_success = sorted(trials, key=lambda p: -trials[p].success[first.graspable].sum())
     for planner in by_success:
         t = trials[planner]
@@ -47,6 +51,7 @@ def main() -> None:
             f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t.success, t.graspable, weights)}",
             share(t.success, t.graspable & confident(t), weights),
             f"{100 * surest(t):.1f} %",
+            *fate(given.runs, planner),
             lead(t, t.graspable, other, other.graspable, weights),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
@@ -85,6 +90,13 @@ def pooled(
     n = int(of.max()) + 1
     drawn = np.random.default_rng(0).integers(0, n, (N_RESAMPLES, n))
     return trials, np.stack([np.bincount(draw, minlength=n)[of] for draw in drawn])
+
+
+def fate(folders: list[Path], planner: str) -> list[str]:
+    """What the graspable trials came to that were not lifted."""
+    n = sum((Counter(read(f)["planners"][planner]["outcomes"]) for f in folders), Counter())
+    groups = (("COLLIDED_OBJECT", "COLLIDED_TABLE"), ("MISSED",), SLIPS)
+    return [", ".join(str(n[outcome]) for outcome in group) for group in groups]
 
 
 def told(t: Outcomes) -> Float[np.ndarray, "N"]:

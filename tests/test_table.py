@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from antipodal import transforms
-from antipodal.camera import DepthImage
+from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.policy.holes import fill_holes
 from antipodal.policy.table import TableConfig, TablePlane, fit_table, objects_on
+from antipodal.render.depth import render
 from antipodal.render.noise import observe
 from conftest import box
-from policy_scenes import INTRINSICS, camera, seen
+from policy_scenes import INTRINSICS, camera, seen, standing
 
 
 def raised(image: DepthImage, by: float) -> DepthImage:
@@ -134,6 +138,22 @@ def test_what_the_noise_raises_is_no_object_and_a_small_object_is(rng):
         assert (found & mask).sum() > 0.6 * mask.sum()  # its lowest 5 mm are left out
         assert np.count_nonzero(found & ~mask) < 0.05 * mask.sum()
     assert stray == 20  # without the test for noise
+
+
+def test_far_away_a_patch_of_noise_is_as_large_as_an_object_and_is_none():
+    """A pixel shows 3 mm there, and noise is as wide in pixels as ever."""
+    far = CameraIntrinsics(380.0, 380.0, 319.5, 239.5, 640, 480)
+    scene = replace(standing(box(0.05, 0.04, 0.06), 0.4, 0.1, 1.2), intrinsics=far)
+    rendering, strays = render(scene), 0
+    for seed in range(6):
+        image = observe(rendering.image, np.random.default_rng(seed))
+        table = fit_table(image, None, np.random.default_rng(seed))
+        assert table is not None
+        found = objects_on(image, table)
+        n, label = cv2.connectedComponents(found.astype(np.uint8))
+        assert (found & rendering.mask).sum() > 0.8 * (rendering.mask & image.valid).sum()
+        strays += n - 1 - len(set(np.unique(label[rendering.mask])) - {0})
+    assert strays <= 1  # without a limit in pixels: 292
 
 
 def test_one_far_pixel_hides_no_table_from_a_camera_whose_pose_is_known(rng):

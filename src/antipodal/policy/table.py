@@ -36,7 +36,9 @@ class TableConfig:
     min_area: float = 1e-4
     """Smallest object, m² of surface facing the camera."""
     noise_area: float = 4e-4
-    """What is smaller than this must stand out from the table's noise, …"""
+    """What is smaller than this, …"""
+    noise_pixels: int = 225
+    """… or than so many pixels, must stand out from the table's noise, …"""
     noise_rise: float = 1.5
     """… its mean height above ``min_height`` by so many standard deviations of the table's own heights."""
 
@@ -252,14 +254,14 @@ def _large(
     depth = image.depth.ravel()[pixels].astype(float)
     pixel_area = depth**2 / (image.intrinsics.fx * image.intrinsics.fy)
     area = np.bincount(label, pixel_area, n)
-    mean = np.bincount(label, height.ravel()[pixels], n) / np.maximum(
-        np.bincount(label, minlength=n), 1
-    )
+    count = np.bincount(label, minlength=n)
+    mean = np.bincount(label, height.ravel()[pixels], n) / np.maximum(count, 1)
     some = height[::4, ::4]
     flat = some[image.valid[::4, ::4] & (np.abs(some) < config.tolerance)]
     noise = float(np.sqrt(np.mean(flat.astype(float) ** 2))) if len(flat) else 0.0
     outstanding = mean >= config.min_height + config.noise_rise * noise
-    large = (area >= config.min_area) & (outstanding | (area >= config.noise_area))
+    wide = (area >= config.noise_area) & (count >= config.noise_pixels)
+    large = (area >= config.min_area) & (outstanding | wide)
     if outside is not None:
         whole = large.copy()
         whole[label[outside.ravel()[pixels]]] = False

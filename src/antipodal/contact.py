@@ -114,13 +114,14 @@ class Contact(Batched):
 def tangent_near(
     inward_normal: Float[np.ndarray, "*batch 3"], direction: ArrayLike
 ) -> Float[np.ndarray, "*batch 3"]:
-    """Project ``direction`` (…, 3) onto the plane of each normal, unit; where both are parallel, another axis."""
-    farthest = np.eye(3)[np.abs(inward_normal).argmin(-1)]
+    """Project an axis ``direction`` (…, 3) onto the plane of each normal, unit; where it is parallel, the next axis."""
     d = np.broadcast_to(np.asarray(direction, float), inward_normal.shape)
-    tangent, other = (
-        a - np.sum(a * inward_normal, -1, keepdims=True) * inward_normal for a in (d, farthest)
-    )
+    tangent = d - np.sum(d * inward_normal, -1, keepdims=True) * inward_normal
     parallel = np.linalg.norm(tangent, axis=-1, keepdims=True) < 1e-6
+    other = (
+        np.roll(d, 1, -1)
+        - np.sum(np.roll(d, 1, -1) * inward_normal, -1, keepdims=True) * inward_normal
+    )
     tangent = np.where(parallel, other, tangent)
     return tangent / np.linalg.norm(tangent, axis=-1, keepdims=True)
 

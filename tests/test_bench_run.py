@@ -11,6 +11,7 @@ import sys
 import time
 import webbrowser
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from antipodal.bench.page import write_page
 from antipodal.bench.planner import FunctionPlanner, Observation, Ranked, no_grasp
 from antipodal.bench.replay import replay
 from antipodal.bench.report import make_report, open_trials
-from antipodal.bench.rows import make_planner
+from antipodal.bench.rows import make_planner, planner_names
 from antipodal.bench.runner import BenchRun, planner_hash, run_bench
 from antipodal.bench.timing import time_object
 from antipodal.bench.trials import ObjectJob, run_object
@@ -38,6 +39,7 @@ from conftest import box
 QUICK = TrialConfig(settle_window=0.1, shake_cycles=1, gravity_time=0.1)
 GOOD = "bench_planners:narrow"
 BESIDE = "bench_planners:elsewhere"
+BUILTIN = resources.files("antipodal") / "assets" / "models" / "builtin.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -322,10 +324,43 @@ def test_a_planner_is_another_one_when_a_network_behind_it_changes(tmp_path: Pat
     seen = set()
     for content in (b"one", b"two"):
         file.write_bytes(content)
-        seen |= {planner_hash(f"{kind}:{file}") for kind in ("cem", "dense")}
+        seen |= {planner_hash(f"{kind}:{file}") for kind in ("rival", "dense")}
     assert len(seen) == 4  # dense has a second network, which proposes
     cem, dense = planner_hash("builtin-cem"), planner_hash("builtin-dense")
     assert dense.split()[0] == cem and dense.split()[1:] and " " not in cem
+
+
+def test_a_planner_of_a_file_goes_by_the_file_s_name_however_its_path_is_spelt(
+    objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(objects / "odd" / "sheet.ply", tmp_path / "one")
+    shutil.copy(BUILTIN, tmp_path / "net.onnx")
+    monkeypatch.chdir(tmp_path)
+    run_bench(settings(tmp_path / "one", tmp_path / "o", ("./net.onnx",)))
+    before = (tmp_path / "o" / "config.json").read_bytes()
+    (tmp_path / "moved").mkdir()
+    moved = shutil.move("net.onnx", tmp_path / "moved")
+    run_bench(settings(tmp_path / "one", tmp_path / "o", (str(moved),)))
+    assert {r["planner"] for r in rows_of(tmp_path / "o")} == {"net.onnx"}
+    assert (tmp_path / "o" / "config.json").read_bytes() == before
+
+
+def test_two_planners_of_one_name_are_told_apart_by_their_folders() -> None:
+    assert planner_names(("rf:/x/forest.npz", "random", "mine:plan", "a/net.onnx")) == {
+        "rf:forest.npz": "rf:/x/forest.npz",
+        "random": "random",
+        "mine:plan": "mine:plan",
+        "net.onnx": "a/net.onnx",
+    }
+    assert list(planner_names(("a/net.onnx", "/x/b/net.onnx", "random"))) == [
+        "a/net.onnx",
+        "b/net.onnx",
+        "random",
+    ]
+    for twice in (("random", "random"), ("net.onnx", "./net.onnx"), ()):
+        with pytest.raises(InvalidConfig, match="expected at least one, each once"):
+            planner_names(twice)
 
 
 def test_a_killed_run_resumes_to_the_same_rows_whatever_the_workers(

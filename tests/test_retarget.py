@@ -89,10 +89,17 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     assert any("_crate" in line for line in summary["improve"])
     assert all(line in page for line in (summary["verdict"], *summary["improve"]))
     written = (cell.output / "model.onnx").stat().st_mtime_ns
-    assert retarget(cell)["success_rate"] == summary["success_rate"]
-    assert (cell.output / "model.onnx").stat().st_mtime_ns == written
+    moved = cell.output.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    again = replace(
+        cell, parts=Path("parts"), output=Path("moved")
+    )  # elsewhere, and spelt otherwise
+    assert retarget(again) == summary == json.loads((moved / "summary.json").read_text())
+    assert (summary["model"], summary["report"]) == ("model.onnx", "bench/report.html")
+    assert list(summary["success_rate"]) == ["model.onnx", "builtin-cem", "heuristic"]
+    assert (moved / "model.onnx").stat().st_mtime_ns == written
     with pytest.raises(InvalidConfig, match=r"another cell \(camera, gripper differ\)"):
-        retarget(Cell(parts, cell.output, "franka_hand", None))
+        retarget(Cell(parts, moved, "franka_hand", None))
 
 
 @pytest.mark.parametrize(
@@ -164,6 +171,26 @@ def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_pa
         retarget(Cell(parts, out, "yumi", None))
     with pytest.raises(InvalidConfig, match="another cell"):
         retarget(Cell(parts, out, "yumi", None, seed=1))
+
+
+def test_a_gripper_and_a_camera_count_by_what_their_files_say(parts, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*_):
+        raise Enough
+
+    monkeypatch.setattr(module, "run_generate", stop)
+    monkeypatch.chdir(tmp_path)
+    hand = replace(load_gripper("yumi"), name="mine")
+    save_gripper(hand, tmp_path / "hand.toml")
+    write_json({"intrinsics": load_camera("phoxi").intrinsics.to_json()}, tmp_path / "eye.json")
+    for folder in ("", f"{tmp_path}/"):
+        with pytest.raises(Enough):
+            retarget(Cell(parts, Path("cell"), f"{folder}hand.toml", f"{folder}eye.json"))
+    save_gripper(replace(hand, max_force=10.0), tmp_path / "hand.toml")
+    with pytest.raises(InvalidConfig, match=r"another cell \(gripper differ\)"):
+        retarget(Cell(parts, Path("cell"), "hand.toml", "eye.json"))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def retarget(
         lines.append(f"  {Path(name).stem:<14} " + " ".join(_share(*share) for share in shares))
     lines += [
         *summary["improve"],
-        f"report: {summary['report']}",
+        f"report: {output / summary['report']}",
         f"plan with: {output / 'plan.sh'} DEPTH; serve with: {output / 'serve.sh'}",
     ]
     emit(summary, "\n".join(lines), json)

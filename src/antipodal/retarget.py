@@ -25,15 +25,16 @@ from .bench.config import BenchConfig
 from .bench.page import write_page
 from .bench.report import make_report, open_trials
 from .bench.runner import BenchRun, run_bench
-from .camera_files import load_camera
+from .camera_files import camera_names, load_camera
 from .dataset.events import Report
 from .dataset.execution import Execution
+from .dataset.generate import gripper_json
 from .dataset.model import PRESETS
 from .dataset.run import run_generate, with_camera
 from .doctor import Finding, examine_camera, examine_gripper, examine_mesh
 from .errors import InvalidConfig
 from .files import claim, write_json
-from .gripper import load_gripper
+from .gripper import gripper_names, load_gripper
 from .mesh import MESH_SUFFIXES
 from .nn.config import PRESETS as NETWORKS
 from .nn.export import export_run
@@ -41,7 +42,7 @@ from .nn.pretrained import Pretrained
 from .nn.train import train
 from .objects.object_set import import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
-from .retarget_ready import write_ready
+from .retarget_ready import camera_values, write_ready
 from .retarget_verdict import NEW, SEEN, improve, summarise
 from .values import check_seed
 
@@ -125,7 +126,7 @@ class Callbacks:
 
 
 def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
-    """Run, or resume, every step; return the summary that stands in OUTPUT/summary.json.
+    """Run, or resume, every step; return the summary that stands in OUTPUT/summary.json, its paths as seen from there.
 
     Raises:
         AntipodalError: parts, gripper or camera cannot be used.
@@ -154,10 +155,9 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     tell.step("training")
     model = _train(cell, budget, tell.training)
     tell.step("lifting the parts in simulation")
-    planners = (str(model), *BASELINES)
     n_trials = math.ceil(budget.n_lifts / n_judged)
     run = BenchRun(
-        planners,
+        (str(model), *BASELINES),
         out / "judged",
         out / "bench",
         cell.gripper,
@@ -169,11 +169,14 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     run_bench(run, tell.trials)
     trials = open_trials(out / "bench")
     report = make_report(trials)
+    planners = tuple(run.names)
     rows = trials.of(planners[0], trials.errors[0]).to_pylist()
-    summary = summarise(report, planners) | {"improve": improve(rows), "model": str(model)}
+    summary = summarise(report, planners) | {"improve": improve(rows)}
     page = write_page(trials, report, out / "judged", [summary["verdict"], *summary["improve"]])
     write_ready(out, cell.gripper, cell.camera)
-    summary["report"] = str(page)
+    summary |= {
+        name: str(file.relative_to(out)) for name, file in (("model", model), ("report", page))
+    }
     write_json(summary, out / "summary.json")
     return summary
 
@@ -211,13 +214,14 @@ def _check_folders(cell: Cell) -> None:
 def _claim(cell: Cell) -> None:
     """Remember the inputs; refuse the folder of others."""
     files = sorted(p for p in cell.parts.rglob("*") if p.suffix.lower() in MESH_SUFFIXES)
+    hand, eye = cell.gripper, cell.camera  # a file counts by what it says, a preset by its name
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())
     record = {
         "parts": digest.hexdigest(),
-        "gripper": cell.gripper,
-        "camera": cell.camera,
+        "gripper": hand if hand in gripper_names() else gripper_json(load_gripper(hand)),
+        "camera": eye if eye is None or eye in camera_names() else camera_values(load_camera(eye)),
         "budget": cell.budget,
         "mesh_unit": cell.mesh_unit,
         "seed": cell.seed,

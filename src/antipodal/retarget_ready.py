@@ -40,7 +40,7 @@ def write_ready(folder: Path, gripper: str, camera: str | None) -> None:
     if camera in camera_names():
         seen_by, request["camera"] = f" --camera {camera}", camera
     elif camera is not None:
-        request["camera"] = _values(load_camera(camera))
+        request["camera"] = camera_values(load_camera(camera))
         write_json(request["camera"], folder / "camera.json")
         seen_by = ' --camera "$here/camera.json"'
     write_json(request, folder / "request.json")
@@ -55,7 +55,7 @@ def _write_script(path: Path, verb: str, what: str, rest: str) -> None:
     path.chmod(0o755)
 
 
-def _values(camera: Camera) -> dict[str, Any]:
+def camera_values(camera: Camera) -> dict[str, Any]:
     """The camera as JSON, as ``load_camera`` and the service read it."""
     values: dict[str, Any] = {"intrinsics": camera.intrinsics.to_json()}
     if camera.T_world_camera is not None:

@@ -36,7 +36,7 @@ from .config import BenchConfig
 from .objects import BenchObject, list_objects, load_object
 from .planner import Observation, Planner
 from .pool import Crew, run_pool
-from .rows import make_planner, not_a_probability
+from .rows import make_planner, not_a_probability, planner_names
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
 from .scores import CONFIDENT, N_BINS, wilson
@@ -91,8 +91,12 @@ class ClutterRun:
             raise InvalidConfig(
                 f"n_rounds {self.n_rounds}, workers {self.workers}: expected at least 1 each"
             )
-        if not self.planners or len(set(self.planners)) < len(self.planners):
-            raise InvalidConfig(f"planners {self.planners}: expected at least one, each once")
+        planner_names(self.planners)  # none, or one twice
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name in the results → spec."""
+        return planner_names(self.planners)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +136,7 @@ def run_clutter(
     config = {
         "config": dataclasses.asdict(run.config),
         "n_rounds": run.n_rounds,
-        "planners": [[spec, planner_hash(spec)] for spec in run.planners],
+        "planners": [[name, planner_hash(spec)] for name, spec in run.names.items()],
         "gripper": gripper_json(gripper),
         "objects": [[item.name, item.sha256] for item in items],
         "version": __version__,
@@ -147,7 +151,7 @@ def run_clutter(
     ]  # fmt: skip
     missing = [job for job in jobs if not _part(job).is_file()]
     progress(len(jobs) - len(missing), len(jobs))
-    crew = Crew(_make_part, run.planners, gripper)
+    crew = Crew(_make_part, run.names, gripper)
     for done, _ in enumerate(run_pool(crew, missing, run.workers), len(jobs) - len(missing) + 1):
         progress(done, len(jobs))
     merge_parts([_part(job) for job in jobs], PICKS, run.output / "picks.parquet")
@@ -160,7 +164,7 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
     report: dict[str, Any] = {
         "planners": {
             name: clutter_numbers([r for r in rows if r["planner"] == name], run.config.seed)
-            for name in run.planners
+            for name in run.names
         },
         "n_rounds": run.n_rounds,
         "n_objects_per_round": N_OBJECTS,

@@ -32,8 +32,8 @@ class Crew:
     """What every worker gets when it starts."""
 
     work: Work
-    specs: tuple[str, ...]
-    """Names of the planners, built in the worker."""
+    planners: Mapping[str, str]
+    """Name in the results → spec, built in the worker."""
     gripper: GripperModel
 
 
@@ -52,7 +52,7 @@ def serve(pipe: Connection) -> None:
     cv2.setNumThreads(1)
     inbox = listen(pipe)
     crew: Crew = inbox.get()
-    planners = {spec: make_planner(spec, crew.gripper) for spec in crew.specs}
+    planners = {name: make_planner(spec, crew.gripper) for name, spec in crew.planners.items()}
 
     def work(job: ObjectJob, at: Callable[[Place], None]) -> Path:
         return crew.work(job, crew.gripper, planners, lambda *place: at(place))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,42 @@ def make_planner(spec: str, gripper: GripperModel) -> Planner:
         f"unknown planner '{spec}': expected one of {', '.join(ROWS)}, "
         f"{', '.join(f'{n}:FILE' for n in FILE_ROWS)}, FILE.onnx, or module:function"
     )
+
+
+def planner_file(spec: str) -> Path | None:
+    """The file that a planner's name ends in; None where it is a name alone, or a function."""
+    kind, colon, rest = spec.partition(":")
+    if colon:
+        return Path(rest) if kind in FILE_ROWS and rest else None
+    return Path(spec) if spec.endswith(".onnx") else None
+
+
+def planner_names(specs: Sequence[str]) -> dict[str, str]:
+    """Name in the results → spec, in their order: a file goes by its name, wherever it is and however that is spelt.
+
+    Files of one name go by as many of their folders as tell them apart.
+
+    Raises:
+        InvalidConfig: there is none, or one is given twice.
+    """
+    deepest = max((len(_parts(spec)) for spec in specs), default=0)
+    for n in range(1, deepest + 1):
+        names = {_name(spec, n): spec for spec in specs}
+        if len(names) == len(specs):
+            return names
+    raise InvalidConfig(f"planners {', '.join(specs)}: expected at least one, each once")
+
+
+def _name(spec: str, n_parts: int) -> str:
+    if planner_file(spec) is None:
+        return spec
+    kind = f"{spec.partition(':')[0]}:" if ":" in spec else ""
+    return f"{kind}{Path(*_parts(spec)[-n_parts:])}"
+
+
+def _parts(spec: str) -> tuple[str, ...]:
+    file = planner_file(spec)
+    return (spec,) if file is None else Path(os.path.abspath(file)).parts
 
 
 def not_a_probability(spec: str) -> str | None:

@@ -31,7 +31,7 @@ from .config import BenchConfig
 from .objects import BenchObject, list_objects
 from .planner import Planner
 from .pool import Crew, run_pool
-from .rows import make_planner
+from .rows import make_planner, planner_file, planner_names
 from .timing import PLAN_TIMES, time_object
 from .trials import TRIALS, At, ObjectJob, run_object
 
@@ -44,7 +44,7 @@ class BenchRun:
     """What to run, and where."""
 
     planners: tuple[str, ...]
-    """Names as ``rows.make_planner`` reads them."""
+    """As ``rows.make_planner`` reads them; in the results they go by ``names``."""
     objects: Path
     output: Path
     gripper: str = "yumi"
@@ -56,12 +56,16 @@ class BenchRun:
     """Objects on which plans are timed on a single process; 0: take the times of the run itself."""
 
     def __post_init__(self) -> None:
-        if not self.planners or len(set(self.planners)) < len(self.planners):
-            raise InvalidConfig(f"planners {self.planners}: expected at least one, each once")
+        planner_names(self.planners)  # none, or one twice
         if self.workers < 1 or self.n_timed < 0:
             raise InvalidConfig(
                 f"workers {self.workers}, n_timed {self.n_timed}: expected at least 1 and 0"
             )
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name in the results → spec."""
+        return planner_names(self.planners)
 
 
 def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> Path:
@@ -78,7 +82,7 @@ def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> P
     _open_folder(run, gripper, objects)
     jobs = _jobs(run, objects)
     missing = [job for job in jobs if not _part(job, "trials").is_file()]
-    crew = Crew(_make_part, run.planners, gripper)
+    crew = Crew(_make_part, run.names, gripper)
     progress(len(jobs) - len(missing), len(jobs))
     for done, _ in enumerate(run_pool(crew, missing, run.workers), len(jobs) - len(missing) + 1):
         progress(done, len(jobs))
@@ -167,7 +171,7 @@ def merge_parts(parts: Sequence[Path], schema: pa.Schema, target: Path) -> None:
 def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchObject]) -> None:
     config = {
         "config": dataclasses.asdict(run.config),
-        "planners": [[spec, planner_hash(spec)] for spec in run.planners],
+        "planners": [[name, planner_hash(spec)] for name, spec in run.names.items()],
         "gripper": gripper_json(gripper),
         "objects": [[item.name, item.sha256] for item in objects],
         "n_timed": run.n_timed,
@@ -184,10 +188,10 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
 def planner_hash(spec: str) -> str:
     """Hash of the files behind a planner, so that a changed one is another run: networks or module."""
     models = Path(str(resources.files("antipodal") / "assets" / "models"))
-    path = Path(spec.rpartition(":")[2])
+    path = planner_file(spec) or Path()
     if spec.startswith("builtin-"):
         path = models / "builtin.onnx"
-    elif not path.is_file() and ":" in spec:
+    elif planner_file(spec) is None and ":" in spec:
         module = sys.modules.get(spec.partition(":")[0])  # make_planner has imported it
         path = Path(getattr(module, "__file__", None) or "")
     files = [path]

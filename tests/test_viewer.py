@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from antipodal.viewer.filters import LABELS, Filter, read_filter_facts, select
 from antipodal.viewer.kinds import kind_of
 from antipodal.viewer.mesh_grasps import as_it_is, examine_grasps, place
 from antipodal.viewer.relief import COLUMNS, crop_relief
-from antipodal.viewer.server import open_server
+from antipodal.viewer.server import free_port, open_server
 from antipodal.viewer.shapes import approach_stem, closing_rod, cone, hand_parts
 from conftest import box, cylinder, sphere
 from policy_scenes import standing
@@ -288,6 +289,15 @@ def test_of_one_grasp_every_place_of_the_slider_is_that_one(tmp_path: Path) -> N
         assert shown.looked_at == ("plan", 0) and "grasp 1 of 1" in shown.said.content
     with pytest.raises(InvalidConfig, match="port 70000: expected 0 to 65535"), open_server(70_000):
         pass
+
+
+def test_a_taken_port_leads_to_the_next_free_one_and_the_last_to_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port < free_port(port) < 65536
+    with socket.create_server(("127.0.0.1", 65535)):
+        with pytest.raises(InvalidConfig, match="port 65535: taken"), open_server(65535):
+            pass
 
 
 def test_wrong_inputs_are_one_line_and_open_no_server(tmp_path: Path) -> None:

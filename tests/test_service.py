@@ -252,6 +252,18 @@ def test_the_forms_fields_are_checked(service) -> None:
     assert "depth: not base64" in refused(bad64, "invalid_request")
 
 
+@pytest.mark.parametrize("charset", ["punycode", "undefined", "unicode_escape", "utf-16"])
+def test_a_form_in_an_odd_charset_is_refused_in_one_line(service, charset) -> None:
+    head = {"content-type": f"multipart/form-data; boundary=a; charset={charset}"}
+    for name in (b"depth", rb"\ud800"):
+        part = (
+            b'--a\r\nContent-Disposition: form-data; name="'
+            + name
+            + b'"\r\n\r\n\\ud800-\xff\r\n--a--\r\n'
+        )
+        refused(httpx.post(f"{service.url}/v1/plan", content=part, headers=head), "invalid_request")
+
+
 def test_other_paths_methods_and_hosts_are_refused_in_the_same_shape(service) -> None:
     refused(httpx.get(f"{service.url}/v1/plans"), "not_found")
     assert (

@@ -118,11 +118,13 @@ async def _from_form(request: Request, body: bytes) -> _Parts:
                     often = "twice" if name in found else "unknown"
                     raise Fault(
                         "invalid_request",
-                        f"field '{name[:60]}' is {often}: expected {', '.join(FIELDS)}, once each",
+                        f"field {name[:60]!r} is {often}: expected {', '.join(FIELDS)}, once each",
                     )
                 found[name] = await part.read() if isinstance(part, UploadFile) else part.encode()
     except HTTPException as error:  # starlette's word for a form that it cannot parse
         raise Fault("invalid_request", f"the form cannot be read: {error.detail}") from error
+    except (LookupError, UnicodeError) as error:  # it decodes with any charset that is asked for
+        raise Fault("invalid_request", f"the form cannot be read: {error}") from error
     for name in ("depth", "request"):
         if name not in found:
             raise Fault(

@@ -116,6 +116,11 @@ def test_a_hand_that_meets_something_on_its_way_has_collided_with_it(
     assert (result.outcome, result.stage) == (outcome, Stage.APPROACH)
 
 
+def test_a_hand_that_starts_inside_a_tall_object_has_met_it() -> None:
+    result = lift(box(0.03, 0.03, 0.3), from_above(z=0.1))
+    assert (result.outcome, result.stage) == (Outcome.COLLIDED_OBJECT, Stage.APPROACH)
+
+
 @pytest.mark.parametrize(
     ("gap", "outcome"), [(-0.001, Outcome.COLLIDED_TABLE), (0.001, Outcome.SUCCESS)]
 )

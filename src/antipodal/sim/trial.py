@@ -379,15 +379,25 @@ def _settle(
 
 def _approach(world: World, config: TrialConfig) -> Outcome | None:
     """Go straight in; stop as soon as the hand is pushed, and say by what."""
+    if collided := _collided(
+        world, config
+    ):  # one that starts inside the object leaves it unnoticed
+        return collided
     way = np.array([0.0, 0.0, config.approach_distance])
     n_steps = _block_steps(config)
     for velocity_grasp in line(way, config.approach_speed, n_steps * config.timestep):
         world.drive(velocity_grasp, 0.0)
         world.step(n_steps)
-        by_table, by_object = world.hand_forces()
-        if by_table + by_object > config.max_contact_force:
-            return Outcome.COLLIDED_TABLE if by_table > by_object else Outcome.COLLIDED_OBJECT
+        if collided := _collided(world, config):
+            return collided
     return None
+
+
+def _collided(world: World, config: TrialConfig) -> Outcome | None:
+    by_table, by_object = world.hand_forces()
+    if by_table + by_object <= config.max_contact_force:
+        return None
+    return Outcome.COLLIDED_TABLE if by_table > by_object else Outcome.COLLIDED_OBJECT
 
 
 def _close(world: World, config: TrialConfig) -> None:

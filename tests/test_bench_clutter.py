@@ -24,7 +24,7 @@ from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh, save_mesh
 from antipodal.scores import expected_calibration_error
-from antipodal.sim.clutter import Pile, drop, pick, settle_pile
+from antipodal.sim.clutter import Pile, _parked, drop, pick, settle_pile
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.trial import Outcome, TrialConfig
 from conftest import box, sphere
@@ -156,6 +156,30 @@ def test_a_plan_that_ended_its_worker_has_no_time() -> None:
     }
     rows = [row | {"plan_time": t} for t in (0.2, float("nan"), None, 0.4)]
     assert clutter_numbers(rows, 0)["plan_time_median"] == pytest.approx(0.3)
+
+
+def test_a_pile_that_cannot_be_seen_is_neither_a_plan_nor_a_grasp() -> None:
+    nothing = {"T_world_grasp": None, "quality": None, "plan_time": None, "n_taken": 0}
+    unseen = nothing | {"planner": "p", "outcome": "UNSTABLE", "n_before": 4}
+    grasp = {"T_world_grasp": [0.0] * 16, "quality": 0.9, "plan_time": 0.1}
+    held = unseen | grasp | {"outcome": "SUCCESS", "n_before": 5, "n_taken": 1}
+    rows = [held | {"round": 0}, unseen | {"round": 0}, unseen | {"round": 1}]
+    found = clutter_numbers(rows, 0)
+    assert (found["n_plans"], found["n_grasps"], found["grasp_success_rate"]) == (1, 1, 1.0)
+    assert (found["n_rounds"], found["n_rounds_unusable"], found["declutter_rate"]) == (1, 1, 0.2)
+    diverged = unseen | grasp | {"round": 0}  # while the plan was executed: a failed grasp
+    assert clutter_numbers([held | {"round": 0}, diverged], 0)["n_grasps"] == 2
+
+
+def test_a_pile_of_many_objects_waits_where_the_engine_keeps_it() -> None:
+    meshes = [box(0.02, 0.02, 0.02)] * 13
+    parked = np.stack([_parked(i, mesh) for i, mesh in enumerate(meshes)])
+    assert np.array_equal(parked[:5, :2, 3], [[3.0 + 0.6 * i, 3.0] for i in range(5)])
+    apart = np.linalg.norm(parked[:, None, :3, 3] - parked[None, :, :3, 3], axis=-1)
+    assert (apart + np.eye(13)).min() > 0.59
+    pile = Pile(meshes, [convex_pieces(m) for m in meshes], YUMI)
+    rest, resting = settle_pile(pile, parked, 0.5, EXACT)
+    assert resting.all() and rest == pytest.approx(parked, abs=1e-3)
 
 
 def test_a_planner_that_knows_the_object_has_no_place_in_clutter(tmp_path: Path) -> None:

@@ -183,11 +183,12 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
 
     Rounds, not grasps, are the independent unit of the declutter rate's interval.
     """
-    unusable = len({r["round"] for r in rows if r["n_before"] == 0})
-    rows = [r for r in rows if r["n_before"] > 0]
+    drawn = {r["round"] for r in rows}
+    rows = [r for r in rows if _is_plan(r)]
+    rounds = sorted({r["round"] for r in rows})
+    unusable = len(drawn) - len(rounds)
     executed = [r for r in rows if r["outcome"] != Outcome.NO_GRASP.name]
     n_success = sum(r["outcome"] == Outcome.SUCCESS.name for r in executed)
-    rounds = sorted({r["round"] for r in rows})
     taken = np.array([sum(r["n_taken"] for r in rows if r["round"] == k) for k in rounds])
     first = np.array([max(r["n_before"] for r in rows if r["round"] == k) for k in rounds])
     if not len(rounds):
@@ -199,8 +200,8 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
             "grasp_success_rate": None,
             "declutter_rate": None,
         }
-    drawn = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
-    low, high = np.quantile(taken[drawn].sum(-1) / first[drawn].sum(-1), [0.025, 0.975])
+    resampled = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
+    low, high = np.quantile(taken[resampled].sum(-1) / first[resampled].sum(-1), [0.025, 0.975])
     times = [r["plan_time"] for r in rows if np.isfinite(r["plan_time"] or np.nan)]
     told = [r for r in executed if r["quality"] is not None]
     quality = np.array([r["quality"] for r in told], float)
@@ -222,6 +223,12 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
         "plan_time_median": float(np.median(times)) if times else None,
         "outcomes": {o.name: sum(r["outcome"] == o.name for r in rows) for o in Outcome},
     }
+
+
+def _is_plan(row: dict[str, Any]) -> bool:
+    """Whether the planner was asked at all: not without a pile, nor without a view of it."""
+    unasked = row["outcome"] == Outcome.UNSTABLE.name and row["T_world_grasp"] is None
+    return row["n_before"] > 0 and not unasked
 
 
 def _make_part(

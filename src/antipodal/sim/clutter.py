@@ -46,6 +46,8 @@ DROP_CLEARANCE = 0.05
 """An object falls from so far above the highest point of the pile, m."""
 PARKED = np.array([3.0, 3.0])
 """Where objects wait for their turn, m; 0.6 m apart."""
+N_PARKED = 11
+"""In a row along x: the twelfth would be near the 10 m at which the engine has lost an object."""
 
 
 class Pile(World):
@@ -207,9 +209,9 @@ def _grasp(pile: Pile, T_world_grasp: transforms.Transform, config: TrialConfig)
 
 
 def _parked(i: int, mesh: TriMesh) -> transforms.Transform:
-    """Pose i of a row beside the square, the object's lowest point on the table."""
-    x, y = PARKED
-    return transforms.translation([x + 0.6 * i, y, -mesh.bounds[0, 2]])
+    """Pose i of the rows beside the square, the object's lowest point on the table."""
+    (x, y), (row, column) = PARKED, divmod(i, N_PARKED)
+    return transforms.translation([x + 0.6 * column, y + 0.6 * row, -mesh.bounds[0, 2]])
 
 
 def centers_of_mass(meshes: Sequence[TriMesh], poses: Poses) -> Float[np.ndarray, "N 3"]:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from antipodal.bench import trials as trials_module
+from antipodal.bench.charts import OUTCOME_COLORS, outcome_chart
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.objects import list_objects
 from antipodal.bench.page import write_page
@@ -174,6 +175,11 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     assert list(report["unusable_objects"]) == ["odd/sheet"]
     stored = (finished / "report.json").read_text()
     assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0
+
+
+def test_a_chart_of_no_trials_draws_no_legend_and_warns_of_none() -> None:
+    nothing = {"outcomes": dict.fromkeys(OUTCOME_COLORS, 0), "n_graspable": 0}
+    assert "<svg" in outcome_chart({"p": nothing}, ["p"])
 
 
 def test_calibration_is_blank_with_its_reason_where_q_is_no_probability(

@@ -118,8 +118,9 @@ def outcome_chart(planners: dict[str, dict[str, Any]], order: Sequence[str]) -> 
     axes.set_xlim(0, 1)
     percent(axes, "x")
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10.5)
-    axes.legend(
-        loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, frameon=False, fontsize=9,
-        handlelength=1, columnspacing=1.2,
-    )  # fmt: skip
+    if used:
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, frameon=False, fontsize=9,
+            handlelength=1, columnspacing=1.2,
+        )  # fmt: skip
     return svg(figure)

@@ -317,6 +317,17 @@ def test_plan_writes_json_and_a_picture(scene_files, tmp_path, capsys) -> None:
     assert "is a folder: expected a file's name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("below", ["", "/deeper"])
+def test_a_file_where_a_folder_is_needed_is_named_with_the_remedy(below, tmp_path, capsys) -> None:
+    file = tmp_path / "afile"
+    file.write_text("mine")
+    assert run(["objects", "make", "-n", "1", "-o", f"{file}{below}"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"antipodal objects make: {file} is a file: expected a folder, or a new name for one; choose another\n"
+    )
+
+
 def test_the_same_seed_plans_the_same_grasp(scene_files, capsys) -> None:
     arguments = [
         "plan",

@@ -24,6 +24,7 @@ from antipodal.bench.config import bench_config
 from antipodal.bench.runner import open_run, read_rows
 from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.camera_files import load_camera
+from antipodal.cli import run as command
 from antipodal.dataset.model import BUILTIN
 from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
 from antipodal.files import write_json
@@ -204,6 +205,14 @@ def test_what_is_made_anew_is_never_what_was_given(parts, tmp_path, theirs, outp
     with pytest.raises(InvalidConfig, match="would share a folder"):
         retarget(Cell(given, root / output, "yumi", None))
     assert {p: p.read_bytes() for p in given.rglob("*") if p.is_file()} == before
+
+
+def test_an_output_that_is_a_file_is_refused_in_one_line(parts, tmp_path, capsys):
+    file = tmp_path / "cell"
+    file.write_text("mine")
+    assert command(["retarget", "--meshes", str(parts), "-o", str(file)]) == 2
+    assert f"retarget: {file} is a file: expected a folder" in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
 def test_folders_that_no_retarget_made_are_not_emptied(parts, tmp_path):

@@ -50,6 +50,17 @@ def test_a_death_that_does_not_come_again_costs_nothing(tmp_path: Path) -> None:
     worker.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_the_system_refuses_a_child_is_raised_as_it_came(tmp_path: Path) -> None:
+    worker = Watched(task())
+    with pytest.raises(OSError, match="No space left on device"):
+        worker.run(("write /dev/full",))
+    with pytest.raises(IsADirectoryError) as refused:
+        worker.run((f"write {tmp_path}",))
+    assert refused.value.filename == str(tmp_path)
+    worker.close()
+
+
 def test_what_the_user_can_mend_comes_in_words_and_a_bug_with_its_traceback() -> None:
     worker = Watched(task())
     with pytest.raises(AntipodalError, match="the jaws are closed: open them"):

@@ -268,7 +268,7 @@ def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
     except ImportError as error:
         stderr(f"{prog}: {_remedy(error)}")
     except OSError as error:
-        stderr(f"{prog}: {error.filename or 'a file'}: {error.strerror or error}")
+        stderr(f"{prog}: {_refusal(error)}")
     except KeyboardInterrupt:
         stderr(f"{prog}: interrupted")
         return 130
@@ -303,6 +303,15 @@ def _remedy(error: ImportError) -> str:
         if module in modules:
             return f"needs {module}: pip install 'antipodal[{extra}]'"
     return str(error)
+
+
+def _refusal(error: OSError) -> str:
+    """What the system refuses, in words; a file that stands where a folder is needed is found."""
+    place = Path(error.filename or "a file")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for file in filter(Path.is_file, (place, *place.parents)):
+            return f"{file} is a file: expected a folder, or a new name for one; choose another"
+    return f"{place}: {error.strerror or error}"
 
 
 def _one_line(box: str) -> str:

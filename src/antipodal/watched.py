@@ -181,6 +181,7 @@ class Watched(Generic[Job, Result]):
 
         Raises:
             AntipodalError: the child does not even start, or says that the user can mend it.
+            OSError: as the system said it to the child, e.g. that the disk is full.
             RuntimeError: a bug in the work, with the child's traceback.
         """
         deaths: Counter[Hashable] = Counter()
@@ -215,6 +216,8 @@ class Watched(Generic[Job, Result]):
             kind, value = child.hear(self._task.limit(job, place), place)
         if kind == "refused":
             raise AntipodalError(value)
+        if kind == "system":
+            raise OSError(*value)
         if kind == "bug":
             raise RuntimeError(f"a worker failed at {place}:\n{value}")
         return value
@@ -300,6 +303,9 @@ def work_off(
             answer = ("refused", str(error))
         except MemoryError:
             raise  # another try may find more
+        except OSError as error:  # a full disk, say
+            reason = error.strerror or f"{type(error).__name__}: {error}"
+            answer = ("system", (error.errno, reason, error.filename))
         except Exception:  # ours: shown by the caller, which ends the run
             answer = ("bug", traceback.format_exc())
         with suppress(BrokenPipeError):  # the caller is gone: the listener ends this process

@@ -68,8 +68,9 @@ def test_parts_become_a_network_and_a_verdict_and_the_same_command_resumes(
     trained = {p.stem for p in (cell.output / "objects").glob("parts_*.ply")}
     new = {name.removeprefix("new_") for name in judged if name.startswith("new_")}
     seen = {name.removeprefix("seen_") for name in judged if name.startswith("seen_")}
-    assert len(new) == 2  # every fifth of seven parts
-    assert seen == {name.removeprefix("parts_") for name in trained}
+    assert new == {"block0", "pin1", "crate"}  # every fifth of seven parts, and what gave no data
+    assert seen | {"crate"} == {name.removeprefix("parts_") for name in trained}
+    assert "4 of 5 parts gave data to train on; the others count as new" in said
     assert not new & seen
     by_part = summary["by_part"]
     n = {group: by_part[group]["builtin-cem"]["n_graspable"] for group in ("seen", "new")}
@@ -172,6 +173,29 @@ def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_pa
         retarget(Cell(parts, out, "yumi", None))
     with pytest.raises(InvalidConfig, match="another cell"):
         retarget(Cell(parts, out, "yumi", None, seed=1))
+
+
+def test_a_part_that_gave_no_data_is_judged_as_new(parts, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*_, **__):
+        raise Enough
+
+    refused = {"refused": [{"name": "parts_pin0", "reason": "no stable pose"}]}
+    monkeypatch.setattr(module, "run_generate", lambda *_: refused)
+    monkeypatch.setattr(module, "train", stop)
+    monkeypatch.setitem(BUDGETS, "15min", Budget(1, 10, 1, 6))
+    said: list[str] = []
+    with pytest.raises(Enough):
+        retarget(Cell(parts, tmp_path / "cell", "yumi", None), module.Callbacks(said.append))
+    assert said[0].startswith("6 parts in m") and "4 to train on, 2 are held out" in said[0]
+    assert "3 of 4 parts gave data to train on; the others count as new" in said
+    judged = {p.stem for p in (tmp_path / "cell" / "judged").glob("*.ply")}
+    assert judged == {
+        *("new_block0", "new_pin2", "new_pin0"),
+        *("seen_block1", "seen_block2", "seen_pin1"),
+    }
 
 
 def test_a_gripper_and_a_camera_count_by_what_their_files_say(parts, tmp_path, monkeypatch):

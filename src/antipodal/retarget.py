@@ -40,14 +40,14 @@ from .nn.config import PRESETS as NETWORKS
 from .nn.export import export_run
 from .nn.pretrained import Pretrained
 from .nn.train import train
-from .objects.object_set import import_meshes, load_object_set, make_object_set
+from .objects.object_set import ObjectSet, import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
 from .retarget_ready import camera_values, write_ready
 from .retarget_verdict import NEW, SEEN, improve, summarise
 from .values import check_seed
 
 MIN_PARTS_TO_HOLD_OUT = 5
-"""With fewer parts all of them train, and the benchmark lifts no part that training has not seen."""
+"""With fewer parts none is held out."""
 PRESET = "builtin"
 """The generative model."""
 SHIPPED = Path(str(resources.files("antipodal") / "assets" / "models" / "builtin"))
@@ -136,12 +136,12 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     _examine(cell, tell.step)
     _check_folders(cell)
     _claim(cell)
-    n_judged = _objects(cell, budget, tell.step)
+    _objects(cell, budget, tell.step)
     minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
     tell.step(
         f"about {minutes:.0f} minutes with {cell.workers} processes; the same command resumes"
     )
-    run_generate(
+    facts = run_generate(
         out / "objects",
         out / "data",
         PRESET,
@@ -152,6 +152,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
         Execution(cell.workers),
         tell.generation,
     )
+    n_judged = _judged(out, {refused["name"] for refused in facts["refused"]}, tell.step)
     tell.step("training")
     model = _train(cell, budget, tell.training)
     tell.step("lifting the parts in simulation")
@@ -171,12 +172,11 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     report = make_report(trials)
     planners = tuple(run.names)
     rows = trials.of(planners[0], trials.errors[0]).to_pylist()
-    summary = summarise(report, planners) | {"improve": improve(rows)}
-    page = write_page(trials, report, out / "judged", [summary["verdict"], *summary["improve"]])
+    summary, advice = summarise(report, planners), improve(rows)
+    page = write_page(trials, report, out / "judged", [summary["verdict"], *advice])
     write_ready(out, cell.gripper, cell.camera)
-    summary |= {
-        name: str(file.relative_to(out)) for name, file in (("model", model), ("report", page))
-    }
+    files = {"model": str(model.relative_to(out)), "report": str(page.relative_to(out))}
+    summary |= {"improve": advice, **files}
     write_json(summary, out / "summary.json")
     return summary
 
@@ -227,42 +227,60 @@ def _claim(cell: Cell) -> None:
         "seed": cell.seed,
     }
     file = cell.output / "cell.json"
-    if not (cell.output / "judged" / "objects.json").is_file():
+    if not (cell.output / "objects" / "objects.json").is_file():
         file.unlink(missing_ok=True)  # nothing was made from these inputs: they may be corrected
     claim(file, record, "cell")
 
 
-def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> int:
-    """Make OUTPUT/objects, which trains, and OUTPUT/judged, which is lifted; return the number of the latter."""
+def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> None:
+    """Make OUTPUT/parts and OUTPUT/objects, which trains: the parts that are not held out, and procedural ones."""
     out = cell.output
-    if not (out / "judged" / "objects.json").is_file():
+    if not (out / "objects" / "objects.json").is_file():
         for name in MADE:
             shutil.rmtree(out / name, ignore_errors=True)
         imported = import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
-        names = [record.file for record in imported.records]
-        new = names[::5] if len(names) >= MIN_PARTS_TO_HOLD_OUT else []
         make_object_set(out / "sources" / "procedural", budget.n_procedural, cell.seed)
-        for folder, chosen in (
-            ("sources/parts", [n for n in names if n not in new]),
-            (f"held_out/{SEEN}", [n for n in names if n not in new]),
-            (f"held_out/{NEW}", new),
-        ):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-            for name in chosen:
-                shutil.copy2(out / "parts" / name, out / folder / name)
+        train_on = {r.file for r in imported.records} - _held_out(imported)
+        _copy(out, train_on, "sources/parts")
         import_meshes(out / "sources", out / "objects", "m")
-        import_meshes(out / "held_out", out / "judged", "m", licence="the user's")
-        shutil.rmtree(out / "sources")
-        shutil.rmtree(out / "held_out")
-    parts, judged = load_object_set(out / "parts"), load_object_set(out / "judged")
+    shutil.rmtree(out / "sources", ignore_errors=True)
+    parts = load_object_set(out / "parts")
     for name, reason in parts.refused.items():
         say(f"refused {name}: {reason}")
     for record in parts.records:
         _say_odd(examine_mesh(out / "parts" / record.file, cell.gripper), say, f"{record.name}: ")
-    n_new = sum(record.source.startswith(f"{NEW}/") for record in judged.records)
+    n_new = len(_held_out(parts))
     unit = parts.source["unit_reason"]
-    say(f"{len(parts)} parts in {unit}; {len(parts) - n_new} train, {n_new} are held out")
-    return len(judged)
+    say(f"{len(parts)} parts in {unit}; {len(parts) - n_new} to train on, {n_new} are held out")
+
+
+def _held_out(parts: ObjectSet) -> set[str]:
+    files = [record.file for record in parts.records]
+    return set(files[::5]) if len(files) >= MIN_PARTS_TO_HOLD_OUT else set()
+
+
+def _judged(out: Path, refused: set[str], say: Callable[[str], None]) -> int:
+    """Make OUTPUT/judged, which is lifted: all parts; those that gave no data are as new as those held out."""
+    parts = load_object_set(out / "parts")
+    train_on = {r.file for r in parts.records} - _held_out(parts)
+    objects = load_object_set(out / "objects").records
+    kept = {record.source for record in objects if record.name not in refused}
+    seen = {file for file in train_on if f"parts/{file}" in kept}
+    if seen != train_on:
+        say(f"{len(seen)} of {len(train_on)} parts gave data to train on; the others count as new")
+    if not (out / "judged" / "objects.json").is_file():
+        shutil.rmtree(out / "held_out", ignore_errors=True)
+        _copy(out, seen, f"held_out/{SEEN}")
+        _copy(out, {r.file for r in parts.records} - seen, f"held_out/{NEW}")
+        import_meshes(out / "held_out", out / "judged", "m", licence="the user's")
+    shutil.rmtree(out / "held_out", ignore_errors=True)
+    return len(load_object_set(out / "judged"))
+
+
+def _copy(out: Path, files: Iterable[str], folder: str) -> None:
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy2(out / "parts" / file, out / folder / file)
 
 
 def _cameras(cell: Cell) -> str | CameraDistribution:

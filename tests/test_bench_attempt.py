@@ -71,6 +71,13 @@ def test_the_first_grasp_is_taken(observation: Observation) -> None:
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([1.5, 0.1])), "a quality is 1.5"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array(["a", "b"])), "quality of shape"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), [[0.5], [0.1, 0.2]]), "raised ValueError"),  # type: ignore[arg-type]
+        (
+            Ranked(
+                Grasp(transforms.translation([0.0, 0.0, 1e300])[None], np.array([0.05])),
+                np.array([0.5]),
+            ),
+            "its grasp is 1e+300 m away: expected within 10 m",
+        ),
         (no_grasp(404), "404"),  # type: ignore[arg-type]
         (
             Ranked(Grasp(POSES[0], np.array(0.05)), np.array([0.5])),

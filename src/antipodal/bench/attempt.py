@@ -16,6 +16,8 @@ from .planner import Observation, Planner, Ranked
 
 MAX_REASON = 300
 """Characters kept of a reason."""
+MAX_DISTANCE = 10.0
+"""A grasp further than this from the world's origin, along an axis, is nonsense that no engine simulates, m."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +93,11 @@ def _first(ranked: Ranked) -> tuple[Grasp | None, float | None, str]:
     if not ((quality >= 0) & (quality <= 1)).all():
         wrong = quality[~((quality >= 0) & (quality <= 1))][0]
         return None, None, f"a quality is {wrong:g}: expected numbers in [0, 1]"
-    return (
-        grasps[0],
-        float(quality[0]),
-        "",
-    )  # best first: the planner may rank by more than the quality
+    first = grasps[0]  # best first: the planner may rank by more than the quality
+    away = float(np.abs(first.center).max())
+    if away > MAX_DISTANCE:
+        return None, None, f"its grasp is {away:.3g} m away: expected within {MAX_DISTANCE:g} m"
+    return first, float(quality[0]), ""
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def test_exported_run_scores_as_the_run_and_says_where_it_comes_from(
     for file in ("result.json", "model.pt"):
         whole_file = (tmp_path / "run" / file).read_bytes()
         (tmp_path / "run" / file).write_bytes(whole_file[: len(whole_file) // 2])
-        with pytest.raises(IncompatibleCheckpoint, match=r"run is damaged \(.*\): copy it again"):
+        with pytest.raises(IncompatibleCheckpoint, match=r"is damaged \(.*\): copy the run again"):
             open_run(tmp_path / "run")
         (tmp_path / "run" / file).write_bytes(whole_file)
 

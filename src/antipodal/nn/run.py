@@ -8,20 +8,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-
-import torch
 
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
 from .calibrate import Calibration
 from .networks import Network, network_for
+from .weights import damaged, load_weights
 
 SCHEMA = 1
 """Version of the run directory's layout."""
 DESCRIPTION = ("config", "gripper", "seed", "counts")
 """What a run remembers of its data set's dataset.json."""
+REMEDY = "copy the run again, or delete its result.json and run the same train"
+"""Of a finished run whose files are damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,8 @@ def open_run(path: str | Path) -> Run:
         raise UnknownAsset(f"the run in {path} is unfinished: run the same train again to resume")
     stroke = config.get("hand", [math.nan])[0]  # runs of 0.1.0 do not say
     network = network_for(config["train"]["architecture"], config["crop"], stroke)
-    try:
-        result = json.loads((path / "result.json").read_text())
-        weights = torch.load(path / "model.pt", map_location="cpu", weights_only=True)
-    except (ValueError, RuntimeError, EOFError, OSError, UnpicklingError) as error:
-        raise IncompatibleCheckpoint(
-            f"the run in {path} is damaged ({type(error).__name__}): copy it again, or delete its result.json "
-            "and run the same train"
-        ) from error
+    result = read_result(path)
+    weights = load_weights(path / "model.pt", REMEDY)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
@@ -80,6 +74,18 @@ def open_run(path: str | Path) -> Run:
         ) from error
     network.eval()
     return Run(path, network, Calibration(**result["calibration"]), config, result)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read the ``result.json`` of a run.
+
+    Raises:
+        IncompatibleCheckpoint: it is damaged.
+    """
+    try:
+        return json.loads((path / "result.json").read_text())
+    except (ValueError, OSError) as error:
+        raise damaged(path / "result.json", error, REMEDY) from error
 
 
 def read_config(file: Path) -> dict[str, Any]:

@@ -22,25 +22,27 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from .. import __version__
 from ..dataset.store import Dataset
 from ..errors import InvalidConfig
-from ..files import write_json, writing
+from ..files import write_json
 from ..gripper import TOLD
 from .allocator import kept_memory
 from .calibrate import Calibration, calibrated_by_others, fit_calibration
+from .checkpoints import DurableFiles, Kept, load_checkpoint
 from .config import TrainConfig
 from .data import GraspBatch, normalisation
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
 from .networks import Network, network_for, set_normalisation
 from .pretrained import Pretrained, load_pretrained
-from .run import SCHEMA, describe, read_config
+from .run import SCHEMA, describe, read_config, read_result
 from .scores import classification
 from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
+from .weights import save_weights
 
 ORDERED_BATCH = 1024
 """Rows of a batch where nothing is learned."""
@@ -80,6 +82,7 @@ def train(
     Raises:
         InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off;
             devices that are not there, or do not divide a batch.
+        IncompatibleCheckpoint: a file of the run in ``run_dir`` is damaged.
     """
     loading = loading or Loading()
     n_gpus = 0 if accelerator == "cpu" else torch.cuda.device_count()
@@ -95,7 +98,7 @@ def train(
         description["start"] = {"sha256": digest, "trained": start.trained, "path": str(start.run)}
     _open_run(run_dir, description, resume)
     if (run_dir / "result.json").is_file():
-        return json.loads((run_dir / "result.json").read_text())
+        return read_result(run_dir)
     if start is None:
         _begin(network, training, config.seed, run_dir)
     # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout
@@ -114,7 +117,7 @@ def train(
         said = _describe(module, stream, held_out, seconds, trainer)
         _write_result(network, {**said, "best_epoch": best}, run_dir)
     trainer.strategy.barrier()
-    return json.loads((run_dir / "result.json").read_text())
+    return read_result(run_dir)
 
 
 def count_devices(devices: int | Literal["auto"], n_gpus: int, batch_size: int) -> int:
@@ -210,7 +213,7 @@ def new_trainer(
     # two callbacks: with save_last, Lightning writes no last.ckpt after an epoch that is not the best.
     # best comes first, so that last.ckpt remembers which epoch that is
     best, last = (
-        _Kept(
+        Kept(
             folder,
             name,
             monitor=monitor,
@@ -237,6 +240,7 @@ def new_trainer(
             precision="bf16-mixed" if autocast else "32-true",
             max_epochs=config.n_epochs,
             logger=[CSVLogger(run_dir, "logs"), TensorBoardLogger(run_dir, "tensorboard")],
+            plugins=[DurableFiles()],
             callbacks=[*others, best, last, _SavedWithin(_last_checkpoint(run_dir))],
             enable_progress_bar=progress,
             enable_model_summary=False,
@@ -270,23 +274,6 @@ class _SavedWithin(pl.Callback):
             self.saved = time.monotonic()
 
 
-class _Kept(ModelCheckpoint):
-    """Lightning's, that knows its best epoch in a folder which has been moved, too."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        here = Path(str(self.dirpath))
-
-        def moved(path: str) -> str:
-            return str(here / Path(path).name) if path else path
-
-        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        state_dict = {**state_dict, **{name: moved(state_dict[name]) for name in paths}}
-        state_dict["best_k_models"] = {
-            moved(path): score for path, score in state_dict["best_k_models"].items()
-        }
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
-
-
 class _Patience(EarlyStopping):
     """Lightning's, that is at its end too when a run is resumed which had come to it."""
 
@@ -303,6 +290,9 @@ def _fit(
 ) -> float:
     """Train to the last epoch; return how long it took, s."""
     last, begin = _last_checkpoint(run_dir), time.monotonic()
+    if trainer.is_global_zero:
+        for left in last.parent.glob("*.ckpt.*.tmp"):  # by a kill while it was written
+            left.unlink()
     with _quiet(), kept_memory():
         trainer.fit(
             module,
@@ -316,7 +306,7 @@ def _fit(
 
 def _restore_best(module: GraspModule, run_dir: Path, device: torch.device) -> int:
     """Load the epoch with the smallest validation loss; return its number."""
-    best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    best = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     module.load_state_dict(best["state_dict"])
     module.network.to(device)  # Lightning has taken it back to the CPU
     return int(best["epoch"])
@@ -365,8 +355,7 @@ def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
 
 
 def _write_result(network: Network, result: dict[str, Any], run_dir: Path) -> None:
-    with writing(run_dir / "model.pt") as file:
-        torch.save(network.cpu().state_dict(), file)
+    save_weights(network.cpu().state_dict(), run_dir / "model.pt")
     write_json(result, run_dir / "result.json")
 
 

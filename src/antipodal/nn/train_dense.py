@@ -19,7 +19,7 @@ from torch.nn import functional
 from ..dataset.dense import LabelledViews
 from ..dense_quality import WindowQuality, load_window_quality
 from ..errors import IncompatibleCheckpoint
-from ..files import claim, publishing, write_json, writing
+from ..files import claim, publishing, write_json
 from ..gripper import GripperModel
 from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPTHS
 from ..quality import METADATA_SCHEMA
@@ -27,6 +27,7 @@ from ..scores import area_under_roc, expected_calibration_error
 from .calibrate import Calibration, fit_calibration
 from .dense import DenseNetwork
 from .export import MAX_DIFFERENCE, save_graph
+from .weights import load_weights, save_weights
 
 SHAPE = (N_ANGLES, len(TIP_DEPTHS), SIZE, SIZE)
 """Of the answer on one window."""
@@ -67,6 +68,7 @@ def train_dense(
 
     Raises:
         InvalidConfig: ``directory`` holds a training of other settings or on other views.
+        IncompatibleCheckpoint: its ``last.pt`` is damaged.
     """
     directory = Path(directory)
     digest = hashlib.sha256(views.quality.tobytes()).hexdigest()
@@ -85,7 +87,9 @@ def train_dense(
     )
     first, history = 0, []
     if (directory / "last.pt").is_file():
-        state = torch.load(directory / "last.pt", weights_only=True)
+        state = load_weights(
+            directory / "last.pt", "restore or delete it, and the same training begins anew"
+        )
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -313,6 +317,5 @@ def _save(
         "epoch": epoch,
         "history": history,
     }
-    with writing(directory / "last.pt") as file:
-        torch.save(state, file)
+    save_weights(state, directory / "last.pt")
     write_json(history, directory / "metrics.json")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from antipodal.errors import InvalidConfig
+from antipodal.errors import CorruptDataset, InvalidConfig
 from antipodal.gripper import load_gripper
 from antipodal.nn.augment import NONE, PAPER, SENSOR, Augmentation, augment, gaussian_field
 from antipodal.nn.data import (
@@ -169,3 +169,9 @@ def test_same_generator_state_draws_the_same_noise() -> None:
     crop = table(20)[:].crop
     a, b, c = (augment(crop, SENSOR, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_crops_of_missing_pixels_alone_have_no_statistics() -> None:
+    nothing = grasp_table(np.full((3, 8, 8), np.nan), np.full(3, 0.7), np.zeros(3), hands(3))
+    with pytest.raises(CorruptDataset, match="every pixel of 3 training crops is missing"):
+        normalisation(table_batches(nothing))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
-from ..errors import InvalidConfig
+from ..errors import CorruptDataset, InvalidConfig
 
 
 class GraspBatch(NamedTuple):
@@ -112,12 +112,20 @@ def table_batches(table: GraspTable, batch_size: int = 1024) -> Iterator[GraspBa
 
 
 def normalisation(batches: Iterable[GraspBatch]) -> Normalisation:
-    """Compute the statistics in one pass, in double precision; missing pixels do not count."""
+    """Compute the statistics in one pass, in double precision; missing pixels do not count.
+
+    Raises:
+        CorruptDataset: there are no others.
+    """
     pixels, depths = _Moments(), _Moments()
     for batch in batches:
         crop = batch.crop.numpy().ravel()
         pixels.add(crop, int(np.count_nonzero(crop)))  # a missing pixel adds 0 to both sums
         depths.add(batch.depth.numpy().ravel(), len(batch.depth))
+    if pixels.n == 0:
+        raise CorruptDataset(
+            f"every pixel of {depths.n} training crops is missing: expected depths; regenerate the data set"
+        )
     return Normalisation(*pixels.mean_and_scale(), *depths.mean_and_scale())
 
 

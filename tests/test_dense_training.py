@@ -17,7 +17,7 @@ from antipodal.dataset.dense import (
     make_views,
 )
 from antipodal.dense_quality import load_window_quality
-from antipodal.errors import InvalidConfig
+from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.nn.dense import DenseNetwork
 from antipodal.nn.train_dense import (
     DenseTraining,
@@ -241,3 +241,17 @@ def test_a_training_on_other_views_or_settings_is_not_gone_on_with(tmp_path, rng
     again: list[object] = []
     train_dense(views, tmp_path, config, again.append)
     assert not again  # finished: nothing is trained a second time
+
+
+def test_a_training_that_diverges_or_whose_file_is_damaged_says_so(tmp_path, rng):
+    views = middle_angles_are_good(3, rng)
+    wild = DenseTraining(n_epochs=1, batch_size=2, learning_rate=1e30)
+    with pytest.raises(InvalidConfig, match=r"diverged at learning_rate 1e\+30"):
+        train_dense(views, tmp_path / "wild", wild)
+    config = DenseTraining(n_epochs=1, batch_size=2)
+    train_dense(views, tmp_path / "cut", config)
+    (tmp_path / "cut" / "last.pt").write_bytes(b"PK")
+    with pytest.raises(
+        IncompatibleCheckpoint, match=r"last.pt is damaged \(\w+\): restore or delete"
+    ):
+        train_dense(views, tmp_path / "cut", config)

@@ -157,3 +157,19 @@ def test_bfloat16_rounds_weights_to_the_nearest_of_eight_bits(tmp_path: Path) ->
     (got,) = session.run(None, {"x": np.ones((1, 1), np.float32)})
     want = torch.from_numpy(weight).to(torch.bfloat16).float().numpy()  # ties go to even there too
     np.testing.assert_array_equal(np.asarray(got), want)
+
+
+def test_a_network_without_finite_answers_is_neither_exported_nor_scored(tmp_path: Path) -> None:
+    dataset = write_boxes(tmp_path / "boxes", 60, np.random.default_rng(3))
+    config = replace(COMPACT_TRAINING, n_epochs=1, batch_size=32)
+    train(dataset.path, tmp_path / "run", config, accelerator="cpu")
+    weights = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+    torch.save({k: v * torch.nan for k, v in weights.items()}, tmp_path / "run" / "model.pt")
+    with pytest.raises(
+        IncompatibleCheckpoint, match="own answers are not finite, before any export"
+    ):
+        export_run(tmp_path / "run", tmp_path / "boxes.onnx")
+    with pytest.raises(
+        IncompatibleCheckpoint, match=r"answers \d+ of \d+ datapoints with no number"
+    ):
+        evaluate(tmp_path / "run", dataset.path)

@@ -7,6 +7,8 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -172,6 +174,27 @@ def test_a_spoilt_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "boxes" / "shards" / "part-00001.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(CorruptDataset, match="part-00001"):
         list(GraspStream(GraspRows(spoilt, np.arange(100), success), 10, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("crop", np.inf), ("crop", -np.inf), ("depth", np.nan)]
+)
+def test_depths_that_are_not_finite_are_refused_by_the_name_of_their_shard(
+    tmp_path: Path, column: str, value: float
+) -> None:
+    spoilt = write_boxes(tmp_path / "boxes", 100, np.random.default_rng(0))
+    file = tmp_path / "boxes" / "shards" / "part-00001.parquet"
+    table = pq.read_table(file)
+    k = table.schema.get_field_index(column)
+    values = table[column].combine_chunks()
+    flat = (values.flatten() if column == "crop" else values).to_numpy().copy()
+    flat[7] = value
+    flat = pa.array(flat)
+    changed = pa.FixedSizeListArray.from_arrays(flat, 32 * 32) if column == "crop" else flat
+    pq.write_table(table.set_column(k, table.schema.field(k), changed), file)
+    source = GraspRows(spoilt, np.arange(100), np.zeros(100, np.float32))
+    with pytest.raises(CorruptDataset, match=r"part-00001.parquet holds depths .* not finite"):
+        list(GraspStream(source, 10, seed=0))
 
 
 def test_impossible_loading_is_refused(dataset: Dataset) -> None:

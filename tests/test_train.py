@@ -475,6 +475,14 @@ def test_weights_of_another_network_are_no_start(boxes: Path, tmp_path: Path) ->
         )
 
 
+def test_training_that_diverges_says_so_and_leaves_no_result(boxes: Path, tmp_path: Path) -> None:
+    config = replace(TINY, learning_rate=1e10)
+    for _ in range(2):  # resumed, too
+        with pytest.raises(InvalidConfig, match=r"diverged at learning_rate 1e\+10: .* not finite"):
+            train(boxes, tmp_path / "run", config, accelerator="cpu")
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
 def test_settings_reach_the_trainer(tmp_path: Path) -> None:
     # DDP is Lightning's: what is ours is that it is asked for, and that we divide the batches ourselves
     two = new_trainer(tmp_path, TINY, progress=False, accelerator="cpu", n_devices=2)

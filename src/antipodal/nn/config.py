@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import TARGETS, SplitName, TargetName
 from ..errors import InvalidConfig
@@ -111,3 +113,16 @@ PRESETS = {
     "compact": COMPACT_TRAINING,
 }
 """Settings by the name that the command line uses."""
+
+
+def expect_finite(log_odds: np.ndarray, learning_rate: float) -> None:
+    """Refuse a network that has no answer.
+
+    Raises:
+        InvalidConfig: log-odds of validation that are not finite: training has diverged.
+    """
+    if n := int((~np.isfinite(log_odds)).sum()):
+        raise InvalidConfig(
+            f"training diverged at learning_rate {learning_rate:g}: {n} of {len(log_odds)} answers on validation are "
+            "not finite; lower the --learning-rate, and train into a new folder"
+        )

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset, TargetName
-from ..errors import InvalidConfig
+from ..errors import IncompatibleCheckpoint, InvalidConfig
 from ..quality import load_quality
 from .calibrate import calibrated_by_others, log_odds_of
 from .data import GraspBatch
@@ -132,7 +132,7 @@ def predict(
     """Return the network's answers for rows of a data set, which are streamed.
 
     Raises:
-        IncompatibleCheckpoint: another crop.
+        IncompatibleCheckpoint: another crop, or answers that are not finite.
     """
     expect_crops(network.name, network.crop, dataset)
     threshold = float(network.training.get("success_threshold", SUCCESS_THRESHOLD))
@@ -141,6 +141,11 @@ def predict(
     source = GraspRows(dataset, index, success, GIBIBYTE)
     facts = dataset.read(["object_id", "pose_id", "collision_free", "depth"])
     quality = network.quality(GraspStream(source, ORDERED_BATCH))
+    if n := int((~np.isfinite(quality)).sum()):
+        raise IncompatibleCheckpoint(
+            f"{network.name} answers {n} of {len(quality)} datapoints with no number: did its training diverge? "
+            "Train again with a lower learning rate"
+        )
     return Answers(quality, success[index], source, {k: v[index] for k, v in facts.items()})
 
 

@@ -200,7 +200,8 @@ def _check(run: Run, file: Path, dataset: Dataset | None) -> dict[str, Any]:
     """Compare a float32 file with torch, on noise and on data."""
     tables = [random_table(run.crop_size, N_CHECKED, np.random.default_rng(0))]
     tables += [] if dataset is None else [_some(dataset, np.arange(len(dataset)), N_CHECKED)]
-    difference = max(max_difference(run.network, run.calibration, file, t) for t in tables)
+    differences = [max_difference(run.network, run.calibration, file, t) for t in tables]
+    difference = float(np.max(differences))  # of which one may be no number
     if not difference <= MAX_DIFFERENCE:
         raise IncompatibleCheckpoint(
             f"the exported network differs from torch by {difference:.2g}: expected at most {MAX_DIFFERENCE:g}; "
@@ -271,9 +272,18 @@ def strip(proto: Any) -> None:
 def max_difference(
     network: Network, calibration: Calibration, path: Path, table: GraspTable
 ) -> float:
-    """Return the largest |torch − OpenVINO| quality over a table."""
+    """Return the largest |torch − OpenVINO| quality over a table.
+
+    Raises:
+        IncompatibleCheckpoint: torch's own answers are not finite.
+    """
     batch = table[:]
     torch_quality = Exported(network, calibration).eval()(batch.crop, batch.depth, batch.hand)
+    if not torch_quality.isfinite().all():
+        raise IncompatibleCheckpoint(
+            "the network's own answers are not finite, before any export: has its training diverged? "
+            "Train again with a lower --learning-rate"
+        )
     inputs = (batch.crop[:, 0], batch.depth[:, 0], batch.hand)
     quality = load_quality(path).score(*(x.numpy() for x in inputs))
     return float(np.abs(torch_quality.double().numpy() - quality).max())

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from .augment import AUGMENTATIONS, augment
 from .calibrate import Calibration
-from .config import TrainConfig
+from .config import TrainConfig, expect_finite
 from .data import GraspBatch
 from .networks import Network
 from .scores import classification
@@ -113,6 +113,7 @@ class GraspModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         log_odds, success = (torch.cat(x).double().cpu() for x in zip(*self._answers, strict=True))
         self._answers.clear()
+        expect_finite(log_odds.numpy(), self.config.learning_rate)
         self.log("validation_loss", self.loss(log_odds, success).float(), prog_bar=True)
         scores = classification(Calibration()(log_odds.numpy()), success.numpy() > 0.5)
         for name in VALIDATION_SCORES:

@@ -34,7 +34,7 @@ from ..gripper import TOLD
 from .allocator import kept_memory
 from .calibrate import Calibration, calibrated_by_others, fit_calibration
 from .checkpoints import DurableFiles, Kept, load_checkpoint
-from .config import TrainConfig
+from .config import TrainConfig, expect_finite
 from .data import GraspBatch, normalisation
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
 from .networks import Network, network_for, set_normalisation
@@ -81,7 +81,7 @@ def train(
 
     Raises:
         InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off;
-            devices that are not there, or do not divide a batch.
+            devices that are not there, or do not divide a batch; training diverges.
         IncompatibleCheckpoint: a file of the run in ``run_dir`` is damaged.
     """
     loading = loading or Loading()
@@ -339,6 +339,7 @@ def _describe(
 def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
     """Scores before and after calibration, which is fitted to all rows; an object is judged by that of others."""
     log_odds = predict_log_odds(module.network, validation)
+    expect_finite(log_odds, module.config.learning_rate)
     source = validation.source
     success = source.success[source.rows]
     calibration, plain = Calibration(), Calibration()(log_odds)

@@ -25,6 +25,7 @@ from ..policy.height_window import CELL, MARGIN, N_ANGLES, SIDES, SIZE, TIP_DEPT
 from ..quality import METADATA_SCHEMA
 from ..scores import area_under_roc, expected_calibration_error
 from .calibrate import Calibration, fit_calibration
+from .config import expect_finite
 from .dense import DenseNetwork
 from .export import MAX_DIFFERENCE, save_graph
 from .weights import load_weights, save_weights
@@ -109,6 +110,7 @@ def train_dense(
             "loss": total / n_steps,
             **validate(network, held_out, config),
         }
+        expect_finite(np.array([scores["validation_loss"]]), config.learning_rate)
         history.append(scores)
         _save(directory, network, optimizer, schedule, epoch + 1, history)
         if report:

@@ -101,3 +101,20 @@ def test_packing_crops_loses_no_bit(tmp_path, rng: np.random.Generator) -> None:
     write_table(table, tmp_path / "crops.parquet")
     back = pq.read_table(tmp_path / "crops.parquet")["crop"].combine_chunks().flatten()
     np.testing.assert_array_equal(back.to_numpy().view(np.uint16), bits.ravel())
+
+
+def test_a_flipped_byte_of_a_shard_is_not_read_and_shards_without_checksums_are(
+    tmp_path, rng: np.random.Generator
+) -> None:
+    made = write_boxes(tmp_path / "set", 60, rng, n_shards=1)
+    (file,) = (made.path / "shards").iterdir()
+    whole, table = made.read(["crop"])["crop"], pq.read_table(file)
+    content = file.read_bytes()
+    first = pq.read_metadata(file).row_group(0).column(table.schema.get_field_index("depth"))
+    for place in range(first.dictionary_page_offset + 80, first.dictionary_page_offset + 200, 30):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(CorruptDataset, match=rf"{file.name} is not readable") as e:
+            made.read(["depth"])
+        assert "\n" not in str(e.value)
+    pq.write_table(table, file)
+    np.testing.assert_array_equal(made.read(["crop"])["crop"], whole)

@@ -30,7 +30,7 @@ from .model import GenerativeModel
 from .rows import MAX_OBJECTS
 from .schema import VERSION
 from .shard import OBJECTS_PER_SHARD, Shard, ShardJob, Unreadable
-from .store import SIDE_TABLES, Dataset, file_hash, write_table
+from .store import SIDE_TABLES, Dataset, file_hash, read_table, write_table
 
 LOCK = ".lock"
 """An empty file of the folder that a run holds locked."""
@@ -178,7 +178,7 @@ def _take_stock(path: Path, n_objects: int, n_shards: int) -> tuple[list[int], T
     todo = [k for k in range(n_shards) if not _is_finished(path, k)]
     done = sorted(set(range(n_shards)) - set(todo))
     n_rows = sum(pq.read_metadata(_shard(path, k)).num_rows for k in done)
-    objects = [pq.read_table(_part(path, "objects", k), columns=["reason"]) for k in done]
+    objects = [read_table(_part(path, "objects", k), ["reason"]) for k in done]
     n_refused = sum(bool(r) for t in objects for r in t["reason"].to_pylist())
     return todo, Tally(n_objects, sum(t.num_rows for t in objects), n_rows, n_refused)
 
@@ -216,7 +216,7 @@ def _write_shard(path: Path, shard: Shard) -> None:
 def _finish(path: Path, config: dict[str, Any], n_shards: int) -> Dataset:
     """Join the parts, write dataset.json, and clear up: from there on the data set is finished."""
     for name in SIDE_TABLES:
-        merged = pa.concat_tables([pq.read_table(_part(path, name, k)) for k in range(n_shards)])
+        merged = pa.concat_tables([read_table(_part(path, name, k)) for k in range(n_shards)])
         write_table(merged.combine_chunks(), path / f"{name}.parquet")
     shards = [
         {

@@ -313,7 +313,10 @@ def read_table(
     """
     try:
         return pq.read_table(
-            path, columns=None if columns is None else list(columns), schema=schema
+            path,
+            columns=None if columns is None else list(columns),
+            schema=schema,
+            page_checksum_verification=True,
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptDataset(
@@ -335,7 +338,10 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def parquet_writer(sink: pa.BufferOutputStream, schema: pa.Schema) -> pq.ParquetWriter:
-    """Write a file part by part. Crops are packed byte plane by byte plane, a third smaller than value by value."""
+    """Write a file part by part. Crops are packed byte plane by byte plane, a third smaller than value by value.
+
+    Each page has a checksum, which :func:`read_table` compares: a byte that was flipped is not learned from.
+    """
     crops = {"crop.list.element": "BYTE_STREAM_SPLIT"} if "crop" in schema.names else None
     return pq.ParquetWriter(
         sink,
@@ -344,4 +350,5 @@ def parquet_writer(sink: pa.BufferOutputStream, schema: pa.Schema) -> pq.Parquet
         compression_level=1,
         use_dictionary=[n for n in schema.names if n != "crop"],  # pyright: ignore[reportArgumentType]
         column_encoding=crops,
+        write_page_checksum=True,
     )

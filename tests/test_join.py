@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,40 @@ def test_what_looks_grasps_up_by_number_refuses_several_hands(tmp_path: Path) ->
     ):
         with pytest.raises(InvalidConfig, match="joins 2 hands, whose grasps share numbers"):
             read(both)
+
+
+def test_what_cannot_be_joined_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    yumi, franka = of_hand(tmp_path, "yumi", 40), of_hand(tmp_path, "franka_hand", 30)
+
+    def of_model(name: str, **changes: object) -> Dataset:
+        manifest = {**franka.manifest, "config": franka.config | changes}
+        shutil.copytree(franka.path, tmp_path / name)
+        write_json(manifest, tmp_path / name / "dataset.json")
+        return Dataset.open(tmp_path / name)
+
+    none = {"counts": {"n_datapoints": 0, "n_objects": 2}, "shards": [
+        {**shard, "n_datapoints": 0} for shard in franka.manifest["shards"]
+    ]}  # fmt: skip
+    empty = Dataset(franka.path, franka.manifest | none)
+    for parts, said in (
+        ([], "0 data sets without a datapoint"),
+        ([empty], "1 data sets without a datapoint"),
+        ([yumi, yumi], "yumi holds rows that .*yumi holds too"),
+        (
+            [yumi, of_model("blind", execution=None)],
+            r"blind was made otherwise .*\(execution differ",
+        ),
+        ([yumi, of_model("more", n_grasps=7)], r"more was made otherwise .*\(n_grasps differ"),
+    ):
+        with pytest.raises(InvalidConfig, match=said):
+            join(parts, tmp_path / "both")
+        assert not (tmp_path / "both").exists()
+    # a hand that got no object takes no part, and what an earlier join left of these is written anew
+    join([yumi, empty], tmp_path / "one").check()
+    (tmp_path / "one" / "dataset.json").unlink()
+    left = tmp_path / "one" / "shards" / "02-part-00000.parquet"
+    left.write_bytes(b"of a join of more")
+    with pytest.raises(InvalidConfig, match=r"one holds shards/02-part-00000\.parquet"):
+        join([yumi, empty], tmp_path / "one")
+    left.unlink()
+    assert len(join([yumi, empty], tmp_path / "one")) == 40

@@ -28,10 +28,15 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
         path: folder; a finished one of these parts is opened.
 
     Raises:
-        InvalidConfig: crops that are not in metres, or of other strokes than the first one's; objects of one number
-            and two names; or ``path`` holds something else.
+        InvalidConfig: no datapoints, or some of them twice; crops that are not in metres, or of other strokes than the
+            first one's; another generative model; objects of one number and two names; or ``path`` holds something
+            else. Nothing is written then.
     """
     path = Path(path)
+    if not _shards(parts):
+        raise InvalidConfig(
+            f"{len(parts)} data sets without a datapoint to join: expected one of a hand at least"
+        )
     if (path / "dataset.json").is_file():
         return _opened(parts, path)
     windows = [_strokes(part) for part in parts]
@@ -40,7 +45,10 @@ def join(parts: Sequence[Dataset], path: str | Path) -> Dataset:
             raise InvalidConfig(
                 f"{part.path} has crops of {window}: expected those of {parts[0].path}, {windows[0]}"
             )
+    _check_models(parts)
+    _check_rows(parts)
     _check_objects(parts)
+    _check_empty(path, parts)
     (path / "shards").mkdir(parents=True, exist_ok=True)
     shards = [_link(parts[k], shard, k, path) for k, shard in _shards(parts)]
     for name in SIDE_TABLES:
@@ -74,6 +82,39 @@ def _shards(parts: Sequence[Dataset]) -> list[tuple[int, dict[str, Any]]]:
         for shard in part.manifest["shards"]
         if shard["n_datapoints"]
     ]
+
+
+def _check_models(parts: Sequence[Dataset]) -> None:
+    """Everything but the crop's window, which goes with the hand, is told of all parts by the first one's."""
+    for part in parts:
+        ours, first = (p.config | {"crop": None} for p in (part, parts[0]))
+        names = sorted(ours.keys() | first.keys())
+        if differing := [name for name in names if ours.get(name) != first.get(name)]:
+            raise InvalidConfig(
+                f"{part.path} was made otherwise than {parts[0].path} ({', '.join(differing)} differ): expected parts "
+                "of one generative model"
+            )
+
+
+def _check_rows(parts: Sequence[Dataset]) -> None:
+    owner: dict[str, int] = {}
+    for k, shard in _shards(parts):
+        if (other := owner.setdefault(shard["sha256"], k)) != k:
+            raise InvalidConfig(
+                f"{parts[k].path} holds rows that {parts[other].path} holds too ({shard['file']}): expected each once"
+            )
+
+
+def _check_empty(path: Path, parts: Sequence[Dataset]) -> None:
+    """An earlier join that was stopped may have left some of what is written now, and no more."""
+    ours = {_file(shard, k) for k, shard in _shards(parts)} | {f"{n}.parquet" for n in SIDE_TABLES}
+    found = {
+        str(p.relative_to(path)) for p in path.rglob("*") if p.is_file() and p.suffix != ".tmp"
+    }
+    if foreign := sorted(found - ours):
+        raise InvalidConfig(
+            f"{path} holds {foreign[0]} (of {len(foreign)} files of something else): expected an empty folder"
+        )
 
 
 def _check_objects(parts: Sequence[Dataset]) -> None:
@@ -113,10 +154,14 @@ def _strokes(part: Dataset) -> tuple[int, float]:
 
 def _link(part: Dataset, shard: dict[str, Any], hand: int, path: Path) -> dict[str, Any]:
     source = part.path / shard["file"]
-    file = f"shards/{hand:02d}-{source.name}"
+    file = _file(shard, hand)
     (path / file).unlink(missing_ok=True)
     try:
         os.link(source, path / file)
     except OSError:  # another disk
         shutil.copy2(source, path / file)
     return {**shard, "file": file, "gripper": hand}
+
+
+def _file(shard: dict[str, Any], hand: int) -> str:
+    return f"shards/{hand:02d}-{Path(shard['file']).name}"

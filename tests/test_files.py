@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antipodal.files import publishing, write_bytes, writing
+from antipodal.files import partial_folder, publishing, write_bytes, writing
 
 WRITER = """
 import sys
@@ -51,3 +51,12 @@ def test_what_fails_its_check_is_not_published(tmp_path: Path) -> None:
         unchecked.write_bytes(b"bad")
         raise ValueError("differs from torch")
     assert path.read_bytes() == b"good" and list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_kill_left_of_a_partial_folder_is_gone_after_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "network.onnx"
+    killed = partial_folder(path)
+    (killed.__enter__() / "half").write_bytes(b"of a network")
+    with partial_folder(path) as folder:
+        assert list(folder.iterdir()) == []
+    assert list(path.parent.iterdir()) == []

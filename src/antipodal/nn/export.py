@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
-from ..files import write_json
+from ..files import partial_folder, write_json
 from ..gripper import TOLD, load_gripper
 from ..quality import MAX_BATCH, METADATA_KEY, METADATA_SCHEMA, load_quality
 from .calibrate import Calibration
@@ -101,9 +100,7 @@ def export_run(
             f"{run.config['dataset']['path']} is gone: {', '.join(precisions)} need crops; name a data set"
         )
     metadata = _metadata(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as name:
-        folder = Path(name)
+    with partial_folder(path) as folder:
         made: dict[StoredPrecision, Path] = {p: folder / f"{p}.onnx" for p in EXPORT_PRECISIONS}
         write_onnx(run.network, run.calibration, run.crop_size, metadata, made["float32"])
         checked = _check(run, made["float32"], dataset)

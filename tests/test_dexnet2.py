@@ -314,6 +314,7 @@ BAD_POSES = np.tile([300.0, 300, -0.7, 0.0, 0, 0, 30.0], (20, 1))
         ("hand_poses_00001.npz", _write(BAD_POSES), "positive depth"),
         ("robust_ferrari_canny_00001.npz", _write(np.ones(7)), "20 rows"),
         ("robust_ferrari_canny_00000.npz", _write(np.ones(20)), "collide"),
+        ("robust_ferrari_canny_00001.npz", _write(np.full(20, np.nan)), "not finite"),
         ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 32, 24, 1))), "(N, 8, 8, 1)"),
         ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 16, 16, 1))), "(N, 8, 8, 1)"),
         ("depth_ims_tf_table_00001.npz", _write(np.full((20, 8, 8, 1), 700.0)), "metres"),
@@ -366,6 +367,19 @@ def test_an_occupied_folder_is_not_touched(theirs: Path, ours: Dataset, tmp_path
 def test_an_unknown_split_lists_what_there_is(theirs: Path) -> None:
     with pytest.raises(UnknownAsset, match="image_wise, object_wise, stable_pose_wise"):
         read_split(theirs, "grasp_wise")
+
+
+def test_where_the_optical_axis_is_outlives_an_import_without_cameras(tmp_path: Path) -> None:
+    source = hand_made(tmp_path / "source")
+    for k in range(2):
+        file = source / "tensors" / f"hand_poses_{k:05d}.npz"
+        poses = np.load(file)["arr_0"]
+        poses[:, 4:6] = poses[:, :2] - (239.5, 319.5)
+        np.savez(file, poses)
+    export_tensors(import_tensors(source, tmp_path / "set"), tmp_path / "out")
+    got, want = (tensor(folder, "hand_poses") for folder in (tmp_path / "out", source))
+    np.testing.assert_allclose(got[:, 4:6], want[:, 4:6], atol=1e-3)
+    assert np.isnan(got[:, 6]).all()  # no focal length
 
 
 def test_the_command_line_imports_and_exports(tmp_path: Path, capsys) -> None:

@@ -107,6 +107,9 @@ def to_rows(block: dict[str, np.ndarray], max_width: float) -> dict[str, np.ndar
     intrinsics = np.where(intrinsics[:, :2].min(axis=1, keepdims=True) > 0, intrinsics, np.nan)
     width = poses[:, 6] / pixels_per_metre(poses[:, 3], depth, intrinsics)
     width = np.where(np.isfinite(width), width, max_width)
+    # hand_poses says where the optical axis is, relative to the grasp, of a camera that is unknown otherwise, too
+    axis = poses[:, [1, 0]] - poses[:, [5, 4]]
+    intrinsics[:, 2:] = np.where(np.isfinite(intrinsics[:, 2:]), intrinsics[:, 2:], axis)
     planar = PlanarGrasp(poses[:, [1, 0]], poses[:, 3], depth, width)
     crops = block["depth_ims_tf_table"].astype(float)
     relative = np.where(crops > 0, crops - depth[:, None, None], np.nan)

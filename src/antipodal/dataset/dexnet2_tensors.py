@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from jaxtyping import Float, Int
 
 from ..camera import MAX_DEPTH
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
+from ..files import partial_folder
 
 REQUIRED = ("depth_ims_tf_table", "hand_poses", "robust_ferrari_canny")
 """Tensors without which nothing can be learned."""
@@ -175,15 +175,9 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path).resolve()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InvalidConfig(f"{path} already holds something: choose a new folder, or delete it")
-    temporary = path.with_name(f".{path.name}.partial")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir(parents=True)
-    try:
+    with partial_folder(path) as temporary:
         yield temporary
         temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def pixels_per_metre(
@@ -240,6 +234,11 @@ def _check_values(block: dict[str, np.ndarray], file: Path) -> None:
     if not np.isfinite(crops).all() or np.abs(crops).max(initial=0.0) > MAX_DEPTH:
         raise CorruptDataset(
             f"the crops that go with {file.name} are not depths in metres below {MAX_DEPTH:g}: restore them"
+        )
+    if n := int((~np.isfinite(block["robust_ferrari_canny"])).sum()):
+        raise CorruptDataset(
+            f"{n} rows that go with {file.name} have a robust_ferrari_canny that is not finite: expected 0 for a "
+            "grasp that does not hold; restore them"
         )
     if "collision_free" in block:
         contradicted = (block["collision_free"] == 0) & (block["robust_ferrari_canny"] > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -137,6 +138,25 @@ def test_grippers_are_read_and_their_oddities_named(tmp_path):
     assert "strokes of 41 mm" in said(examine_depth(picture(), HEALTHY, gripper=path), "warning")
     path.write_text("name = 'half'\nmax_width = 0.05\n")
     assert "missing key" in said(examine(path), "error")
+
+
+@pytest.mark.parametrize(
+    ("T_gripper_grasp", "severity", "words"),
+    [
+        (transforms.translation([0, 0, 0.12]), "ok", "120 mm behind the grasp's centre, the jaws"),
+        (np.eye(4), "warning", "0 mm behind .* before the palm's face"),
+        (transforms.translation([0, 0, -0.12]), "warning", "120 mm in front of .* into the table"),
+        (transforms.look_at([0, 0, 0], [1, 0, 0]), "warning", "before the palm's face"),
+        (
+            transforms.rot_y(np.pi / 2) @ transforms.translation([0, 0.03, 0.12]),
+            "warning",
+            "behind and 30 mm beside the grasp's centre, the jaws close along its z, and its z is 90° off the approach",
+        ),
+    ],
+)
+def test_the_doctor_says_where_the_base_of_a_hand_is(T_gripper_grasp, severity, words):
+    hand = dataclasses.replace(YUMI, T_gripper_grasp=T_gripper_grasp)
+    assert re.search(words, said(examine_gripper(hand), severity))
 
 
 def test_meshes_are_measured_against_the_jaws(tmp_path):

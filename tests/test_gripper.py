@@ -113,9 +113,13 @@ def test_over_a_table_the_palm_is_nearer_to_the_camera_than_the_tips() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("max_width = 0.05", "max_width = 50", "expected 0 ≤ min < max ≤ 1 in metres"),
+        (
+            "max_width = 0.05",
+            "max_width = 50",
+            "max_width = 50: expected .* at most 1 m; millimetres",
+        ),
         ("max_width = 0.05", 'max_width = "wide"', "max_width = 'wide': expected a positive"),
-        ("min_width = 0.0", "min_width = 0.06", "expected 0 ≤ min < max"),
+        ("min_width = 0.0", "min_width = 0.06", "widths 0.06–0.05 m: expected min < max"),
         ("min_width = 0.0", 'min_width = "none"', "expected a number ≥ 0 in SI units"),
         ("max_force = 20.0", "max_force = 0", "max_force = 0: expected a positive number"),
         ("max_force = 20.0", "max_force = true", "max_force = True"),
@@ -123,6 +127,9 @@ def test_over_a_table_the_palm_is_nearer_to_the_camera_than_the_tips() -> None:
         ("max_force = 20.0", "force = 20.0", "unknown key force: expected some of name, max_width"),
         ("tip_overhang = 0.0122", "tip_overhang = 0.1", "between 0 and finger_depth 0.0304"),
         ("jaw_clearance = 0.0006", "jaw_clearance = -0.1", "jaw_clearance = -0.1"),
+        ("jaw_clearance = 0.0006", "jaw_clearance = 2.0", "at most 1 m; millimetres"),
+        ("contact_radius = 0.01", "contact_radius = 9.0", "at most 1 m; millimetres"),
+        ("0.078237]", "78.237]", "base 78.237 m from the grasp's centre: expected at most 1 m"),
         ("center = [0.0, 0.0, -0.0934]", "", r"palm box has \['size'\]: expected center and size"),
         ("size = [0.0903, 0.075, 0.1504]", "size = [0, 1, 1]", "expected positive lengths"),
         ("wxyz = [1.0, 0.0, 0.0, 0.0]", "wxyz = [0, 0, 0, 0]", "expected four numbers, not all 0"),

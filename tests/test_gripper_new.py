@@ -116,7 +116,7 @@ def test_answers_that_end_too_early_and_impossible_hands_are_refused(
         InvalidConfig, match="no answer to min_width: give --min-width, or --no-ask"
     ):
         new(tmp_path / "a.toml")
-    with pytest.raises(InvalidConfig, match="expected 0 ≤ min < max ≤ 1 in metres; millimetres"):
+    with pytest.raises(InvalidConfig, match=r"max_width = 85\.0: expected .* 1 m; millimetres"):
         new(tmp_path / "a.toml", ask=False, max_width="85")
     assert not list(tmp_path.iterdir())
 
@@ -160,3 +160,31 @@ def test_the_picture_never_takes_the_files_place(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"ends in \.toml"):
         save_gripper(load_gripper("yumi"), tmp_path / "mine.png")
     assert not (tmp_path / "mine.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("distance", "message"),
+    [
+        ("155", "base 155 m from the grasp's centre: expected at most 1 m; millimetres"),
+        ("1.55", r"base 1\.55 m from the grasp's centre"),
+        ("-155mm", "base_distance -155mm: expected 0 or more: the base is behind"),
+    ],
+)
+def test_a_base_in_another_unit_or_before_the_hand_is_refused(
+    distance: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        new(tmp_path / "a.toml", ask=False, base_distance=distance)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_and_show_say_where_the_base_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "the base is 155 mm behind the grasp's centre, the jaws close along its y"
+    file = tmp_path / "mine.toml"
+    assert new(file, ask=False, base_distance="155 mm", closing_axis="y") == 0
+    assert words in capsys.readouterr().out
+    assert words in file.read_text()
+    assert show(str(file)) == 0
+    assert words in capsys.readouterr().out

@@ -207,7 +207,7 @@ def _finish(gripper: GripperModel, output: Path, notes: list[str], json: bool) -
 
 
 def _table(gripper: GripperModel) -> str:
-    from .gripper_files import FIELDS
+    from .gripper_files import FIELDS, base_in_words
 
     lines = [f"{'name':<16} {gripper.name}"]
     for name, words in FIELDS.items():
@@ -215,6 +215,7 @@ def _table(gripper: GripperModel) -> str:
         said = f"{value:.4g} N" if name == "max_force" else f"{1e3 * value:.4g} mm"
         lines.append(f"{name:<16} {said:>9}  {words.rsplit(',', 1)[0]}")
     lines.append(f"{'palm_boxes':<16} {len(gripper.palm_boxes):>9}")
+    lines.append(f"{'T_gripper_grasp':<16} {base_in_words(gripper)}")
     return "\n".join(lines)
 
 

@@ -82,15 +82,15 @@ class GripperModel:
         for name in POSITIVE + NOT_NEGATIVE:
             value, positive = getattr(self, name), name in POSITIVE
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and 0 <= value < 1e4 and (value > 0 or not positive)):
+            most, unit = (1e4, "N") if name == "max_force" else (1.0, "m; millimetres?")
+            if not (number and 0 <= value <= most and (value > 0 or not positive)):
                 raise InvalidConfig(
                     f"gripper {self.name}: {name} = {value!r}: expected a "
-                    f"{'positive number' if positive else 'number ≥ 0'} in SI units"
+                    f"{'positive number' if positive else 'number ≥ 0'} in SI units, at most {most:g} {unit}"
                 )
-        if not 0 <= self.min_width < self.max_width <= 1.0:
+        if not self.min_width < self.max_width:
             raise InvalidConfig(
-                f"gripper {self.name}: widths {self.min_width}–{self.max_width}: "
-                "expected 0 ≤ min < max ≤ 1 in metres; millimetres?"
+                f"gripper {self.name}: widths {self.min_width}–{self.max_width} m: expected min < max"
             )
         if not 0 <= self.tip_overhang <= self.finger_depth:
             raise InvalidConfig(
@@ -111,11 +111,13 @@ class GripperModel:
                     f"{where} center {box['center']}, size {box['size']}: "
                     "expected positive lengths up to 1 m, three numbers each; millimetres?"
                 )
-        object.__setattr__(
-            self,
-            "T_gripper_grasp",
-            rigid(self.T_gripper_grasp, f"gripper {self.name}: T_gripper_grasp", ndim=2),
-        )
+        T = rigid(self.T_gripper_grasp, f"gripper {self.name}: T_gripper_grasp", ndim=2)
+        if (distance := float(np.linalg.norm(T[:3, 3]))) > 1.0:
+            raise InvalidConfig(
+                f"gripper {self.name}: T_gripper_grasp has the base {distance:g} m from the grasp's centre: "
+                "expected at most 1 m; millimetres?"
+            )
+        object.__setattr__(self, "T_gripper_grasp", T)
 
     @property
     def told(self) -> Float[np.ndarray, "5"]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from . import transforms
 from .errors import InvalidConfig
 from .files import write_bytes
@@ -42,10 +44,26 @@ def gripper_toml(gripper: GripperModel, notes: Iterable[str] = ()) -> str:
             f"size = {_row(box['size'])}",
         ]
     T = gripper.T_gripper_grasp
-    lines += ["", "# Pose of the grasp frame in the hand's own base frame.", "[T_gripper_grasp]"]
+    lines += [
+        "",
+        f"# Pose of the grasp frame in the hand's own base frame: {base_in_words(gripper)}.",
+    ]
+    lines.append("[T_gripper_grasp]")
     lines.append(f"translation = {_row(T[:3, 3])}")
     lines.append(f"wxyz = {_row(transforms.to_wxyz(T[:3, :3]))}")
     return "\n".join(lines) + "\n"
+
+
+def base_in_words(gripper: GripperModel) -> str:
+    """Say where the base lies as seen from the grasp's centre, and along which of its axes the jaws close."""
+    T = gripper.T_gripper_grasp
+    x, y, z = 1e3 * transforms.inverse(T)[:3, 3]
+    aside = float(np.hypot(x, y))
+    place = f"{abs(z):.4g} mm {'in front of' if z > 0 else 'behind'}"
+    place += f" and {aside:.4g} mm beside" if aside > 0.1 else ""
+    axis = int(np.argmax(np.abs(T[:3, 0])))
+    about = "" if abs(T[axis, 0]) > 0.999 else "about "
+    return f"the base is {place} the grasp's centre, the jaws close {about}along its {'xyz'[axis]}"
 
 
 def save_gripper(gripper: GripperModel, path: str | Path, notes: Iterable[str] = ()) -> None:

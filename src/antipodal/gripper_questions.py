@@ -67,8 +67,12 @@ def gripper_from_answers(answers: Mapping[str, str]) -> GripperModel:
     numbers = {name: float(read[name]) for name in FIELDS}
     size = [float(read[name]) for name in ("palm_width", "palm_depth", "palm_height")]
     root = numbers["tip_overhang"] - numbers["finger_depth"]
+    if (distance := float(read["base_distance"])) < 0:
+        raise InvalidConfig(
+            f"base_distance {answers['base_distance']}: expected 0 or more: the base is behind the grasp's centre"
+        )
     quarter = np.pi / 2 if read["closing_axis"] == "y" else 0.0
-    T_gripper_grasp = transforms.translation([0, 0, float(read["base_distance"])])
+    T_gripper_grasp = transforms.translation([0, 0, distance])
     return GripperModel(
         name=str(read["name"]),
         palm_boxes=({"center": [0.0, 0.0, root - size[2] / 2], "size": size},),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from .. import transforms
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
+from ..gripper_files import base_in_words
 from .finding import Finding
 from .finding import millimetres as _mm
 
@@ -25,7 +29,8 @@ def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
             f"{hand.name}: stroke {_mm(hand.min_width)}–{_mm(hand.max_width)}, fingers {_mm(hand.jaw_thickness)} "
             f"thick and {_mm(hand.jaw_width)} wide, tips {_mm(hand.tip_overhang)} beyond the grasp's centre, "
             f"{hand.max_force:g} N",
-        )
+        ),
+        _base(hand),
     ]
     longest = max(hand.max_width, hand.finger_depth, hand.jaw_width, hand.jaw_thickness)
     if longest > 0.3:
@@ -60,3 +65,21 @@ def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
             Finding("warning", "no palm_boxes: collisions of the palm with tall objects go unseen")
         )
     return findings
+
+
+def _base(hand: GripperModel) -> Finding:
+    """Where a robot is told to go: behind the palm's face, its z along the approach."""
+    words, T = base_in_words(hand), hand.T_gripper_grasp
+    if transforms.inverse(T)[2, 3] > hand.tip_overhang - hand.finger_depth + 0.001:
+        words += (
+            ", before the palm's face: right only where the robot's tool frame is there; else it drives the hand into "
+            "the table: give base_distance (T_gripper_grasp)"
+        )
+        return Finding("warning", words)
+    if T[2, 2] < 0.999:
+        words += (
+            f", and its z is {np.degrees(np.arccos(np.clip(T[2, 2], -1, 1))):.0f}° off the approach: is "
+            "T_gripper_grasp in the frame that the robot is told?"
+        )
+        return Finding("warning", words)
+    return Finding("ok", words)

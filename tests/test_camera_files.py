@@ -117,6 +117,13 @@ def test_poses_are_ours_or_autolabs_and_must_be_rigid(tmp_path: Path) -> None:
         camera = load_camera(file)
         assert camera.T_world_camera is not None
         assert np.allclose(camera.T_world_camera, T, atol=1e-15)
+    T_mm = np.array(T)
+    T_mm[:3, 3] *= 1000
+    far = write_json(tmp_path / "far.json", FIELDS | {"T_world_camera": T_mm.tolist()})
+    with pytest.raises(
+        InvalidConfig, match=r"far\.json: T_world_camera is .* m from .* millimetres"
+    ):
+        load_camera(far)
     bad = write_json(tmp_path / "bad.json", FIELDS | {"T_world_camera": (2 * T).tolist()})
     with pytest.raises(InvalidConfig, match=r"bad\.json: T_world_camera is not a rigid transform"):
         load_camera(bad)

@@ -21,6 +21,7 @@ from policy_scenes import INTRINSICS, YUMI, seen
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 
+from antipodal import transforms
 from antipodal.camera import DepthImage
 from antipodal.camera_files import load_depth
 from antipodal.errors import InvalidConfig, InvalidImage, UnknownAsset
@@ -205,6 +206,7 @@ def test_misuse_through_the_client_raises_what_the_planner_would_raise(client, s
         PlanClient("http://127.0.0.1:9").plan(image)
 
 
+FAR = transforms.look_at([0.0, 0.0, 700.0], [0.0, 0.0, 0.0]).tolist()
 DEPTH = npy(np.full((480, 640), 0.7, np.float32))
 REFUSALS = {
     "no camera": ({}, DEPTH, "invalid_request", "camera: Field required"),
@@ -218,6 +220,12 @@ REFUSALS = {
         npy(np.full((480, 640), 700, np.uint16)),
         "invalid_image",
         "unknown unit",
+    ),
+    "a pose in millimetres": (
+        {"camera": CAMERA | {"T_world_camera": FAR}},
+        DEPTH,
+        "invalid_config",
+        "700 m from the world's origin: expected at most 20 m; millimetres?",
     ),
     "other size": ({"camera": "phoxi"}, DEPTH, "invalid_image", "camera says"),
     "not an image": ({"camera": CAMERA}, b"GIF89a..".ljust(99), "invalid_image", "47 49 46"),

@@ -7,6 +7,7 @@ Depth: ``.npy``, 16-bit PNG and TIFF, float TIFF.
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from .values import array, rigid
 
 MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
+MAX_DISTANCE = 20.0
+"""Farthest that a camera may be from the world's origin: a pose in millimetres is farther, m."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,18 @@ class Camera:
     T_world_camera: Float[np.ndarray, "4 4"] | None = None
     depth_unit: float | None = None
     """Metres per count of a 16-bit image (0.001 or 0.0001), or None where the file does not say."""
+
+    def __post_init__(self) -> None:
+        if self.T_world_camera is None:
+            return
+        where = f"camera {self.name}: T_world_camera"
+        T = rigid(self.T_world_camera, where, ndim=2)
+        if (distance := math.hypot(*T[:3, 3])) > MAX_DISTANCE:
+            raise InvalidConfig(
+                f"{where} is {distance:.4g} m from the world's origin: "
+                f"expected at most {MAX_DISTANCE:g} m; millimetres?"
+            )
+        object.__setattr__(self, "T_world_camera", T)
 
 
 def camera_names() -> list[str]:
@@ -262,8 +277,6 @@ def _parse(
             f"camera {name} holds {', '.join(other)}: expected the camera's pose in the world as T_world_camera, "
             "which maps camera points to the world; rename it, invert it, or take it out"
         )
-    if pose is not None:
-        pose = rigid(pose, f"camera {name}: T_world_camera", ndim=2)
     return Camera(name, intrinsics, pose, _unit(values, name))
 
 

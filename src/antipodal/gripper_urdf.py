@@ -68,6 +68,7 @@ def import_urdf_gripper(path: str | Path, options: UrdfOptions | None = None) ->
             f"{robot.name}: the jaws slide on {first.parent} and {second.parent}, which move against each other: "
             "expected both on one body"
         )
+    _refuse_other_moving_parts(robot, (first, second), base)
     a, b = _jaw(robot, first, base), _jaw(robot, second, base)
     if np.linalg.norm(np.cross(a.way, b.way)) > PARALLEL:
         angle = np.degrees(np.arccos(np.clip(abs(a.way @ b.way), 0, 1)))
@@ -105,6 +106,21 @@ def _jaw_joints(robot: Robot) -> tuple[Joint, Joint]:
         )
     first, second = sliding
     return (second, first) if first.mimic is not None else (first, second)
+
+
+def _refuse_other_moving_parts(
+    robot: Robot, jaws: tuple[Joint, Joint], base: Iterable[str]
+) -> None:
+    """What moves against the jaws or the palm has no place in the model: left out, the hand would seem smaller."""
+    held = {*base, *(link for jaw in jaws for link in robot.rigid_with(jaw.child))}
+    for joint in robot.joints.values():
+        if joint.kind == "fixed" or joint in jaws or joint.parent not in held:
+            continue
+        if any(robot.links[link] for link in robot.below(joint.child)):
+            raise InvalidConfig(
+                f"{robot.name}: {joint.child} moves on {joint.parent} by {joint.name} ({joint.kind}): expected nothing "
+                "but the two jaws to move; make the joint fixed where the hand is to be measured, or take the part out"
+            )
 
 
 def _jaw(robot: Robot, joint: Joint, base: dict[str, Float[np.ndarray, "4 4"]]) -> _Jaw:

@@ -58,6 +58,16 @@ class Robot:
     links: dict[str, tuple[Geometry, ...]]
     joints: dict[str, Joint] = field(default_factory=dict)
 
+    def below(self, link: str) -> set[str]:
+        """The link and all that hangs from it by joints of any kind."""
+        found, waiting = {link}, [link]
+        while waiting:
+            here = waiting.pop()
+            new = {j.child for j in self.joints.values() if j.parent == here} - found
+            found |= new
+            waiting += new
+        return found
+
     def rigid_with(self, link: str) -> dict[str, Float[np.ndarray, "4 4"]]:
         """Poses T_link_other of every link that fixed joints hold to this one, itself among them."""
         poses = {link: np.eye(4)}
@@ -182,19 +192,29 @@ SHAPES = {"box": _box, "cylinder": _cylinder, "sphere": _sphere, "mesh": _mesh}
 
 
 def _find(name: str, urdf: Path) -> Path:
-    """Find a mesh: beside the URDF, or where its package:// leads from one of the folders above."""
-    rest = name.split("://", 1)[-1]
-    parts = Path(rest).parts
-    tails = [Path(rest)]
-    if name.startswith("package://") and len(parts) > 1:
-        tails.append(Path(*parts[1:]))
-    for folder in urdf.resolve().parents:
-        for tail in tails:
-            if (folder / tail).is_file():
-                return folder / tail
+    """Find a mesh: beside the URDF, or where its package:// leads from one of the folders above.
+
+    A folder of another name is the package only if its package.xml says so.
+    """
+    rest, folders = name.split("://", 1)[-1], urdf.resolve().parents
+    places = [folder / rest for folder in folders]
+    if name.startswith("package://"):
+        package, _, tail = rest.partition("/")
+        places += [folder / tail for folder in folders if _package_name(folder) == package]
+    for place in places:
+        if place.is_file():
+            return place
     raise UnknownAsset(
         f"{urdf.name}: no mesh '{name}' beside it or in a folder above: put the package there, or change the path"
     )
+
+
+def _package_name(folder: Path) -> str | None:
+    """What the package.xml of a ROS package calls it; None: there is none that can be read."""
+    try:
+        return (ET.parse(folder / "package.xml").getroot().findtext("name") or "").strip()
+    except (OSError, ET.ParseError):
+        return None
 
 
 def _origin(element: ET.Element) -> Float[np.ndarray, "4 4"]:

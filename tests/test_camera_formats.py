@@ -50,11 +50,12 @@ r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 p: [615.25, 0.0, 319.75, 0.0, 0.0, 615.5, 240.125, 0.0, 0.0, 0.0, 1.0, 0.0]
 binning_x: {binning}
 binning_y: 0
-roi: {{x_offset: {offset}, y_offset: 0, height: 0, width: 0, do_rectify: false}}
+roi: {{x_offset: {offset}, y_offset: 0, height: {rows}, width: {columns}, do_rectify: false}}
 ---
 header: {{frame_id: the next message}}
 """
 KEY = "k: [615.25, 0.0, 319.75, 0.0, 615.5, 240.125, 0.0, 0.0, 1.0]\n"
+ECHOED = {"model": "plumb_bob", "k": KEY, "binning": 0, "offset": 0, "rows": 0, "columns": 0}
 
 
 def write(path: Path, text: str) -> Path:
@@ -63,7 +64,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_a_ros_calibration_and_an_echoed_message_say_the_same(tmp_path: Path) -> None:
-    message = MESSAGE.format(model="plumb_bob", k=KEY, binning=0, offset=0)
+    message = MESSAGE.format(**ECHOED)
     files = [
         write(tmp_path / "calibration.yaml", CALIBRATED.format(d="0, 0, 0, 0, 0")),
         write(tmp_path / "ros2.yaml", message),
@@ -90,6 +91,9 @@ def test_a_distorted_camera_is_had_rectified_from_its_projection_matrix(tmp_path
         ({"model": "equidistant"}, "lens model equidistant: expected a pinhole"),
         ({"binning": 2}, "a cut or binned image"),
         ({"offset": 16}, "a cut or binned image"),
+        ({"columns": 320}, "a cut or binned image"),
+        ({"rows": 240, "columns": 640}, "a cut or binned image"),
+        ({"rows": 240}, "a cut or binned image"),
         ({"k": ""}, "lacks fx, fy, cx, cy"),
         ({"k": "k: [615.25, 0.0, 319.75]\n"}, "lacks fx"),
     ],
@@ -97,9 +101,18 @@ def test_a_distorted_camera_is_had_rectified_from_its_projection_matrix(tmp_path
 def test_a_ros_camera_that_is_no_whole_pinhole_is_refused(
     changes: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    values = {"model": "plumb_bob", "k": KEY, "binning": 0, "offset": 0} | changes
+    file = write(tmp_path / "info.yaml", MESSAGE.format(**ECHOED | changes))
     with pytest.raises(InvalidConfig, match=message):
-        load_camera(write(tmp_path / "info.yaml", MESSAGE.format(**values)))
+        load_camera(file)
+    if "cut or binned" in message:
+        with pytest.raises(InvalidConfig, match=message):
+            load_camera(f"{file}#rectified")
+
+
+def test_a_region_that_is_the_whole_image_cuts_nothing(tmp_path: Path) -> None:
+    whole = MESSAGE.format(**ECHOED | {"rows": 480, "columns": 640, "binning": 1})
+    file = write(tmp_path / "info.yaml", whole)
+    assert load_camera(file).intrinsics == load_camera(f"{file}#rectified").intrinsics == REAL
 
 
 def realsense(**changes: object) -> dict[str, object]:
@@ -242,14 +255,51 @@ def test_lens_distortion_is_refused_wherever_it_stands(values: dict, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "lens", [{"k1": 0.1}, {"D": [], "k1": 0.1}, {"p2": -0.01}, {"dist_coefs": [0.1, 0, 0, 0, 0]}]
+    "lens",
+    [
+        {"k1": 0.1},
+        {"D": [], "k1": 0.1},
+        {"D": [0.0, 0.0], "K1": 0.1},
+        {"p2": -0.01},
+        {"_k2": [-0.01]},
+        {"dist_coefs": [0.1, 0, 0, 0, 0]},
+        {"distortion_coeffs": [-0.3, 0.1, 0, 0]},
+        {"distCoef": [-0.3, 0.1, 0, 0, 0]},
+        {"RadialDistortion": [-0.3, 0.1]},
+        {"tangential": [0, 0.001]},
+        {"distortion": {"k1": -0.3}},
+    ],
 )
 def test_a_lens_is_refused_under_whatever_name_it_has(tmp_path: Path, lens: dict) -> None:
     file = write(tmp_path / "lens.json", json.dumps(REAL.to_json() | lens))
     with pytest.raises(InvalidConfig, match="lens distortion"):
         load_camera(file)
-    none = write(tmp_path / "none.json", json.dumps(REAL.to_json() | {"k1": 0.0, "k2": 0}))
-    assert load_camera(none).intrinsics == REAL
+    inside = {"intrinsics": REAL.to_json() | {"D": [0.0]}}
+    with pytest.raises(InvalidConfig, match="lens distortion"):
+        load_camera(write(tmp_path / "beside.json", json.dumps(inside | lens)))
+
+
+@pytest.mark.parametrize(
+    "none",
+    [
+        {"k1": 0.0, "k2": 0},
+        {"distortion_coeffs": [0, 0, 0, 0], "distortion_model": "radtan"},
+        {"distortion_type": "plumb_bob", "undistorted": True},
+        {"RadialDistortion": [0.0, 0.0], "TangentialDistortion": [0, 0]},
+        {"distortion": {"k1": 0.0}},
+        {"distortion": "none"},
+        {"D": [[0.0, 0.0, 0.0, 0.0]], "P": np.eye(3, 4).tolist()},
+        {
+            "P1": np.eye(3, 4).tolist(),
+            "K1": np.eye(3).tolist(),
+            "P2": np.eye(3, 4).ravel().tolist(),
+        },
+        {"K": REAL.K.tolist()},
+    ],
+)
+def test_zeros_and_names_of_models_are_no_distortion(tmp_path: Path, none: dict) -> None:
+    file = write(tmp_path / "none.json", json.dumps(REAL.to_json() | none))
+    assert load_camera(file).intrinsics == REAL
 
 
 def test_a_matrix_of_rows_is_read_as_rows_under_open3ds_name_too(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float
 
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
-from .camera_formats import in_our_words, read_values
+from .camera_formats import in_our_words, not_zero, read_values
 from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
 from .values import array, rigid
@@ -264,8 +264,8 @@ def _parse(
         raise InvalidConfig(f"camera {name} holds one camera: drop '#{member}'")
     if _is_matrix(inner):
         inner = {"K": inner}
-    if isinstance(inner, dict) and "D" in values:  # lens distortion may stand beside the rest
-        inner = {"D": values["D"], **inner}
+    if isinstance(inner, dict) and not_zero(values.get("D")):  # it may stand beside the rest
+        inner = inner | {"D": values["D"]}
     intrinsics = _intrinsics(inner, name, image_shape)
     pose = values.get("T_world_camera")
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
@@ -323,7 +323,7 @@ def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> 
         raise InvalidConfig(
             f"camera {name} has skew {found['skew']}: expected 0; rectify the images first"
         )
-    if np.any(np.asarray(found.get("D") or 0.0, dtype=object) != 0):
+    if not_zero(found.get("D")):
         raise InvalidConfig(
             f"camera {name} has lens distortion {found['D']}: expected none; rectify the images first"
         )

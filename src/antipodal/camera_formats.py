@@ -40,8 +40,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "cy": ("ppy",),
 }
 """Our key, and what others call it: ROS 1 and 2, OpenCV's samples, librealsense, Open3D."""
-LENS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-"""Distortion, each coefficient under its own name."""
+LENS = re.compile(r"_?(k[1-6]|p[12])", re.IGNORECASE)
+"""Distortion, each coefficient under its own name; a matrix of that name is a stereo calibration's."""
+DISTORTION = re.compile(
+    r"(?!.*(model|type))((.*(?<!un))?dist[-_ ]?(ort|coef)|radial|tangential)", re.IGNORECASE
+)
+"""Keys that start so are distortion, whoever wrote them."""
 STEREO = {"M1": "D1", "M2": "D2"}
 """OpenCV's stereo calibration: camera matrices with their distortions."""
 NOT_PINHOLE = ("equidistant", "fisheye", "kannala_brandt4", "omni")
@@ -95,6 +99,7 @@ def in_our_words(
         member = None
     elif "M1" in translated and "K" not in translated:
         raise InvalidConfig(f"camera {name} holds several: choose one as {name}#M1, #M2")
+    _check_whole(translated, name)
     if member == RECTIFIED:
         translated, member = _rectified(translated, name), None
     else:
@@ -104,6 +109,16 @@ def in_our_words(
         # librealsense: metres per count; Open3D: counts per metre
         translated["depth_unit"] = scale if scale <= 1 else 1 / scale
     return translated, member
+
+
+def not_zero(value: Any) -> bool:
+    """Whether any number of a value, a list or a table differs from 0; None and "none" are zero."""
+    values = list(value.values()) if isinstance(value, dict) else value
+    return (
+        any(map(not_zero, values))
+        if isinstance(values, list)
+        else values not in (None, "", "none", 0)
+    )
 
 
 def _chosen(
@@ -141,8 +156,9 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
             key = next((k for k in theirs if k in found), None)
             if key is not None:
                 found[ours] = found.pop(key)
-    if not found.get("D") and any(key in found for key in LENS):
-        found["D"] = [found.get(key, 0) for key in LENS]
+    bent = {k: v for k, v in found.items() if _is_distortion(k, v) and not_zero(v)}
+    if bent:
+        found["D"] = bent.get("D", bent)
     if isinstance(found.get("size"), list) and len(found["size"]) == 2:
         found.setdefault("width", found["size"][0])
         found.setdefault("height", found["size"][1])
@@ -153,6 +169,12 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
     if column_major and isinstance(found.get("K"), list):
         found["K"] = [list(row) for row in zip(*found["K"], strict=True)]
     return found
+
+
+def _is_distortion(key: str, value: Any) -> bool:
+    if LENS.fullmatch(key):
+        return not (isinstance(value, list) and len(value) > 1)
+    return key == "D" or DISTORTION.match(key) is not None
 
 
 def _matrix(value: Any) -> Any:
@@ -179,20 +201,25 @@ def _rectified(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _check_raw(values: dict[str, Any], name: str) -> None:
-    """Refuse a cut or binned image and a lens that is not a pinhole, saying how the rectified camera is had."""
+    """Refuse a lens that is not a pinhole, saying how the rectified camera is had."""
     hint = f"; or, for rectified images, take {name}#{RECTIFIED}" if "P" in values else ""
     model = str(values.get("distortion_model", "")).lower()
     if model in NOT_PINHOLE:
         raise InvalidConfig(
             f"camera {name} has the lens model {model}: expected a pinhole; rectify the images first{hint}"
         )
-    distortion = values.get("D")
-    if isinstance(distortion, list) and any(distortion) and hint:
+    if hint and not_zero(values.get("D")):
         raise InvalidConfig(
-            f"camera {name} has distortion {distortion}: expected none; rectify the images first{hint}"
+            f"camera {name} has distortion {values['D']}: expected none; rectify the images first{hint}"
         )
-    roi = values.get("roi")
-    cut = isinstance(roi, dict) and any(roi.get(k) for k in ("x_offset", "y_offset", "width"))
+
+
+def _check_whole(values: dict[str, Any], name: str) -> None:
+    """Refuse a cut or binned image: K and P are of the whole one. A region that is all of it cuts nothing."""
+    given = values.get("roi")
+    roi = given if isinstance(given, dict) else {}
+    cut = roi.get("x_offset") or roi.get("y_offset")
+    cut = cut or any(roi.get(k) not in (None, 0, values.get(k)) for k in ("width", "height"))
     if cut or max(values.get("binning_x") or 0, values.get("binning_y") or 0) > 1:
         raise InvalidConfig(
             f"camera {name} is of a cut or binned image: expected roi and binning 0: "

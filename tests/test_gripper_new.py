@@ -44,12 +44,30 @@ def test_odd_names_survive_the_file(tmp_path: Path) -> None:
     assert load_gripper(tmp_path / "odd.toml").name == gripper.name
 
 
-@pytest.mark.parametrize("name", ["yumi", "franka_hand"])
-def test_the_answers_of_a_hand_with_one_palm_box_are_that_hand(name: str) -> None:
-    """Both palms sit right behind the fingers, centred, which is what the questions assume."""
+@pytest.mark.parametrize("name", gripper_names())
+def test_the_answers_of_a_hand_are_that_hand(name: str) -> None:
+    """The palms sit right behind the fingers, centred, which is what the questions assume."""
     gripper = load_gripper(name)
-    again = gripper_from_answers(answers_of(gripper) | {"name": name})
+    again = gripper_from_answers(answers_of(gripper) | {"name": name}, gripper)
     assert_same(again, gripper, tolerance=1e-6)
+
+
+def test_the_second_palm_box_of_the_hand_it_is_like_is_kept_behind_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    like = load_gripper("robotiq_2f85")
+    file = tmp_path / "mine.toml"
+    longer = {"finger_depth": "65 mm", "palm_height": "50 mm"}
+    assert new(file, like="robotiq_2f85", ask=False, **longer) == 0
+    made = load_gripper(file)
+    first, second = made.palm_boxes
+    # fingers 10 mm longer and the first box 5 mm higher: the second stands 15 mm further back
+    assert second["center"][2] == pytest.approx(like.palm_boxes[1]["center"][2] - 0.015)
+    assert second["size"] == like.palm_boxes[1]["size"]
+    assert first["center"][2] - first["size"][2] / 2 == pytest.approx(
+        second["center"][2] + second["size"][2] / 2
+    )
+    assert "palm_boxes after the first: 1, as robotiq_2f85 has them" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
             key = next((k for k in theirs if k in found), None)
             if key is not None:
                 found[ours] = found.pop(key)
-    bent = {k: v for k, v in found.items() if _is_distortion(k, v) and not_zero(v)}
+    bent = {k: v for k, v in found.items() if _is_distortion(str(k), v) and not_zero(v)}
     if bent:
         found["D"] = bent.get("D", bent)
     if isinstance(found.get("size"), list) and len(found["size"]) == 2:

@@ -65,12 +65,16 @@ def gripper_new(
         json: print the gripper as JSON.
     """
     given = dict(locals())
+    from .gripper import load_gripper
     from .gripper_files import save_gripper
     from .gripper_questions import gripper_from_answers
 
-    gripper = gripper_from_answers(_answers(given, like, ask))
-    save_gripper(gripper, output, ["Made by 'antipodal gripper new'."])
-    _finish(gripper, output, [], json)
+    model = load_gripper(like)
+    gripper = gripper_from_answers(_answers(given, model, ask), model)
+    more = len(gripper.palm_boxes) - 1
+    notes = [f"palm_boxes after the first: {more}, as {model.name} has them"] if more else []
+    save_gripper(gripper, output, ["Made by 'antipodal gripper new'.", *notes])
+    _finish(gripper, output, notes, json)
     return 0
 
 
@@ -157,12 +161,11 @@ def gripper_import(
     return 0
 
 
-def _answers(given: Mapping[str, str | None], like: str, ask: bool) -> dict[str, str]:
+def _answers(given: Mapping[str, str | None], like: GripperModel, ask: bool) -> dict[str, str]:
     """Take each answer from its flag; else ask, or take another gripper's."""
-    from .gripper import load_gripper
     from .gripper_questions import QUESTIONS, answers_of, read_answer
 
-    answers = answers_of(load_gripper(like))
+    answers = answers_of(like)
     said = {q.name: value for q in QUESTIONS if (value := given[q.name]) is not None}
     for question in QUESTIONS:
         if question.name in said:

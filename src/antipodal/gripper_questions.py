@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 def answers_of(gripper: GripperModel) -> dict[str, str]:
-    """Answers that describe a gripper, as defaults for another one; of several palm boxes the first counts."""
+    """Answers that describe a gripper, as defaults for another one; its palm boxes after the first are no answers."""
     palm = np.asarray(gripper.palm_boxes[0]["size"] if gripper.palm_boxes else [0.1, 0.1, 0.1])
     T = gripper.T_gripper_grasp
     numbers = {name: float(getattr(gripper, name)) for name in FIELDS}
@@ -57,8 +57,14 @@ def answers_of(gripper: GripperModel) -> dict[str, str]:
     }
 
 
-def gripper_from_answers(answers: Mapping[str, str]) -> GripperModel:
+def gripper_from_answers(
+    answers: Mapping[str, str], like: GripperModel | None = None
+) -> GripperModel:
     """Build the hand: two fingers, one palm box behind them, a base that looks along the approach.
+
+    Args:
+        answers: to each of ``QUESTIONS``.
+        like: whose palm boxes after the first are kept, where they stood to the first one's back; None: no more boxes.
 
     Raises:
         InvalidConfig: an answer is no number, has an unknown unit, or is out of range; says which.
@@ -73,12 +79,23 @@ def gripper_from_answers(answers: Mapping[str, str]) -> GripperModel:
         )
     quarter = np.pi / 2 if read["closing_axis"] == "y" else 0.0
     T_gripper_grasp = transforms.translation([0, 0, distance])
+    palm = {"center": [0.0, 0.0, root - size[2] / 2], "size": size}
     return GripperModel(
         name=str(read["name"]),
-        palm_boxes=({"center": [0.0, 0.0, root - size[2] / 2], "size": size},),
+        palm_boxes=(palm, *_boxes_behind(root - size[2], like.palm_boxes if like else ())),
         T_gripper_grasp=T_gripper_grasp @ transforms.rot_z(quarter),
         **numbers,
     )
+
+
+def _boxes_behind(
+    back: float, boxes: tuple[dict[str, Any], ...]
+) -> Iterator[dict[str, list[float]]]:
+    """All but the first of some palm boxes, moved along z as the first one's back is to ``back``."""
+    for box in boxes[1:]:
+        x, y, z = box["center"]
+        shift = back - (boxes[0]["center"][2] - boxes[0]["size"][2] / 2)
+        yield {"center": [x, y, z + shift], "size": box["size"]}
 
 
 def read_answer(question: Question, text: str) -> float | str:

@@ -24,8 +24,10 @@ from antipodal.doctor import (
 )
 from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_PITCH, TRAINED_TILT
 from antipodal.mesh import TriMesh
+from antipodal.render.depth import render_depth
+from antipodal.render.noise import observe
 from conftest import box, cylinder, sphere
-from policy_scenes import INTRINSICS, YUMI, camera, seen
+from policy_scenes import INTRINSICS, YUMI, camera, seen, standing
 
 HEALTHY = Camera("overhead", INTRINSICS, camera())
 
@@ -259,6 +261,16 @@ def test_what_stands_on_the_table_is_measured_against_the_stroke():
     words = said(examine_depth(huge, INTRINSICS, gripper="yumi"), "warning")
     assert "no object's size: check the depth unit" in words
     assert "unknown gripper" in said(examine_depth(picture(), HEALTHY, gripper="claw"), "error")
+
+
+def test_what_a_slanted_noisy_view_smears_over_the_sides_is_not_measured():
+    """A block of 60 mm: its edges' pixels on the way to the table made it 73 mm wide."""
+    scene = standing(box(0.06, 0.06, 0.06), yaw=0.3, tilt=np.deg2rad(25.0))
+    noisy = np.array(observe(render_depth(scene), np.random.default_rng(0)).depth)
+    view = Camera("", INTRINSICS, scene.T_world_camera)
+    words = said(examine_depth(noisy, view, gripper="franka_hand"), "ok")
+    found = re.search(r"the narrowest side measures (\d+) mm in the top 20 mm", words)
+    assert found is not None and int(found[1]) == pytest.approx(60, abs=4)
 
 
 def test_many_flying_pixels_are_a_warning_that_says_what_to_do(rng):

@@ -31,6 +31,8 @@ BLOCK = 32
 """Side of a neighbourhood, px: a table's bow is flat there, a sensor's noise is not."""
 MIN_PART = 500
 """Fewest pixels of one part of the table that is looked at."""
+TOP = 0.02
+"""Outlines are measured this far down from their highest point: below it a slanted view smears their sides, m."""
 MAX_FLYING = 0.01
 """Share of flying pixels beyond which they should be dropped."""
 
@@ -172,7 +174,7 @@ def _scatter(height: Float[np.ndarray, "H W"]) -> float:
 
 
 def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None) -> list[Finding]:
-    """Measure what stands on the table, seen from above, against the stroke."""
+    """Measure the tops of what stands on the table, seen from above, against the stroke."""
     import cv2  # heavy: loaded with the first image
 
     objects = objects_on(image, table)
@@ -190,12 +192,12 @@ def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None)
     n, found = cv2.connectedComponents(objects.astype(np.uint8), connectivity=4)
     labels, points = np.asarray(found), image.points_camera()
     R = across(-table.normal_camera)
-    flat = [(points[labels == k] @ R.T)[:, :2].astype(np.float32) for k in range(1, n)]
+    flat = [_top(points[labels == k] @ R.T) for k in range(1, n)]
     narrow = np.array([min(cv2.minAreaRect(p)[1]) for p in flat])
     stroke, fit = gripper.max_width, int((narrow < gripper.max_width).sum())
     words = (
         f"{fit} of {n - 1} outlines are narrower than the stroke of {gripper.name}, {_mm(stroke)}; the narrowest side "
-        f"measures {_mm(narrow.min())}"
+        f"measures {_mm(narrow.min())} in the top {_mm(TOP)}"
     )
     if narrow.min() > 10 * stroke or narrow.max() < stroke / 20:
         words += ": that is no object's size: check the depth unit and the focal length"
@@ -206,6 +208,12 @@ def _objects(image: DepthImage, table: TablePlane, gripper: GripperModel | None)
         )
         return [*findings, Finding("warning", words)]
     return [*findings, Finding("ok", words)]
+
+
+def _top(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "m 2"]:
+    """What lies near the highest of some points (z away from the viewer), across z; 1 % may fly above it."""
+    near = points[:, 2] < np.percentile(points[:, 2], 1) + TOP
+    return points[near, :2].astype(np.float32)
 
 
 def _distance(image: DepthImage, table: TablePlane) -> list[Finding]:

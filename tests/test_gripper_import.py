@@ -342,3 +342,15 @@ def test_the_command_writes_what_load_gripper_reads(
         bring(tmp_path / "hand.stl", tmp_path / "mesh.toml")
     assert bring(tmp_path / "hand.stl", tmp_path / "mesh.toml", max_force=25.0) == 0
     assert load_gripper(tmp_path / "mesh.toml").max_width == pytest.approx(0.06, abs=2e-6)
+
+
+def test_flags_of_meshes_are_refused_with_a_urdf_and_a_force_of_0_is_not_a_missing_one(
+    tmp_path: Path,
+) -> None:
+    bring, file = GRIPPER_VERBS["import"], hand_urdf(tmp_path / "hand.urdf")
+    with pytest.raises(InvalidConfig, match="--closing-axis, --mesh-unit, --min-width: for meshes"):
+        bring(file, tmp_path / "a.toml", closing_axis="y", mesh_unit="mm", min_width=0.0)
+    for force in (0.0, -5.0):
+        with pytest.raises(InvalidConfig, match=f"max_force = {force}: expected a positive number"):
+            bring(file, tmp_path / "a.toml", max_force=force)
+    assert not (tmp_path / "a.toml").exists()

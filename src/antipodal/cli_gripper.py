@@ -111,10 +111,10 @@ def gripper_import(
     max_force: float | None = None,
     tip_overhang: float | None = None,
     contact_radius: float | None = None,
-    closing_axis: Axis = "x",
+    closing_axis: Axis | None = None,
     approach_axis: Axis | None = None,
-    mesh_unit: str = "m",
-    min_width: float = 0.0,
+    mesh_unit: str | None = None,
+    min_width: float | None = None,
     json: bool = False,
 ) -> int:
     """Measure a gripper in a URDF with two sliding jaws, or in a mesh of the open hand; write the TOML and draw it.
@@ -130,10 +130,10 @@ def gripper_import(
         max_force: of one jaw, N; default the effort of a URDF's joints.
         tip_overhang: how far the tips reach beyond the grasp's centre, m.
         contact_radius: of the soft contact patch, m.
-        closing_axis: of a mesh's frame, along which the jaws close.
+        closing_axis: of a mesh's frame, along which the jaws close; default x.
         approach_axis: of the base frame, along which the fingers point; default z of a mesh, found in a URDF.
-        mesh_unit: of a mesh: m, mm, cm, inch, or metres per unit.
-        min_width: of a mesh: distance of the closed jaws, m.
+        mesh_unit: of a mesh: m, mm, cm, inch, or metres per unit; default m.
+        min_width: of a mesh: distance of the closed jaws, m; default 0.
         json: print the gripper as JSON.
     """
     from .errors import InvalidConfig
@@ -150,10 +150,19 @@ def gripper_import(
                 f"{source.name}: a mesh does not say the force: give --max-force, N"
             )
         said = Unmeasured(name or source.stem, max_force, tip_overhang, contact_radius)
-        unit = read_unit(mesh_unit).factor
-        approach = approach_axis or "z"
-        made = import_mesh_gripper(source, said, unit, closing_axis, approach, min_width)
+        unit = read_unit("m" if mesh_unit is None else mesh_unit).factor
+        axes = closing_axis or "x", approach_axis or "z"
+        made = import_mesh_gripper(source, said, unit, *axes, min_width or 0.0)
     else:
+        of_meshes = {
+            "--closing-axis": closing_axis,
+            "--mesh-unit": mesh_unit,
+            "--min-width": min_width,
+        }
+        if given := [flag for flag, value in of_meshes.items() if value is not None]:
+            raise InvalidConfig(
+                f"{', '.join(given)}: for meshes alone, and {source.name} is none: a URDF says it itself; leave it out"
+            )
         options = UrdfOptions(name, max_force, tip_overhang, contact_radius, approach_axis)
         made = import_urdf_gripper(source, options)
     save_gripper(made.gripper, output, [f"Imported from {source.name}.", *made.notes])

@@ -84,7 +84,7 @@ def import_urdf_gripper(path: str | Path, options: UrdfOptions | None = None) ->
     hand, notes = _measure(robot, (a, b), palm, R)
     effort = [j.effort for j in (first, second) if j.effort > 0]
     force = options.max_force if options.max_force is not None else min(effort, default=0.0)
-    if force <= 0:
+    if options.max_force is None and force <= 0:
         raise InvalidConfig(
             f"{robot.name}: its joints have no effort: give the force with --max-force"
         )

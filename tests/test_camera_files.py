@@ -251,6 +251,13 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
         load_depth(tmp_path / "gone.npy", SMALL)
 
 
+def test_the_quickstart_lists_each_preset_with_its_images_size() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "quickstart.md").read_text()
+    for name in camera_names():
+        camera = load_camera(name).intrinsics
+        assert f"`{name}` {camera.width}×{camera.height}" in page
+
+
 def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     mask = np.zeros((6, 8), np.uint8)
     cv2.imwrite(str(tmp_path / "empty.png"), mask)
@@ -260,10 +267,14 @@ def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     opaque = np.full_like(mask, 255)
     cv2.imwrite(str(tmp_path / "alpha.png"), np.stack([mask, mask, mask, opaque], -1))
     np.save(tmp_path / "mask.npy", mask > 0)
+    np.save(tmp_path / "minus.npy", mask.astype(np.int8))  # 255 is −1
+    np.save(tmp_path / "minus_colour.npy", np.stack([0 * mask, mask], -1).astype(np.int8))
+    np.save(tmp_path / "nan.npy", np.where(mask, 1.0, np.nan))
     np.save(tmp_path / "nothing.npy", np.zeros((6, 8, 0), np.uint8))
     with pytest.raises(InvalidImage, match=r"shape \(6, 8, 0\)"):
         load_mask(tmp_path / "nothing.npy", (6, 8))
-    for name in ("grey.png", "colour.png", "alpha.png", "mask.npy"):
+    arrays = ("mask.npy", "minus.npy", "minus_colour.npy", "nan.npy")
+    for name in ("grey.png", "colour.png", "alpha.png", *arrays):
         assert np.array_equal(load_mask(tmp_path / name, (6, 8)), mask > 0)
     with pytest.raises(InvalidImage, match=r"mask empty\.png is empty: expected non-zero pixels"):
         load_mask(tmp_path / "empty.png", (6, 8))

@@ -163,13 +163,13 @@ def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W
         raise InvalidImage(
             f"mask {Path(path).name} has shape {pixels.shape}: expected an image (height, width)"
         )
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3].max(-1)  # without alpha
     if pixels.dtype.kind not in "biuf":
         raise InvalidImage(
             f"mask {Path(path).name} has dtype {pixels.dtype}: expected numbers, non-zero on the object"
         )
-    mask = np.asarray(pixels > 0)
+    mask = np.asarray((pixels < 0) | (pixels > 0))  # nan is no object
+    if mask.ndim == 3:
+        mask = np.asarray(mask[..., :3].any(-1))  # without alpha
     if mask.shape != shape:
         raise InvalidImage(
             f"mask {Path(path).name} is {mask.shape[1]}×{mask.shape[0]} px: "

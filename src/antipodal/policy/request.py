@@ -64,7 +64,7 @@ class Request:
                     f"mask has shape {mask.shape} and dtype {mask.dtype}: expected one channel of numbers"
                 )
             with np.errstate(invalid="ignore"):  # nan is no object
-                object.__setattr__(self, "mask", mask > 0)
+                object.__setattr__(self, "mask", (mask < 0) | (mask > 0))
         self._check_places()
         self._check_numbers()
 

@@ -332,8 +332,24 @@ def test_times_must_rise_until_it_is_reset() -> None:
     tracker(image, None, rng, 1.0)
     with pytest.raises(InvalidConfig, match="rising times"):
         tracker(image, None, rng, 1.0)
+    with pytest.raises(InvalidConfig, match="rising times"):
+        tracker(image, None, rng, np.inf)
     tracker.reset()
     assert tracker(image, None, rng, 0.0).phase is Phase.PLANNED
+
+
+def test_what_was_lost_is_said_when_it_is_found_again_and_times_rise_meanwhile() -> None:
+    empty = Plan(PlanarGrasp(np.zeros((0, 2)), *np.zeros((3, 0))), np.zeros(0), DOWN, reason="no")
+    answers = [empty, empty, planner_at(0.0, 0.0)(frame_of(0.0), None, np.random.default_rng(0))]
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: answers.pop(0))
+    image, rng = frame_of(0.0), np.random.default_rng(0)
+    steps = [tracker(image, None, rng, 1.0), tracker(image, None, rng, 2.0)]
+    with pytest.raises(InvalidConfig, match="rising times"):
+        tracker(image, None, rng, 1.5)
+    steps.append(tracker(image, None, rng, 3.0))
+    assert [s.phase for s in steps] == [Phase.LOST, Phase.LOST, Phase.PLANNED]
+    said = [s.reason or "" for s in steps]
+    assert said[0].startswith("first frame") and all(r.startswith("lost before") for r in said[1:])
 
 
 @pytest.mark.parametrize("name", ["n_candidates", "elite_fraction", "max_speed"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,11 +266,17 @@ def test_a_cell_holds_the_commands_that_plan_and_serve_with_it(
     shutil.rmtree(ours)  # the cell needs nothing outside it
     depth = tmp_path / "depth.npy"
     np.save(depth, block_on_a_table(intrinsics).depth)
-    said = subprocess.run(
-        [cell / "plan.sh", depth, "--json"], capture_output=True, text=True, cwd=tmp_path
-    )
-    planned = json.loads(said.stdout)["grasps"]
-    assert planned, said.stderr
+    (tmp_path / "here").symlink_to(cell / "plan.sh")
+
+    def plan(*flags: str) -> list[dict[str, Any]]:
+        command = [tmp_path / "here", depth, "--json", *flags]
+        said = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert said.returncode == 0, said.stderr
+        return json.loads(said.stdout)["grasps"]
+
+    planned = plan()
+    other = plan("--gripper", "yumi")  # what is told counts, not the cell's own
+    assert (planned[0]["width"], other[0]["width"]) == (0.08, 0.05)
     with running_command(
         [str(cell / "serve.sh"), "--port", "0", "--workers", "1"], tmp_path
     ) as service:

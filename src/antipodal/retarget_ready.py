@@ -1,6 +1,6 @@
 """What a finished cell needs to run: its hand and camera beside its model, and the commands that take all three.
 
-plan.sh       antipodal plan with the cell's model, hand and camera:  ./plan.sh depth.png -o plan.json
+plan.sh       antipodal plan with the cell's model, hand and camera, which flags override:  ./plan.sh depth.png
 serve.sh      antipodal serve with its model and hand:                ./serve.sh --port 8000
 request.json  for the service, beside the image:  curl -F depth=@d.png -F 'request=<request.json' URL
 """
@@ -18,8 +18,8 @@ from .gripper_files import save_gripper
 SCRIPT = """\
 #!/bin/sh
 # Made by 'antipodal retarget'. {what}
-here=$(dirname "$0")
-exec antipodal {verb} "$@" --model "$here/model.onnx"{rest}
+here=$(dirname "$(readlink -f "$0")")
+exec antipodal {verb} --model "$here/model.onnx"{rest} "$@"
 """
 
 

@@ -195,9 +195,13 @@ class Watched(Generic[Job, Result]):
                 if not lost.is_late and deaths[lost.place] < MAX_DEATHS:
                     continue
                 if lost.place is None:
+                    how = (
+                        f"did not start within {START_TIME:g} s (is the machine busy?)"
+                        if lost.is_late
+                        else f"end before their first object: {lost.reason}; what they say stands above"
+                    )
                     raise AntipodalError(
-                        f"the worker processes end before their first object: {lost.reason}; what they say stands "
-                        "above, and the same command resumes"
+                        f"the worker processes {how}; the same command resumes"
                     ) from lost
                 job = self._task.blame(job, lost.place, lost.reason)
 

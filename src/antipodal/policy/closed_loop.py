@@ -89,12 +89,13 @@ class ClosedLoopPolicy:
         self._planner: Policy = planner or make_policy(
             "cem", self._quality, gripper, constraints=constraints
         )
-        self._track: Track | None = None
-        self._posed: bool | None = None
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next frame is planned from scratch."""
-        self._track = self._posed = None
+        self._track: Track | None = None
+        self._posed: bool | None = None
+        self._time: float | None = None
 
     def __call__(
         self,
@@ -127,12 +128,15 @@ class ClosedLoopPolicy:
                 f"closed loop: a frame {'with' if posed else 'without'} T_world_camera after one "
                 f"{'without' if posed else 'with'} it: expected all with it or none, or reset()"
             )
-        track = self._track
-        if track is None:
-            return self._plan(image, asked, rng, time, "first frame")
-        if not time > track.time:
+        before, track = self._time, self._track
+        if not np.isfinite(time) or (before is not None and time <= before):
             raise InvalidConfig(
-                f"closed loop: a frame at {time} s after one at {track.time} s: expected rising times, or reset()"
+                f"closed loop: a frame at {time} s after one at {before} s: expected rising times, or reset()"
+            )
+        self._time = time
+        if track is None:
+            return self._plan(
+                image, asked, rng, time, "first frame" if before is None else "lost before"
             )
         # what the frame before has seen is looked for, however long ago that was: some streams are slow
         blocked = track.time - track.free_at > self.config.max_blocked

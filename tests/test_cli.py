@@ -132,6 +132,16 @@ def test_what_others_print_does_not_mix_with_the_result() -> None:
     assert all(said in ran.stderr for said in ("a planner", "a library", "a worker"))
 
 
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    code = "import time; time.sleep(0.3); from antipodal.cli import main; main(['plan', '--help'])"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_an_unknown_verb_lists_the_known_ones(capsys) -> None:
     assert run(["grab"]) == 2
     assert "expected one of demo, plan" in capsys.readouterr().err

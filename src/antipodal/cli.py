@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -267,6 +268,9 @@ def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
         stderr(f"{prog}: {error}")
     except ImportError as error:
         stderr(f"{prog}: {_remedy(error)}")
+    except BrokenPipeError:  # who reads has enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except OSError as error:
         stderr(f"{prog}: {_refusal(error)}")
     except KeyboardInterrupt:

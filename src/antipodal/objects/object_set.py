@@ -203,9 +203,8 @@ def import_meshes(
         name = _free_name(path.relative_to(source), records)
         try:
             mesh, repairs = _import(path, taken_unit.factor, rescale_to)
-            if (
-                not emptied
-            ):  # a set of before is replaced once there is something to replace it with
+            # a set of before is replaced once there is something to replace it with
+            if not emptied:
                 _empty_folder(directory)
                 emptied = True
             digest = _save(replace(mesh, name=name), directory)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig, InvalidImage
 from ..gripper import GripperModel
-from ..values import array
+from ..values import array, is_number
 
 MAX_PIXEL = 1e6
 """Pixels beyond this are a mistake."""
@@ -228,8 +228,7 @@ def _target(
 def _require(name: str, value: Any, low: float, high: float, unit: str) -> None:
     if value is None:
         return
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not (number and low <= value <= high):
+    if not (is_number(value) and low <= value <= high):
         raise InvalidConfig(
             f"request {name} {value!r}: expected between {low:g} and {high:.4g} {unit}"
         )

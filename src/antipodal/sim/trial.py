@@ -379,9 +379,8 @@ def _settle(
 
 def _approach(world: World, config: TrialConfig) -> Outcome | None:
     """Go straight in; stop as soon as the hand is pushed, and say by what."""
-    if collided := _collided(
-        world, config
-    ):  # one that starts inside the object leaves it unnoticed
+    # a hand that starts inside the object throws it out within the first block
+    if collided := _collided(world, config):
         return collided
     way = np.array([0.0, 0.0, config.approach_distance])
     n_steps = _block_steps(config)
@@ -394,6 +393,7 @@ def _approach(world: World, config: TrialConfig) -> Outcome | None:
 
 
 def _collided(world: World, config: TrialConfig) -> Outcome | None:
+    """What pushes the hand harder than it may, if anything does."""
     by_table, by_object = world.hand_forces()
     if by_table + by_object <= config.max_contact_force:
         return None

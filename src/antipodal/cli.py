@@ -239,7 +239,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an arrow is no reason to lose an answer
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    try:
+        try:
+            code = run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where it can be answered for
+    except BrokenPipeError:  # who reads has enough, as head has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -268,9 +276,8 @@ def _call(verb: Verb, prog: str, arguments: list[str]) -> int:
         stderr(f"{prog}: {error}")
     except ImportError as error:
         stderr(f"{prog}: {_remedy(error)}")
-    except BrokenPipeError:  # who reads has enough, as head has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+    except BrokenPipeError:
+        raise  # main knows
     except OSError as error:
         stderr(f"{prog}: {_refusal(error)}")
     except KeyboardInterrupt:

@@ -25,8 +25,8 @@ for seed in 1 2 3; do
   antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense builtin-dense-fast heuristic rival-clear:$rival_fc --objects "$meshes" --trials 5 \
     --cache "$out/pieces" -o "$out/seed$seed" --seed "$seed"
 done
-for how in "franka --gripper franka_hand" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
-  antipodal bench run --policy oracle builtin-fixed builtin-cem heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
+for how in "franka --gripper franka_hand" "robotiq --gripper robotiq_2f85" "transfer --camera transfer" "error --execution-error-mm 0 5"; do
+  antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense builtin-dense-fast heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
     --cache "$out/pieces" -o "$out/${how%% *}" --seed 0 ${how#* }
 done
 antipodal bench run --policy builtin-fixed builtin-cem heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \

@@ -30,6 +30,7 @@ NAMES = {
 SLIPS = ("SLIPPED_LIFT", "SLIPPED_CARRY", "SLIPPED_SHAKE")
 CONDITIONS = {
     "franka": "Franka hand (8 cm)",
+    "robotiq": "Robotiq 2F-85",
     "transfer": "camera set `transfer`",
     "error": "execution error 0 and 5 mm",
     "rival": "camera set `rival`",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,14 @@ from benchmark_table import SLIPS, label, read
 from jaxtyping import Bool, Float, Int
 
 from antipodal.bench.report import open_trials, outcomes_of
-from antipodal.bench.scores import CONFIDENT, Outcomes
+from antipodal.bench.scores import CONFIDENT, N_BINS, Outcomes
 from antipodal.scores import average_precision, brier_score, expected_calibration_error
 
 N_RESAMPLES = 4000
 SUREST = 0.9
 KEPT = 0.94
 """Share of its lifts at which planners of another calibration are compared."""
+BINS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
 def main() -> None:
@@ -45,30 +47,44 @@ def main() -> None:
     )
     print("|---" * 8 + "|")
     by_success = sorted(trials, key=lambda p: -trials[p].success[first.graspable].sum())
+    graspable = weights * first.graspable
     for planner in by_success:
         t = trials[planner]
         cells = [
-            f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t.success, t.graspable, weights)}",
-            share(t.success, t.graspable & confident(t), weights),
+            f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t.success, graspable)}",
+            share(t.success, graspable * confident(t)),
             f"{100 * surest(t):.1f} %",
             *fate(given.runs, planner),
-            lead(t, t.graspable, other, other.graspable, weights),
+            lead(t, graspable, other, graspable),
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
     columns = f"success | precision (q > ½) | of all its lifts | precision at {KEPT:.0%} of them"
-    print(f"\nOver all trials\n\n| planner | {columns} | − {against} | AP | Brier score | ECE |")
-    print("|---" * 9 + "|")
+    print(f"\nOver all trials\n\n| planner | {columns} | − {against} | AP |")
+    print("|---" * 7 + "|")
     for planner in by_success:
         t = trials[planner]
         cells = [
             f"{100 * t.success.mean():.1f} %",
-            share(t.success, confident(t), weights),
+            share(t.success, weights * confident(t)),
             f"{100 * confident(t)[t.success].mean():.1f} %",
-            share(t.success, kept(t), weights),
-            lead(t, kept(t), other, kept(other), weights),
+            share(t.success, kept(t, weights)),
+            lead(t, kept(t, weights), other, kept(other, weights)),
             f"{average_precision(told(t), t.success):.3f}",
-            f"{brier_score(told(t), t.success):.3f}",
-            f"{expected_calibration_error(told(t), t.success):.3f}",
+        ]
+        print(f"| {label(planner)} | {' | '.join(cells)} |")
+    bins = " | ".join(f"q {low:.1f}–{high:.1f}" for low, high in pairwise(BINS))
+    print(
+        f"\nIts plans: how many, which share of them holds\n\n| planner | no plan | {bins} | Brier score | ECE |"
+    )
+    print("|---" * (len(BINS) + 3) + "|")
+    for planner in by_success:
+        t = trials[planner]
+        planned = t[~np.isnan(t.quality)]
+        cells = [
+            str(len(t.success) - len(planned.success)),
+            *(inside(planned, low, high) for low, high in pairwise(BINS)),
+            f"{brier_score(planned.quality, planned.success):.3f}",
+            f"{expected_calibration_error(planned.quality, planned.success, N_BINS):.3f}",
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")
 
@@ -76,7 +92,10 @@ def main() -> None:
 def pooled(
     folders: list[Path], planners: list[str] | None
 ) -> tuple[dict[str, Outcomes], Int[np.ndarray, "draws N"]]:
-    """Trials of each planner at the first execution error, and how often each draw of objects has each of them."""
+    """Trials of each planner at the first execution error, and how often each draw of objects has each of them.
+
+    The first draw has each once: what is measured.
+    """
     runs = [open_trials(folder) for folder in folders]
     chosen = planners or [p for p in runs[0].planners if all(p in run.planners for run in runs)]
     trials = {
@@ -89,7 +108,8 @@ def pooled(
         )
     n = int(of.max()) + 1
     drawn = np.random.default_rng(0).integers(0, n, (N_RESAMPLES, n))
-    return trials, np.stack([np.bincount(draw, minlength=n)[of] for draw in drawn])
+    draws = [np.bincount(draw, minlength=n)[of] for draw in (np.arange(n), *drawn)]
+    return trials, np.stack(draws)
 
 
 def fate(folders: list[Path], planner: str) -> list[str]:
@@ -109,39 +129,46 @@ def confident(t: Outcomes) -> Bool[np.ndarray, "N"]:
     return told(t) > CONFIDENT
 
 
-def kept(t: Outcomes) -> Bool[np.ndarray, "N"]:
-    """What a planner would execute with the threshold at which it keeps :data:`KEPT` of its lifts."""
+def kept(t: Outcomes, weights: Int[np.ndarray, "draws N"]) -> Int[np.ndarray, "draws N"]:
+    """What a planner would execute of each draw: the highest threshold that keeps :data:`KEPT` of its lifts there."""
     q = told(t)
-    return q >= np.quantile(q[t.success], 1 - KEPT)
+    order = np.argsort(-q, kind="stable")
+    lifts = np.cumsum((weights * t.success)[:, order], 1)
+    last = (lifts >= KEPT * lifts[:, -1:]).argmax(1)
+    return weights * (q >= q[order][last][:, None])
 
 
-def rates(success: np.ndarray, where: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of successes among some trials, for each draw."""
-    return (weights @ (success & where)) / np.maximum(weights @ where, 1)
+def rates(success: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of successes in each draw."""
+    return (weights @ success) / np.maximum(weights.sum(1), 1)
 
 
-def share(success: np.ndarray, where: np.ndarray, weights: np.ndarray) -> str:
-    """Share of successes among some trials, with its interval, %."""
-    low, high = np.quantile(rates(success, where, weights), [0.025, 0.975])
-    return f"{100 * success[where].mean():.1f} % [{100 * low:.1f}–{100 * high:.1f}]"
+def share(success: np.ndarray, weights: np.ndarray) -> str:
+    """Share of successes, with its interval, %."""
+    value, *draws = 100 * rates(success, weights)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{value:.1f} % [{low:.1f}–{high:.1f}]"
 
 
-def lead(
-    ours: Outcomes, here: np.ndarray, theirs: Outcomes, there: np.ndarray, weights: np.ndarray
-) -> str:
+def lead(ours: Outcomes, here: np.ndarray, theirs: Outcomes, there: np.ndarray) -> str:
     """Difference of two planners' shares, each among some of its own trials, points; nothing beside itself."""
     if ours is theirs:
         return ""
-    draws = rates(ours.success, here, weights) - rates(theirs.success, there, weights)
-    low, high = 100 * np.quantile(draws, [0.025, 0.975])
-    difference = ours.success[here].mean() - theirs.success[there].mean()
-    return f"{100 * difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+    difference, *draws = 100 * (rates(ours.success, here) - rates(theirs.success, there))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def surest(t: Outcomes) -> float:
     """Success among the nine tenths of the graspable trials with the highest quality."""
     order = np.argsort(-told(t)[t.graspable], kind="stable")
     return float(t.success[t.graspable][order[: round(SUREST * len(order))]].mean())
+
+
+def inside(t: Outcomes, low: float, high: float) -> str:
+    """How many plans have a quality between the two, and which share of them holds."""
+    here = (t.quality >= low) & ((t.quality < high) | (high == 1.0))
+    return f"{here.sum()}, {100 * t.success[here].mean():.0f} %" if here.any() else "0"
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.nn.config import COMPACT_TRAINING
 from antipodal.nn.evaluate import evaluate
 from antipodal.nn.plots import crop_picture, read_history
+from antipodal.nn.run import open_run
 from antipodal.nn.scores import classification
-from antipodal.nn.train import train
+from antipodal.nn.stream import GraspRows, GraspStream
+from antipodal.nn.train import predict_log_odds, train
+from antipodal.scores import area_under_roc, average_precision
 from synthetic_grasps import write_boxes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,11 +79,40 @@ def test_a_run_is_scored_on_its_own_validation_split(place: Path, report: dict[s
     assert low <= report["balanced_accuracy"] <= high
 
 
+def test_rankings_are_the_networks_though_two_calibrations_judge_its_validation_split(
+    place: Path, report: dict[str, Any]
+) -> None:
+    dataset, held_out = Dataset.open(place / "boxes"), _held_out(place / "boxes")
+    rows = GraspRows(dataset, held_out, dataset.targets("robust"))
+    log_odds = predict_log_odds(open_run(place / "run").network, GraspStream(rows, 100))
+    success = rows.success[held_out] > 0.5
+    result = json.loads((place / "run" / "result.json").read_text())
+    for said in (report, result["validation"], result["validation_uncalibrated"]):
+        assert said["auc"] == pytest.approx(area_under_roc(log_odds, success), abs=1e-12)
+        assert said["average_precision"] == pytest.approx(
+            average_precision(log_odds, success), abs=1e-12
+        )
+    page = (place / "report" / "evaluation.html").read_text()
+    for label in (f"AUC {report['auc']:.3f}", f"AP {report['average_precision']:.3f}"):
+        assert f"validation: {label}" in page
+    # the two are not one monotone function of what the network says
+    table = pq.read_table(place / "report" / "predictions.parquet")
+    validation = np.array(table["split"].to_pylist()) == "validation"
+    judged, own = (table[c].to_numpy()[validation] for c in ("quality", "ranking"))
+    assert area_under_roc(judged, success) != pytest.approx(report["auc"], abs=1e-3)
+    np.testing.assert_allclose(own, open_run(place / "run").calibration(log_odds), atol=1e-6)
+    np.testing.assert_array_equal(
+        *(table[c].to_numpy()[~validation] for c in ("quality", "ranking"))
+    )
+
+
 def test_predictions_on_disk_give_the_scores_again(place: Path, report: dict[str, Any]) -> None:
     table = pq.read_table(place / "report" / "predictions.parquet")
     held_out = np.array(table["split"].to_pylist()) == "validation"
-    quality, success = (table[c].to_numpy()[held_out].astype(float) for c in ("quality", "success"))
-    again = classification(quality, success)
+    quality, success, ranking = (
+        table[c].to_numpy()[held_out].astype(float) for c in ("quality", "success", "ranking")
+    )
+    again = classification(quality, success, ranking)
     for name in ("accuracy", "average_precision", "auc", "loss"):
         assert again[name] == pytest.approx(report[name], abs=1e-6)
     assert sorted(table["row"].to_pylist()) == list(range(300))

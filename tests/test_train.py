@@ -244,6 +244,27 @@ def test_an_object_is_judged_by_what_others_calibrated() -> None:
     assert alone == pytest.approx(0.8, abs=0.01)
 
 
+def test_halves_of_other_base_rates_keep_the_ranking_that_two_calibrations_break() -> None:
+    rng = np.random.default_rng(6)
+    group = np.repeat(np.arange(12), 200)
+    success = rng.random(2400) < np.where(group % 2, 0.9, 0.1)
+    log_odds = 0.5 * success + rng.normal(size=2400)
+    auc, ap = area_under_roc(log_odds, success), average_precision(log_odds, success)
+    quality = calibrated_by_others(log_odds, success, group)
+    assert area_under_roc(quality, success) < auc - 0.02
+    scores = classification(quality, success, log_odds)
+    assert (scores["auc"], scores["average_precision"]) == (auc, ap)
+    # what reads q as a probability is of q
+    plain = classification(quality, success)
+    assert all(scores[name] == plain[name] for name in ("loss", "brier", "ece", "accuracy"))
+    between = [
+        bootstrap_interval(group, q, success, np.random.default_rng(1), log_odds)
+        for q in (quality, Calibration()(log_odds))
+    ]
+    assert between[0]["auc"] == between[1]["auc"] and between[0]["auc"][0] < auc
+    assert between[0]["ece"] != between[1]["ece"]
+
+
 def test_log_odds_of_what_rounding_made_certain_are_finite() -> None:
     assert log_odds_of(np.array([0.0, 1.0, 0.5])) == pytest.approx([-30, 30, 0])
     q = np.array([1e-6, 0.2, 0.999])

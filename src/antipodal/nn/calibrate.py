@@ -63,7 +63,8 @@ def calibrated_by_others(
     """Probabilities as the calibration gives them on what it was not fitted to: each half of the groups by the other's.
 
     Scores of the very rows that a calibration was fitted to flatter it, most of all its calibration error. One group
-    alone has no others, and is calibrated by itself.
+    alone has no others, and is calibrated by itself. Each half's calibration is monotone, both together are not: ranks
+    (AP, AUC, their curves) are of the log-odds.
     """
     names, of = np.unique(group, return_inverse=True)
     if len(names) < 2:

@@ -33,6 +33,9 @@ class Answers(NamedTuple):
     """What a network said of some rows of a data set, and the truth."""
 
     quality: Float[np.ndarray, "N"]
+    """Probability of success."""
+    ranking: Float[np.ndarray, "N"]
+    """The network's own quality, of one calibration: what orders the rows where that alone is asked."""
     success: Float[np.ndarray, "N"]
     """Label in [0, 1]."""
     rows: GraspRows
@@ -48,6 +51,11 @@ class Answers(NamedTuple):
     def scored(self) -> Scored:
         """Prediction and truth alone."""
         return Scored(self.quality, self.success)
+
+    @property
+    def ranked(self) -> Scored:
+        """Order and truth alone."""
+        return Scored(self.ranking, self.success)
 
 
 def evaluate(
@@ -72,7 +80,8 @@ def evaluate(
         ``rows`` (which were used), every score of :func:`antipodal.nn.scores.classification`, ``intervals`` (95 %,
         by object), ``all_negative_accuracy``, ``by_collision``, ``by_depth``, ``by_pose`` and ``by_object`` (worst
         first); on the network's own validation split also ``training``, the scores of some training rows. There the
-        calibration was fitted, so that each half of the objects is calibrated anew by the other half.
+        calibration was fitted, so that each half of the objects is calibrated anew by the other half, but for AP and
+        AUC, which are of the network's own order.
 
     Raises:
         IncompatibleCheckpoint: the network's crop differs from the data set's.
@@ -105,21 +114,23 @@ def evaluate(
 
 def by_others(answers: Answers) -> Answers:
     """The answers where no object's calibration was fitted to it; those of a run's validation split all were."""
-    log_odds, objects = log_odds_of(answers.quality), answers.facts["object_id"]
+    log_odds, objects = log_odds_of(answers.ranking), answers.facts["object_id"]
     return answers._replace(quality=calibrated_by_others(log_odds, answers.success, objects))
 
 
 def describe_answers(answers: Answers, rng: np.random.Generator) -> dict[str, Any]:
     """Every number of one set of answers."""
-    quality, success, facts = answers.quality, answers.success, answers.facts
-    free = facts["collision_free"]
+    columns = (answers.quality, answers.success, answers.ranking)
+    objects, free = answers.facts["object_id"], answers.facts["collision_free"]
     parts = (("free", free), ("colliding", ~free))
     return {
-        **classification(quality, success),
-        "all_negative_accuracy": float(1 - (success > 0.5).mean()),
-        "n_objects": len(np.unique(facts["object_id"])),
-        "intervals": bootstrap_interval(facts["object_id"], quality, success, rng),
-        "by_collision": {name: classification(quality[p], success[p]) for name, p in parts},
+        **classification(*columns),
+        "all_negative_accuracy": float(1 - (answers.success > 0.5).mean()),
+        "n_objects": len(np.unique(objects)),
+        "intervals": bootstrap_interval(
+            objects, answers.quality, answers.success, rng, answers.ranking
+        ),
+        "by_collision": {name: classification(*(c[p] for c in columns)) for name, p in parts},
         "by_depth": error_by_depth(answers),
         "by_pose": error_by(answers, "pose_id"),
         "by_object": error_by(answers, "object_id", _object_names(answers.rows.dataset)),
@@ -146,7 +157,8 @@ def predict(
             f"{network.name} answers {n} of {len(quality)} datapoints with no number: did its training diverge? "
             "Train again with a lower learning rate"
         )
-    return Answers(quality, success[index], source, {k: v[index] for k, v in facts.items()})
+    of_rows = {k: v[index] for k, v in facts.items()}
+    return Answers(quality, quality, success[index], source, of_rows)
 
 
 def error_by(

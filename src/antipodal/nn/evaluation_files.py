@@ -64,13 +64,14 @@ def write_evaluation(
 
 
 def predictions_table(splits: Mapping[str, Answers]) -> pa.Table:
-    """One row per datapoint scored: which split, its number in the data set, quality, success, object, pose."""
+    """One row per datapoint scored: split, its number in the data set, quality, ranking, success, object, pose."""
     tables = [
         pa.table(
             {
                 "split": pa.array([name.split()[0]] * len(a.quality)).dictionary_encode(),
                 "row": a.rows.rows,
                 "quality": a.quality.astype(np.float32),
+                "ranking": a.ranking.astype(np.float32),
                 "success": a.success.astype(np.float32),
                 "object_id": a.facts["object_id"],
                 "pose_id": a.facts["pose_id"],
@@ -86,9 +87,10 @@ def draw_charts(
 ) -> dict[str, Figure]:
     """Every chart by the name of its file."""
     scored = {name.split()[0]: answers.scored for name, answers in splits.items()}
+    ranked = {name.split()[0]: answers.ranked for name, answers in splits.items()}
     charts = {
-        "precision_recall": plots.precision_recall(scored),
-        "roc": plots.roc(scored),
+        "precision_recall": plots.precision_recall(ranked),
+        "roc": plots.roc(ranked),
         "calibration": plots.calibration(scored),
         "error_by_object": plots.error_rates(
             report["by_object"], "objects, worst first; width: datapoints"

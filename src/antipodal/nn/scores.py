@@ -22,9 +22,17 @@ DECISION = 0.5
 """A grasp is predicted to succeed from this quality on."""
 
 
-def classification(quality: Float[np.ndarray, "N"], probability: Truth) -> dict[str, float | None]:
-    """Every score at once, ready for JSON: None where it is undefined, as AUC without a success."""
+def classification(
+    quality: Float[np.ndarray, "N"],
+    probability: Truth,
+    ranking: Float[np.ndarray, "N"] | None = None,
+) -> dict[str, float | None]:
+    """Every score at once, ready for JSON: None where it is undefined, as AUC without a success.
+
+    AP and AUC are of ``ranking``, if quality's order is not the network's: log-odds, or any quality of one calibration.
+    """
     predicted, success = quality >= DECISION, probability > 0.5
+    ranking = quality if ranking is None else ranking
     n_positive, n = int(success.sum()), len(success)
     true_positive = int((predicted & success).sum())
     false_positive = int((predicted & ~success).sum())
@@ -39,8 +47,8 @@ def classification(quality: Float[np.ndarray, "N"], probability: Truth) -> dict[
         "balanced_accuracy": (recall + specificity) / 2,
         "precision": _ratio(true_positive, true_positive + false_positive),
         "recall": recall,
-        "average_precision": average_precision(quality, success),
-        "auc": area_under_roc(quality, success),
+        "average_precision": average_precision(ranking, success),
+        "auc": area_under_roc(ranking, success),
         "loss": cross_entropy(quality, probability),
         "brier": brier_score(quality, probability),
         "ece": expected_calibration_error(quality, probability),
@@ -56,6 +64,7 @@ INTERVALS = (
     "accuracy", "balanced_accuracy", "precision", "recall", "average_precision", "auc", "loss", "brier", "ece",
 )  # fmt: skip
 """Scores that :func:`bootstrap_interval` gives intervals of."""
+N_RESAMPLES = 200
 
 
 def bootstrap_interval(
@@ -63,10 +72,9 @@ def bootstrap_interval(
     quality: Float[np.ndarray, "N"],
     probability: Truth,
     rng: np.random.Generator,
-    n_resamples: int = 200,
-    level: float = 0.95,
+    ranking: Float[np.ndarray, "N"] | None = None,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of the scores named in ``INTERVALS``, drawing whole groups (objects) with replacement.
+    """95 % intervals of the scores named in ``INTERVALS``, drawing whole groups (objects) with replacement.
 
     A score that no draw defines, as AP without positives, has no entry; of one object nothing has.
 
@@ -77,17 +85,17 @@ def bootstrap_interval(
         return {}
     order = np.argsort(inverse, kind="stable")
     rows = np.split(order, np.cumsum(np.bincount(inverse))[:-1])
-    scores = np.empty((n_resamples, len(INTERVALS)))
-    for k in range(n_resamples):
+    ranking = quality if ranking is None else ranking
+    scores = np.empty((N_RESAMPLES, len(INTERVALS)))
+    for k in range(N_RESAMPLES):
         drawn = np.concatenate([rows[i] for i in rng.integers(0, len(ids), len(ids))])
-        found = classification(quality[drawn], probability[drawn])
+        found = classification(quality[drawn], probability[drawn], ranking[drawn])
         scores[k] = [found[name] for name in INTERVALS]  # None, undefined, becomes NaN
-    tail = (1 - level) / 2
     intervals = {}
     for name, column in zip(INTERVALS, scores.T, strict=True):
         column = column[np.isfinite(column)]
         if len(column):
-            low, high = np.quantile(column, [tail, 1 - tail])
+            low, high = np.quantile(column, [0.025, 0.975])
             intervals[name] = (float(low), float(high))
     return intervals
 

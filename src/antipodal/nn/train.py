@@ -349,8 +349,8 @@ def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
         objects = source.dataset.read(["object_id"])["object_id"][source.rows]
         calibrated = calibrated_by_others(log_odds, success, objects)
     return {
-        "validation": classification(calibrated, success),
-        "validation_uncalibrated": classification(plain, success),
+        "validation": classification(calibrated, success, log_odds),
+        "validation_uncalibrated": classification(plain, success, log_odds),
         "calibration": calibration._asdict(),
     }
 

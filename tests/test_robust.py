@@ -169,6 +169,13 @@ def test_a_mean_far_outside_of_the_bounds_gives_the_nearer_end(rng, mean, sigma,
     assert drawn == pytest.approx(np.clip(mean, *bounds), abs=1e-3)
 
 
+def test_bounds_that_are_equal_are_the_friction(rng):
+    for outside in ("resample", "clip"):
+        errors = Perturbation(friction_bounds=(0.4, 0.4), friction_outside=outside)
+        drawn = np.asarray(perturb(box(), centred(50), rng, errors).model.friction)
+        np.testing.assert_array_equal(drawn, 0.4)
+
+
 def test_friction_may_differ_from_grasp_to_grasp(rng):
     model = ContactModel(np.array([0.2, 0.5, 0.9]))
     mean, _ = robust(ferrari_canny, box(), centred(3), rng, NOTHING, model)

@@ -240,6 +240,19 @@ def test_an_unknown_mass_stands_for_equal_shares_of_its_logarithm() -> None:
     assert ExecutionNoise(mass_bounds=(0.2, 0.2)).masses() == pytest.approx(0.2)
 
 
+def test_bounds_of_friction_that_are_equal_are_a_friction_that_is_known() -> None:
+    mesh, epsilon = wedge(bottom=0.03, slope=0.48, height=0.05), np.array([0.001])
+
+    def hold(known: ExecutionNoise) -> float:
+        rng = np.random.default_rng(1)
+        return hold_probability(mesh, above(0.02), YUMI, epsilon, rng, known)[0]
+
+    for friction in (0.45, 0.5):  # slips, holds
+        bounds = ExecutionNoise(friction=friction, friction_bounds=(friction, friction))
+        sigma = ExecutionNoise(friction=friction, friction_sigma=0.0)
+        assert np.isfinite(hold(bounds)) and hold(bounds) == pytest.approx(hold(sigma))
+
+
 def test_impossible_executions_and_models_of_another_length_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="sigmas"):
         ExecutionNoise(position_sigma=-1.0)

@@ -51,7 +51,7 @@ class Perturbation:
     friction: float = 0.1**0.5
     """Of μ: the paper's "0.1" is a variance (reference 10.8)."""
     friction_bounds: tuple[float, float] = (0.0, 1.0)
-    """Least and largest μ."""
+    """Least and largest μ. Equal where it is known."""
     friction_outside: Literal["resample", "clip"] = "resample"
     """What happens to a μ outside the bounds. Clipping puts 5.7 % of all samples at μ = 0."""
     torque_scaling: float = 10.0**0.5
@@ -69,10 +69,10 @@ class Perturbation:
                 "expected at least 2 samples and 1 pose"
             )
         low, high = self.friction_bounds
-        if not 0 <= low < high or self.friction_outside not in ("resample", "clip"):
+        if not 0 <= low <= high or self.friction_outside not in ("resample", "clip"):
             raise InvalidConfig(
                 f"perturbation friction_bounds {self.friction_bounds}, friction_outside '{self.friction_outside}': "
-                "expected 0 ≤ least < largest, and resample or clip"
+                "expected 0 ≤ least ≤ largest, and resample or clip"
             )
 
 

@@ -65,6 +65,7 @@ class ExecutionNoise:
     """Mean of μ."""
     friction_sigma: float = 0.1
     friction_bounds: tuple[float, float] = (0.3, 0.8)
+    """Least and largest μ. Equal where it is known."""
     mass_bounds: tuple[float, float] = (0.03, 0.3)
     """What the object may weigh, kg: log-uniform between. Equal where it is known."""
     n_free: int = 16
@@ -329,7 +330,7 @@ def _friction_above(required: np.ndarray, execution: ExecutionNoise) -> np.ndarr
     from scipy.special import ndtr  # compiled
 
     low, high = execution.friction_bounds
-    if execution.friction_sigma == 0:
+    if execution.friction_sigma == 0 or low == high:
         return (required <= execution.friction).astype(float)
     a, b, x = (
         ndtr((v - execution.friction) / execution.friction_sigma)

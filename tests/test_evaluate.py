@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.cbook import STEP_LOOKUP_MAP
 
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.nn.config import COMPACT_TRAINING
 from antipodal.nn.evaluate import evaluate
-from antipodal.nn.plots import crop_picture, read_history
+from antipodal.nn.plots import Scored, crop_picture, precision_recall, read_history
 from antipodal.nn.run import open_run
 from antipodal.nn.scores import classification
 from antipodal.nn.stream import GraspRows, GraspStream
@@ -171,6 +172,17 @@ def test_force_closure_is_a_label_of_the_table_of_grasps(place: Path, tmp_path: 
 
 def _held_out(folder: Path) -> np.ndarray:
     return Dataset.open(folder).split("object_wise", SEED)[1]
+
+
+def test_the_area_below_the_drawn_precision_is_the_average_precision() -> None:
+    rng = np.random.default_rng(8)
+    quality = np.round(rng.random(60), 1)  # ties
+    success = (rng.random(60) < quality).astype(float)
+    figure = precision_recall({"validation": Scored(quality, success)})
+    line = figure.axes[0].lines[0]
+    x, y = STEP_LOOKUP_MAP[line.get_drawstyle()](line.get_xdata(), line.get_ydata())
+    assert (x[0], x[-1]) == (0, 1)
+    assert np.trapezoid(y, x) == pytest.approx(average_precision(quality, success > 0.5))
 
 
 def test_a_crop_s_near_pixels_are_light_and_what_is_missing_is_far() -> None:

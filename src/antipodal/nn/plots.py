@@ -47,10 +47,11 @@ def precision_recall(splits: Mapping[str, Scored]) -> Figure:
         quality, truth = scored.quality, scored.truth
         if truth.any():
             _, hits, misses = threshold_curve(quality, truth)
+            recall, precision = hits / truth.sum(), hits / (hits + misses)
             label = f"{name}: AP {average_precision(quality, truth):.3f}"
-            axes.step(
-                hits / truth.sum(), hits / (hits + misses), where="post", color=color, label=label
-            )
+            # P_k holds from R_{k−1} to R_k: the area below the line is the AP
+            x, y = np.append(0, recall), np.append(precision[0], precision)
+            axes.step(x, y, where="pre", color=color, label=label)
         axes.axhline(truth.mean(), color=color, linestyle=":", linewidth=1)
     return _unit_square(figure, axes, "recall", "precision; dotted: chance")
 

@@ -20,13 +20,14 @@ from matplotlib.cbook import STEP_LOOKUP_MAP
 
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
-from antipodal.nn.config import COMPACT_TRAINING
+from antipodal.files import write_json
+from antipodal.nn.config import COMPACT_TRAINING, TrainConfig
 from antipodal.nn.evaluate import evaluate
 from antipodal.nn.plots import Scored, crop_picture, precision_recall, read_history
-from antipodal.nn.run import open_run
+from antipodal.nn.run import open_run, split_as
 from antipodal.nn.scores import classification
-from antipodal.nn.stream import GraspRows, GraspStream
-from antipodal.nn.train import predict_log_odds, train
+from antipodal.nn.stream import GraspRows, GraspStream, Loading
+from antipodal.nn.train import predict_log_odds, split_rows, train
 from antipodal.scores import area_under_roc, average_precision
 from synthetic_grasps import write_boxes
 
@@ -152,6 +153,23 @@ def test_another_data_set_is_scored_whole(place: Path, tmp_path: Path) -> None:
         evaluate(place / "run", tmp_path / "other", rows="validation")
     with pytest.raises(IncompatibleCheckpoint, match="trained on crops"):
         evaluate("builtin", place / "boxes")
+
+
+def test_a_run_that_learned_from_some_rows_says_of_those_that_it_was_trained_on_them(
+    place: Path, tmp_path: Path
+) -> None:
+    some = Path(shutil.copytree(place / "run", tmp_path / "run"))
+    config = json.loads((some / "config.json").read_text())
+    config["train"]["n_train"] = 50
+    write_json(config, some / "config.json")
+    dataset = Dataset.open(place / "boxes")
+    trained, held_out = split_rows(dataset, TrainConfig(**config["train"]), Loading())
+    report = evaluate(some, place / "boxes", tmp_path / "report", rows="training")
+    assert report["n"] == len(trained) == 50
+    table = pq.read_table(tmp_path / "report" / "predictions.parquet")
+    np.testing.assert_array_equal(table["row"].to_numpy(), trained.rows)
+    for got, want in zip(split_as(dataset, config["train"]), (trained, held_out), strict=True):
+        np.testing.assert_array_equal(got, want.rows)
 
 
 def test_force_closure_is_a_label_of_the_table_of_grasps(place: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .calibrate import calibrated_by_others, log_odds_of
 from .data import GraspBatch
 from .evaluation_files import write_evaluation
 from .plots import Scored
-from .run import Run, describe, expect_crops, open_run
+from .run import Run, describe, expect_crops, open_run, split_as
 from .scores import DECISION, bootstrap_interval, classification
 from .stream import GIBIBYTE, GraspRows, GraspStream
 from .train import ORDERED_BATCH, predict_log_odds
@@ -254,10 +254,9 @@ def _choose(dataset: Dataset, rows: Rows, network: Network) -> tuple[Int[np.ndar
         raise InvalidConfig(
             f"{dataset.path} is not the data set that the network was trained on: it has no {rows} split; use all"
         )
-    training = network.training
-    train, held_out = dataset.split(training["split"], training["seed"], training["train_fraction"])
+    train, held_out = split_as(dataset, network.training)
     name = "training" if rows == "training" else "validation"
-    return (train if name == "training" else held_out), f"{name} {training['split']}"
+    return (train if name == "training" else held_out), f"{name} {network.training['split']}"
 
 
 def _object_names(dataset: Dataset) -> dict[int, str]:

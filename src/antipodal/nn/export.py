@@ -34,7 +34,7 @@ from .precision import (
     write_bfloat16,
     write_int8,
 )
-from .run import Run, describe, expect_crops, open_run
+from .run import Run, describe, expect_crops, open_run, split_as
 from .scores import classification
 from .stream import GraspRows
 
@@ -312,8 +312,7 @@ def _rows(run: Run, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     ours = {k: v for k, v in run.config["dataset"].items() if k != "path"}
     if ours != describe(dataset):
         return np.arange(len(dataset)), np.arange(len(dataset))
-    training = run.config["train"]
-    return dataset.split(training["split"], training["seed"], training["train_fraction"])
+    return split_as(dataset, run.config["train"])
 
 
 def _some(

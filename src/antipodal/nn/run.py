@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
 from .calibrate import Calibration
@@ -115,6 +118,17 @@ def expect_crops(name: object, crop: Mapping[str, Any], dataset: Dataset) -> Non
         raise IncompatibleCheckpoint(
             f"{name} was trained on crops {crop}: {dataset.path} has {dataset.config['crop']}"
         )
+
+
+def split_as(
+    dataset: Dataset, training: Mapping[str, Any]
+) -> tuple[Int[np.ndarray, "T"], Int[np.ndarray, "V"]]:
+    """Row numbers that a training, as a run's ``config.json`` has it, learns from, and those that it holds out."""
+    seed, n_train = training["seed"], training.get("n_train")
+    train, held_out = dataset.split(training["split"], seed, training["train_fraction"])
+    if n_train is not None and n_train < len(train):
+        train = np.sort(np.random.default_rng(seed).choice(train, n_train, replace=False))
+    return train, held_out
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

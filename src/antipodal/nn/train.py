@@ -39,7 +39,7 @@ from .data import GraspBatch, normalisation
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
 from .networks import Network, network_for, set_normalisation
 from .pretrained import Pretrained, load_pretrained
-from .run import SCHEMA, describe, read_config, read_result
+from .run import SCHEMA, describe, read_config, read_result, split_as
 from .scores import classification
 from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
 from .weights import save_weights
@@ -154,11 +154,7 @@ def split_rows(
     dataset: Dataset, config: TrainConfig, loading: Loading
 ) -> tuple[GraspRows, GraspRows]:
     """Training and validation rows; the memory allowed is shared out by their number."""
-    train, held_out = dataset.split(config.split, config.seed, config.train_fraction)
-    if config.n_train is not None and config.n_train < len(train):
-        drawn = np.random.default_rng(config.seed).choice(train, config.n_train, replace=False)
-        train = np.sort(drawn)
-    sides = (train, held_out)
+    sides = split_as(dataset, dataclasses.asdict(config))
     success = dataset.targets(config.target, config.success_threshold)
     n = sum(map(len, sides))
     training, validation = (

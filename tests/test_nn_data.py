@@ -19,6 +19,7 @@ from antipodal.nn.data import (
     read_table,
     table_batches,
 )
+from antipodal.nn.networks import build_network, normalise
 from antipodal.render.noise import NoiseModel
 from antipodal.render.noise import gaussian_field as numpy_field
 from synthetic_grasps import boxes_on_a_table, write_boxes
@@ -73,6 +74,24 @@ def test_normalisation_is_the_mean_and_deviation_of_all_seen_pixels() -> None:
 def test_normalisation_of_a_constant_depth_can_divide() -> None:
     data = grasp_table(np.zeros((3, 4, 4)), np.full(3, 0.7), np.zeros(3, bool), hands(3))
     assert normalisation(table_batches(data)).depth_std > 0
+
+
+def test_a_network_told_of_the_hand_is_normalised_by_the_depths_that_it_sees() -> None:
+    network = build_network("compact")
+    # the YuMi's own are bit for bit as they are
+    normalise(network, table_batches(table(300)))
+    plain = normalisation(table_batches(table(300)))
+    assert (network.depth_mean.item(), network.depth_std.item()) == (
+        np.float32(plain.depth_mean),
+        np.float32(plain.depth_std),
+    )
+    # hands of any size, and everything as large as they are: the same
+    size = np.random.default_rng(4).uniform(0.5, 2, (300, 1))
+    relative, depth, success = boxes_on_a_table(300, np.random.default_rng(0))
+    mixed = grasp_table(relative * size[:, :, None], depth * size[:, 0], success, hands(300) * size)
+    normalise(network, table_batches(mixed))
+    assert network.depth_mean.item() == pytest.approx(plain.depth_mean, rel=1e-5)
+    assert network.depth_std.item() == pytest.approx(plain.depth_std, rel=1e-4)
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:

@@ -21,6 +21,7 @@ from sklearn import metrics as sklearn_metrics
 import antipodal.nn.train as train_module
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
+from antipodal.files import write_json
 from antipodal.gripper import load_gripper
 from antipodal.nn.calibrate import (
     Calibration,
@@ -28,6 +29,7 @@ from antipodal.nn.calibrate import (
     fit_calibration,
     log_odds_of,
 )
+from antipodal.nn.compact import Compact
 from antipodal.nn.config import COMPACT_TRAINING, PAPER_TRAINING, TrainConfig
 from antipodal.nn.data import Normalisation
 from antipodal.nn.module import GraspModule, learning_rate_factor, make_optimizer
@@ -411,6 +413,26 @@ def test_a_run_of_before_a_setting_was_has_its_default(boxes: Path, tmp_path: Pa
     del saved["train"]["patience"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
     assert train(boxes, tmp_path / "run", config, accelerator="cpu") == result
+
+
+def test_a_larger_hands_depths_are_normalised_in_its_size_and_fine_tuning_keeps_that(
+    boxes: Path, tmp_path: Path
+) -> None:
+    config = replace(TINY, n_epochs=1, n_train=32)
+    large = Path(shutil.copytree(boxes, tmp_path / "large"))
+    manifest = json.loads((large / "dataset.json").read_text())
+    manifest["gripper"]["max_width"] *= 1.6
+    write_json(manifest, large / "dataset.json")
+    train(large, tmp_path / "run", config, accelerator="cpu")
+    depth = split_rows(Dataset.open(large), config, Loading())[0].kept().depth.numpy() / 1.6
+    network = open_run(tmp_path / "run").network
+    assert isinstance(network, Compact)
+    seen = (depth - network.depth_mean.item()) / network.depth_std.item()
+    assert (seen.mean(), seen.std()) == pytest.approx((0, 1), abs=1e-4)
+    start = Pretrained(tmp_path / "run", "all")
+    train(boxes, tmp_path / "tuned", config, accelerator="cpu", start=start)
+    tuned = open_run(tmp_path / "tuned").network
+    assert isinstance(tuned, Compact) and tuned.depth_mean == network.depth_mean
 
 
 def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(

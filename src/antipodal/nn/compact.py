@@ -138,7 +138,7 @@ class Compact(nn.Module):
         dtype = next(
             self.parameters()
         ).dtype  # metres need float32: only what is normalised is rounded
-        scale = hand[:, :1] / self.hand[STROKE]
+        scale = self.scale(hand)
         strokes = hand / hand[:, :1]
         z = (depth / scale - self.depth_mean) / self.depth_std
         shift = self.hand[OVERHANG] - hand[:, OVERHANG : OVERHANG + 1] / scale
@@ -150,6 +150,10 @@ class Compact(nn.Module):
         told = torch.cat([scale.log(), strokes[:, 1:] - self.hand[1:] / self.hand[STROKE]], 1)
         pooled.append((told / self.spread).to(dtype))
         return self.head(torch.cat(pooled, 1)).squeeze(1)
+
+    def scale(self, hand: Float[Tensor, "N 5"]) -> Float[Tensor, "N 1"]:
+        """Return how many times as large each hand is as the one that it is brought to."""
+        return hand[:, :1] / self.hand[STROKE]
 
     def _planes(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..errors import InvalidConfig
 from .compact import Compact, CompactConfig
-from .data import Normalisation
+from .data import GraspBatch, Normalisation, normalisation
 from .gqcnn import GQCNN, GQCNNConfig
 
 Network = GQCNN | Compact
@@ -44,6 +44,13 @@ def network_for(architecture: str, crop: Mapping[str, Any], stroke: float) -> Ne
     if isinstance(network, Compact) and crop["window_m"] is not None:
         network.config = replace(network.config, window_strokes=round(crop["window_m"] / stroke, 6))
     return network
+
+
+def normalise(network: Network, batches: Iterable[GraspBatch]) -> None:
+    """Give a network the statistics of what it sees: depths in its own hand's size, if it is told of the hand."""
+    if isinstance(network, Compact):
+        batches = (b._replace(depth=b.depth / network.scale(b.hand)) for b in batches)
+    set_normalisation(network, normalisation(batches))
 
 
 def set_normalisation(network: Network, statistics: Normalisation) -> None:

@@ -35,9 +35,9 @@ from .allocator import kept_memory
 from .calibrate import Calibration, calibrated_by_others, fit_calibration
 from .checkpoints import DurableFiles, Kept, load_checkpoint
 from .config import TrainConfig, expect_finite
-from .data import GraspBatch, normalisation
+from .data import GraspBatch
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
-from .networks import Network, network_for, set_normalisation
+from .networks import Network, network_for, normalise
 from .pretrained import Pretrained, load_pretrained
 from .run import SCHEMA, describe, read_config, read_result, split_as
 from .scores import classification
@@ -147,7 +147,7 @@ def _begin(network: Network, training: GraspRows, seed: int, run_dir: Path) -> N
     """Draw weights, and take the normalisation from the training rows."""
     network.initialise(torch.Generator().manual_seed(seed))
     if not _last_checkpoint(run_dir).is_file():  # it holds them
-        set_normalisation(network, normalisation(GraspStream(training, ORDERED_BATCH)))
+        normalise(network, GraspStream(training, ORDERED_BATCH))
 
 
 def split_rows(

@@ -435,6 +435,20 @@ def test_a_larger_hands_depths_are_normalised_in_its_size_and_fine_tuning_keeps_
     assert isinstance(tuned, Compact) and tuned.depth_mean == network.depth_mean
 
 
+def test_a_batch_larger_than_an_epoch_lowers_the_rate_by_what_is_drawn(
+    boxes: Path, tmp_path: Path
+) -> None:
+    # one step an epoch, one stair an epoch
+    config = replace(
+        PAPER_TRAINING, architecture="gqcnn_two_pools", n_epochs=3, n_train=20, decay_epochs=1.0,
+        decay_rate=0.5,
+    )  # fmt: skip
+    train(boxes, tmp_path / "run", config, accelerator="cpu")
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    (rate,) = last["lr_schedulers"][0]["_last_lr"]
+    assert rate == pytest.approx(config.learning_rate / 2**3)
+
+
 def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
     boxes: Path, tmp_path: Path
 ) -> None:

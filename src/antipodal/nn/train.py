@@ -108,7 +108,8 @@ def train(
     stream = GraspStream(training, config.batch_size, config.seed, loading.positive_weight, part)
     gpu = trainer.strategy.root_device.type != "cpu"
     precision = computed_in(config.precision, gpu, trainer.world_size)
-    working = dataclasses.replace(config, precision=precision)
+    # a batch is never larger than an epoch, and the rate falls by what is drawn
+    working = dataclasses.replace(config, precision=precision, batch_size=stream.batch_size)
     module = GraspModule(network, working, stream.n_per_epoch)
     held_out = GraspStream(validation, ORDERED_BATCH)
     seconds = _fit(trainer, module, stream, held_out, run_dir)

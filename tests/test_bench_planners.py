@@ -337,3 +337,12 @@ def test_a_row_without_candidates_says_why(rng):
     ranked = random_planner(YUMI)(Observation(image, mask, YUMI), rng)
     assert len(ranked.grasps_world) == len(ranked.quality) == 0
     assert "reach" in (ranked.reason or "")
+
+
+def test_settings_that_are_no_numbers_are_refused_in_words() -> None:
+    with pytest.raises(
+        InvalidConfig, match="registration n_poses many: expected a positive number"
+    ):
+        RegistrationConfig(n_poses="many")  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfig, match="learning c inf: expected a positive number"):
+        LearningConfig(c=np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -156,6 +157,13 @@ def test_a_copied_file_is_a_new_gripper(tmp_path: Path) -> None:
     gripper = load_gripper(tmp_path / "mine.toml")
     assert gripper.name == "mine"
     assert np.allclose(gripper.T_gripper_grasp[:3, :3], np.diag([-1, -1, 1]))
+
+
+def test_a_grippers_numbers_may_be_numpys() -> None:
+    yumi = load_gripper("yumi")
+    wide = replace(yumi, max_width=np.float32(0.0625), max_force=np.int64(30))
+    assert (wide.max_width, wide.max_force) == (0.0625, 30.0)
+    assert type(wide.max_width) is type(wide.max_force) is float
 
 
 def test_an_unknown_gripper_is_answered_with_the_known_ones() -> None:

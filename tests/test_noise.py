@@ -267,7 +267,9 @@ def test_raw_frames_have_the_steps_of_the_default_and_less_noise(shared):
         (lambda: NoiseModel(gaussian_field="cubic"), "bicubic, bilinear or rbf"),  # type: ignore[arg-type]
         (lambda: NoiseModel(grid_step_px=0), "at least 1"),
         (lambda: SensorNoise(edge_dropout=0.7, flying_rate=0.7), "at most 1"),
-        (lambda: SensorNoise(correlation_length_px=0), "positive length"),
+        (lambda: SensorNoise(correlation_length_px=0), "correlation_length_px 0: .* positive"),
+        (lambda: SensorNoise(edge_step="wide"), "edge_step wide: .* number"),  # type: ignore[arg-type]
+        (lambda: SensorNoise(grazing_angle=80.0), "at most π/2"),
     ],
 )
 def test_impossible_noise_is_refused_in_words(make, message):

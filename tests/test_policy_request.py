@@ -169,6 +169,8 @@ def test_an_empty_corner_of_the_image_says_so(scene):
         ({"max_tilt": 30.0}, "degrees"),
         ({"min_height": -0.1}, "min_height -0.1"),
         ({"n_grasps": 0}, "n_grasps 0"),
+        ({"n_grasps": True}, "n_grasps True"),
+        ({"n_grasps": 2.5}, "n_grasps 2.5"),
         ({"min_distance": np.nan}, "min_distance nan"),
     ],
     ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",

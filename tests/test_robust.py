@@ -196,7 +196,13 @@ def test_the_grippers_own_patch_is_used(rng):
     "values",
     [
         {"n_samples": 1},
+        {"n_samples": "many"},
+        {"n_object_poses": 0},
+        {"n_object_poses": "few"},
         {"friction": -0.1},
+        {"torque_scaling": "some"},
+        {"torque_scaling": np.inf},
+        {"torque_scaling": np.float32(-1)},
         {"friction_bounds": (1.0, 0.5)},
         {"friction_outside": "wrap"},
     ],

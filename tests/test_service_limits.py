@@ -22,6 +22,7 @@ from policy_scenes import seen
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 
 from antipodal.camera import DepthImage
+from antipodal.errors import InvalidConfig
 from antipodal.service.client import PlanClient
 from antipodal.service.config import Limits
 from antipodal.service.faults import ServiceError
@@ -258,3 +259,9 @@ def test_a_told_service_takes_nothing_new_finishes_what_it_took_and_leaves_no_tr
 )
 def test_loopback_is_told_from_the_rest(host, alone) -> None:
     assert is_loopback(host) is alone
+
+
+@pytest.mark.parametrize("limit", ["soon", -1.0, np.inf, None])
+def test_a_limit_is_a_positive_number(limit) -> None:
+    with pytest.raises(InvalidConfig, match=f"limit plan_time {limit}: expected a positive number"):
+        Limits(plan_time=limit)

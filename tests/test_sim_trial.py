@@ -14,6 +14,7 @@ from antipodal.grasp import Grasp
 from antipodal.gripper import GripperModel, gripper_names, load_gripper
 from antipodal.mesh import TriMesh
 from antipodal.sim.decompose import convex_pieces
+from antipodal.sim.tracking import TrackingConfig
 from antipodal.sim.trial import (
     QUICK_LIFT,
     Outcome,
@@ -251,10 +252,14 @@ def test_misuse_is_refused_in_words() -> None:
         lift(mesh, Grasp(from_above().pose, 0.08))
     with pytest.raises(InvalidConfig, match="expected a single one"):
         lift(mesh, Grasp(from_above().pose[None], 0.05))
-    with pytest.raises(InvalidConfig, match="closing_speed = 0"):
+    with pytest.raises(InvalidConfig, match="closing_speed 0"):
         TrialConfig(closing_speed=0.0)
     with pytest.raises(InvalidConfig, match=r"timestep 0\.1"):
         TrialConfig(timestep=0.1)
+    with pytest.raises(InvalidConfig, match="lift_distance high: expected a number"):
+        TrialConfig(lift_distance="high")  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfig, match="hover high: expected a positive number"):
+        TrackingConfig(hover="high")  # type: ignore[arg-type]
 
 
 def bottle() -> tuple[TriMesh, tuple[TriMesh, ...]]:

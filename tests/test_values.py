@@ -128,7 +128,7 @@ class Setting:
 def test_a_setting_obeys_its_rule(rule: str, good: list[object], bad: list[object]) -> None:
     for value in good:
         expect(Setting(value), "test", rule, "x")
-    for value in [*bad, None, "2", True, [1.0]]:
+    for value in [*bad, None, "2", True, [1.0], np.inf, -np.inf]:
         with pytest.raises(InvalidConfig, match=f"test x .*: expected {re.escape(rule)}"):
             expect(Setting(value), "test", rule, "x")
 

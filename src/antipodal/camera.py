@@ -42,7 +42,7 @@ class CameraIntrinsics:
     def __post_init__(self) -> None:
         for name in ("fx", "fy", "cx", "cy"):
             value = getattr(self, name)
-            if not (is_number(value) and np.isfinite(value)):
+            if not is_number(value):
                 raise InvalidConfig(
                     f"camera {name} is {value!r}: expected a finite number of pixels"
                 )

@@ -24,7 +24,7 @@ from .camera import CameraIntrinsics, DepthImage
 from .camera_formats import in_our_words, not_zero, read_values
 from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
-from .values import array, rigid
+from .values import array, is_number, rigid
 
 MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
@@ -352,7 +352,7 @@ def _unit(values: dict[str, Any], name: str) -> float | None:
             unit = 1e-3
         else:
             return None
-    if isinstance(unit, bool) or not (isinstance(unit, int | float) and MIN_UNIT <= unit <= 1.0):
+    if not (is_number(unit) and MIN_UNIT <= unit <= 1.0):
         raise InvalidConfig(
             f"camera {name}: depth_unit {unit!r}: expected metres per count in [{MIN_UNIT:g}, 1]"
         )

@@ -17,7 +17,7 @@ from . import transforms
 from .errors import InvalidConfig, UnknownAsset
 from .grasp import Grasp
 from .mesh import TriMesh
-from .values import array, config_from_dict, rigid
+from .values import array, config_from_dict, is_number, rigid
 
 POSITIVE = (
     "max_width",
@@ -82,13 +82,13 @@ class GripperModel:
             raise InvalidConfig(f"gripper name {self.name!r}: expected a word")
         for name in POSITIVE + NOT_NEGATIVE:
             value, positive = getattr(self, name), name in POSITIVE
-            number = isinstance(value, int | float) and not isinstance(value, bool)
             most, unit = (1e4, "N") if name == "max_force" else (1.0, "m; millimetres?")
-            if not (number and 0 <= value <= most and (value > 0 or not positive)):
+            if not (is_number(value) and 0 <= value <= most and (value > 0 or not positive)):
                 raise InvalidConfig(
                     f"gripper {self.name}: {name} = {value!r}: expected a "
                     f"{'positive number' if positive else 'number ≥ 0'} in SI units, at most {most:g} {unit}"
                 )
+            object.__setattr__(self, name, float(value))
         if not self.min_width < self.max_width:
             raise InvalidConfig(
                 f"gripper {self.name}: widths {self.min_width}–{self.max_width} m: expected min < max"

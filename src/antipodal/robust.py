@@ -21,6 +21,7 @@ from .grasp import Grasp
 from .gripper import GripperModel
 from .mesh import TriMesh
 from .metrics import Metric, ferrari_canny
+from .values import AT_LEAST_ONE, NOT_NEGATIVE, expect
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,12 @@ class Perturbation:
     """Draw only so many object poses per grasp and use them in turn; None draws one per sample. The release has 10."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, int | float) and not value >= 0:
-                raise InvalidConfig(f"perturbation {name} = {value}: expected at least 0")
-        if self.n_samples < 2 or (self.n_object_poses is not None and self.n_object_poses < 1):
-            raise InvalidConfig(
-                f"perturbation n_samples {self.n_samples}, n_object_poses {self.n_object_poses}: "
-                "expected at least 2 samples and 1 pose"
-            )
+        others = ("n_object_poses", "friction_bounds", "friction_outside")
+        expect(self, "perturbation", NOT_NEGATIVE, *(n for n in vars(self) if n not in others))
+        if self.n_samples < 2:
+            raise InvalidConfig(f"perturbation n_samples {self.n_samples}: expected at least 2")
+        if self.n_object_poses is not None:
+            expect(self, "perturbation", AT_LEAST_ONE, "n_object_poses")
         low, high = self.friction_bounds
         if not 0 <= low <= high or self.friction_outside not in ("resample", "clip"):
             raise InvalidConfig(

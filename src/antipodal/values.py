@@ -117,8 +117,10 @@ def expect(config: object, what: str, rule: str, *names: str) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is one real number; True and False are none."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    """Whether it is one finite real number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return bool(-np.inf < value < np.inf)
 
 
 def check_port(port: int) -> None:

@@ -16,7 +16,7 @@ from ..errors import InvalidConfig
 from ..files import write_json
 from ..nn.scores import bootstrap_interval, classification
 from ..render.noise import NoiseModel, add_noise
-from ..values import config_from_dict
+from ..values import POSITIVE, config_from_dict, expect
 from .learned import KINDS, LearnedQuality, features, fill_farthest, save_learned, svm_margin
 
 PLATT_FRACTION = 0.2
@@ -53,11 +53,8 @@ class LearningConfig:
     """Added to every training crop once."""
 
     def __post_init__(self) -> None:
-        for name in ("n_forest", "n_svm", "n_validation", "n_trees", "max_depth", "c"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"learning {name} {getattr(self, name)}: expected a positive number"
-                )
+        counts = ("n_forest", "n_svm", "n_validation", "n_trees", "max_depth")
+        expect(self, "learning", POSITIVE, *counts, "c")
 
 
 class Examples(NamedTuple):

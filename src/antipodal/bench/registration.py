@@ -19,6 +19,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..mesh import TriMesh
 from ..stable_pose import StablePose, stable_poses
+from ..values import POSITIVE, expect
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ class RegistrationConfig:
     """Spacing of the points that are aligned, m."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise InvalidConfig(f"registration {name} {value}: expected a positive number")
+        expect(self, "registration", POSITIVE, *vars(self))
 
 
 DEFAULT_REGISTRATION = RegistrationConfig()

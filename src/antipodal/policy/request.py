@@ -125,7 +125,9 @@ class Request:
         _require("min_distance", self.min_distance, 0.0, 10.0, "m")
         _require("min_angle", self.min_angle, 0.0, np.pi, "rad; degrees?")
         if self.n_grasps is not None and not (
-            isinstance(self.n_grasps, int | np.integer) and self.n_grasps >= 1
+            is_number(self.n_grasps)
+            and isinstance(self.n_grasps, int | np.integer)
+            and self.n_grasps >= 1
         ):
             raise InvalidConfig(
                 f"request n_grasps {self.n_grasps!r}: expected a whole number ≥ 1, or None for all"

@@ -92,25 +92,15 @@ class SensorNoise:
     """Surfaces steeper than this to the ray give no return, rad."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "correlated_sigma",
-            "scale_sigma",
-            "quantization",
-            "edge_step",
-            "edge_dropout",
-            "flying_rate",
-        ):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(f"sensor {name} = {getattr(self, name)}: expected ≥ 0")
+        sizes = ("correlated_sigma", "scale_sigma", "quantization", "edge_step")
+        expect(self, "sensor", NOT_NEGATIVE, *sizes, "edge_dropout", "flying_rate")
+        expect(self, "sensor", POSITIVE, "correlation_length_px", "grazing_angle")
         if self.edge_dropout + self.flying_rate > 1:
             raise InvalidConfig(
                 f"sensor edge_dropout {self.edge_dropout} + flying_rate {self.flying_rate}: expected at most 1 together"
             )
-        if not (self.correlation_length_px > 0 and 0 < self.grazing_angle <= np.pi / 2):
-            raise InvalidConfig(
-                f"sensor correlation_length_px {self.correlation_length_px}, grazing_angle {self.grazing_angle}: "
-                "expected a positive length and an angle in (0, π/2]"
-            )
+        if self.grazing_angle > np.pi / 2:
+            raise InvalidConfig(f"sensor grazing_angle {self.grazing_angle}: expected at most π/2")
 
 
 STRUCTURED_LIGHT = SensorNoise()

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from ..errors import InvalidConfig
+from ..values import is_number
 
 MIN_KEY_LENGTH = 16
 """Shortest API key that is taken."""
@@ -35,7 +36,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             least = 0 if name == "queue_length" else 1e-3
-            if not least <= value < 2**40:
+            if not (is_number(value) and least <= value < 2**40):
                 raise InvalidConfig(f"limit {name} {value}: expected a positive number")
 
 
@@ -58,7 +59,7 @@ class ServiceConfig:
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_workers <= 256:
+        if not (is_number(self.n_workers) and 1 <= self.n_workers <= 256):
             raise InvalidConfig(f"workers {self.n_workers}: expected 1 to 256")
         key = self.api_key
         if key is not None and not (

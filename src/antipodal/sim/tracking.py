@@ -22,7 +22,6 @@ from scipy.spatial.transform import Rotation
 
 from .. import transforms
 from ..camera import CameraIntrinsics, DepthImage
-from ..errors import InvalidConfig
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
@@ -33,6 +32,7 @@ from ..render.depth import (
     trace_window,
 )
 from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
+from ..values import NOT_NEGATIVE, POSITIVE, expect
 from .motion import DWELL
 from .support import BLOCK, SupportPath, Vector
 from .trial import SLIPPED, Outcome, Stage, TrialConfig, _is_held, _keep, _transports
@@ -106,20 +106,9 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         positive = ("frame_rate", "max_speed", "max_turn", "hover", "descent_speed", "braking")
-        for name in (*positive, "timeout"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfig(
-                    f"tracking {name} {getattr(self, name)}: expected a positive number"
-                )
-        for name in (
-            "latency",
-            "aligned_distance",
-            "aligned_angle",
-            "aligned_time",
-            "hold_height",
-        ):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfig(f"tracking {name} {getattr(self, name)}: expected ≥ 0")
+        expect(self, "tracking", POSITIVE, *positive, "timeout")
+        aligned = ("aligned_distance", "aligned_angle", "aligned_time")
+        expect(self, "tracking", NOT_NEGATIVE, "latency", *aligned, "hold_height")
 
 
 class StandingCamera(NamedTuple):

@@ -11,7 +11,7 @@ z up, table at z = 0. An unsuccessful trial is a value; only a simulation that l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from ..grasp import Grasp
 from ..gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, GripperModel
 from ..mesh import TriMesh
 from ..success import EXECUTION_NOISE, execution_error
-from ..values import array
+from ..values import NOT_NEGATIVE, POSITIVE, array, expect
 from .decompose import Cache, convex_pieces
 from .motion import DWELL, line, oscillation, rest
 from .world import GRAVITY, TIMESTEP, World
@@ -127,15 +127,9 @@ class TrialConfig:
     """Execution error about each axis of the hand, standard deviation, rad."""
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if not (np.isfinite(value) and value >= 0):
-                raise InvalidConfig(
-                    f"trial {f.name} = {value}: expected a number that is not negative"
-                )
-        for name in ("approach_speed", "closing_speed", "transport_speed", "shake_frequency"):
-            if getattr(self, name) <= 0:
-                raise InvalidConfig(f"trial {name} = 0: expected a positive number")
+        expect(self, "trial", NOT_NEGATIVE, *vars(self))
+        speeds = ("approach_speed", "closing_speed", "transport_speed")
+        expect(self, "trial", POSITIVE, *speeds, "shake_frequency")
         if not 0.0002 <= self.timestep <= 0.005:
             raise InvalidConfig(f"trial timestep {self.timestep} s: expected 0.0002 to 0.005")
 

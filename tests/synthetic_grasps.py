@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from antipodal.dataset.generate import gripper_json
-from antipodal.dataset.schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema
+from antipodal.dataset.schema import (
+    GRASPS,
+    OBJECTS,
+    POSES,
+    SUCCESS_THRESHOLD,
+    VERSION,
+    shard_schema,
+)
 from antipodal.dataset.store import Dataset, file_hash, write_table
 from antipodal.files import write_json
 from antipodal.gripper import load_gripper
+
+if TYPE_CHECKING:
+    from antipodal.nn.data import GraspTable
 
 PIXEL = 0.004
 """What a pixel of the crop spans, m."""
@@ -38,6 +48,16 @@ def boxes_on_a_table(n: int, rng: np.random.Generator, size: int = 32) -> Boxes:
     clear = np.abs(offset) + width / 2 < OPENING / 2
     reaches = (depth > table - height + 0.003) & (depth < table - 0.003)
     return Boxes((z - depth[:, None, None]).astype(np.float16), depth, clear & reaches)
+
+
+def whole_table(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> GraspTable:
+    """The whole data set in memory; labels are robust ε > ``threshold`` and free of collision."""
+    from antipodal.nn.data import grasp_table  # needs torch; the rest of this file does not
+
+    columns = dataset.read(["crop", "depth"])
+    return grasp_table(
+        columns["crop"], columns["depth"], dataset.labels(threshold), dataset.hands()
+    )
 
 
 def write_boxes(

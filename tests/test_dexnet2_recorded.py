@@ -19,6 +19,7 @@ from antipodal.draw_dataset import save_dataset_plots
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
+from synthetic_grasps import whole_table
 
 CROP_TOLERANCE = 5e-5
 """float16 of a depth relative to the grasp's, m (docs/dataset-format.md)."""
@@ -72,10 +73,10 @@ def test_what_the_original_does_not_say_is_listed_and_splits_do_not_pretend(
 
 
 def test_a_network_sees_the_originals_images(shared: Path, tmp_path: Path) -> None:
-    from antipodal.nn.data import normalisation, read_table, table_batches
+    from antipodal.nn.data import normalisation, table_batches
 
     source = shared / "parity/network/tiny_dataset"
-    table = read_table(import_tensors(source, tmp_path / "tiny"))
+    table = whole_table(import_tensors(source, tmp_path / "tiny"))
     images = tensor(source, "depth_ims_tf_table")
     assert int(table.success.sum()) == 504
     statistics = normalisation(table_batches(table))

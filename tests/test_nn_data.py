@@ -16,13 +16,12 @@ from antipodal.nn.data import (
     GraspTable,
     grasp_table,
     normalisation,
-    read_table,
     table_batches,
 )
 from antipodal.nn.networks import build_network, normalise
 from antipodal.render.noise import NoiseModel
 from antipodal.render.noise import gaussian_field as numpy_field
-from synthetic_grasps import boxes_on_a_table, write_boxes
+from synthetic_grasps import boxes_on_a_table, whole_table, write_boxes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,13 +50,13 @@ def test_crops_are_absolute_again_and_missing_pixels_are_zero() -> None:
 def test_data_set_comes_back_as_it_was_written(tmp_path: Path) -> None:
     dataset = write_boxes(tmp_path / "boxes", 40, np.random.default_rng(5))
     want = boxes_on_a_table(40, np.random.default_rng(5))
-    got = read_table(dataset)
+    got = whole_table(dataset)
     np.testing.assert_array_equal(got.relative.numpy(), want.relative)
     np.testing.assert_allclose(got.depth.numpy(), want.depth, atol=1e-7)
     np.testing.assert_array_equal(got.success.numpy(), want.success.astype(np.float32))
     np.testing.assert_array_equal(got.hand.numpy(), hands(40).astype(np.float32))
     # labels are computed on read: every ε here is at most 0.004
-    assert not read_table(dataset, threshold=0.005).success.any()
+    assert not whole_table(dataset, threshold=0.005).success.any()
 
 
 def test_normalisation_is_the_mean_and_deviation_of_all_seen_pixels() -> None:

@@ -14,9 +14,9 @@ import torch
 
 from antipodal.dataset.store import Dataset
 from antipodal.errors import CorruptDataset, InvalidConfig
-from antipodal.nn.data import GraspBatch, normalisation, read_table, table_batches
+from antipodal.nn.data import GraspBatch, normalisation, table_batches
 from antipodal.nn.stream import GraspRows, GraspStream, Loading, Part
-from synthetic_grasps import write_boxes
+from synthetic_grasps import whole_table, write_boxes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 N, N_SHARDS = 1200, 12
@@ -50,7 +50,7 @@ def test_an_epoch_has_every_row_once_with_its_own_label(dataset: Dataset, max_by
     assert len(rows.rows) % 30 == 0
     assert len(batches) == len(stream) == len(rows.rows) // 30
     assert {b.crop.shape for b in batches} == {(30, 1, 32, 32)}
-    whole = read_table(dataset)
+    whole = whole_table(dataset)
     place = {depth: i for i, depth in enumerate(whole.depth.tolist())}
     found = np.array([place[d] for d in depths(batches)])
     np.testing.assert_array_equal(np.sort(found), rows.rows)
@@ -81,7 +81,7 @@ def test_order_is_a_function_of_seed_and_epoch_whatever_the_threads(
 
 def test_a_streamed_batch_mixes_shards(dataset: Dataset) -> None:
     rows = source(dataset, THREE_SHARDS)
-    whole = read_table(dataset)
+    whole = whole_table(dataset)
     place = {depth: i for i, depth in enumerate(whole.depth.tolist())}
     batches = list(GraspStream(rows, 32, seed=0))
     shards = [len({place[d] * N_SHARDS // N for d in depths([b])}) for b in batches]
@@ -96,7 +96,7 @@ def test_without_a_seed_rows_come_in_order_to_the_last(dataset: Dataset) -> None
         assert rest > 0
         assert [len(b.depth) for b in batches] == [100] * n_whole + [rest]
         assert len(stream) == n_whole + 1
-        want = read_table(dataset).depth[torch.from_numpy(source(dataset).rows)]
+        want = whole_table(dataset).depth[torch.from_numpy(source(dataset).rows)]
         assert depths(batches) == want.tolist()
 
 
@@ -147,7 +147,7 @@ def test_resampling_draws_a_share_of_one_class_anew_each_epoch(
 
 
 def test_statistics_of_a_stream_are_those_of_the_table(dataset: Dataset) -> None:
-    want = normalisation(table_batches(read_table(dataset)))
+    want = normalisation(table_batches(whole_table(dataset)))
     labels = dataset.labels().astype(np.float32)
     rows = GraspRows(dataset, np.arange(N), labels, THREE_SHARDS)
     assert normalisation(GraspStream(rows, 77)) == pytest.approx(want, rel=1e-12)
@@ -165,7 +165,7 @@ def test_an_epoch_that_is_broken_off_leaves_no_thread(dataset: Dataset) -> None:
 def test_rows_by_number_come_in_the_order_asked_for(dataset: Dataset) -> None:
     rows = np.array([1100, 3, 700, 4])
     got = source(dataset).table(rows)
-    assert got.depth.tolist() == read_table(dataset).depth[torch.from_numpy(rows)].tolist()
+    assert got.depth.tolist() == whole_table(dataset).depth[torch.from_numpy(rows)].tolist()
 
 
 def test_a_spoilt_shard_is_named(tmp_path: Path) -> None:

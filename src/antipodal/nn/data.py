@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..dataset.schema import SUCCESS_THRESHOLD
-from ..dataset.store import Dataset
 from ..errors import CorruptDataset, InvalidConfig
 
 
@@ -72,14 +70,6 @@ class Normalisation(NamedTuple):
     image_std: float
     depth_mean: float
     depth_std: float
-
-
-def read_table(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> GraspTable:
-    """Read the whole data set into memory; labels are robust ε > ``threshold`` and free of collision."""
-    columns = dataset.read(["crop", "depth"])
-    return grasp_table(
-        columns["crop"], columns["depth"], dataset.labels(threshold), dataset.hands()
-    )
 
 
 def grasp_table(

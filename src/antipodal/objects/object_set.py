@@ -25,10 +25,10 @@ import numpy as np
 
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
 from ..files import file_hash
-from ..mesh import MESH_SUFFIXES, TriMesh, load_mesh, repair, rescale, save_mesh
+from ..mesh import MESH_SUFFIXES, Repair, TriMesh, load_mesh, repair, save_mesh
 from ..values import check_seed, config_from_dict
 from .families import FAMILIES, check_family, make_one
-from .units import PLAUSIBLE_SIZE, Unit, fitting_units, guess_unit, read_unit
+from .units import PLAUSIBLE_SIZE, fitting_units, guess_unit, read_unit
 
 SCHEMA = 1
 INDEX = "objects.json"
@@ -171,7 +171,6 @@ def import_meshes(
     source: str | Path,
     directory: str | Path,
     unit: float | str | None = None,
-    rescale_to: float | None = None,
     licence: str = "unknown",
     progress: Progress | None = None,
 ) -> ObjectSet:
@@ -182,7 +181,6 @@ def import_meshes(
         directory: where the set goes.
         unit: metres per unit of the files, or m, mm, cm, inch. None: one unit is guessed for the whole folder;
             ``source`` of the set says how. A file of implausible size is refused with the units that would fit.
-        rescale_to: length that the smallest side gets, m: Dex-Net's rule (reference §2.5); None keeps the size.
         licence: of the files, for the record.
         progress: called after each file.
 
@@ -202,7 +200,7 @@ def import_meshes(
         relative = str(path.relative_to(source))
         name = _free_name(path.relative_to(source), records)
         try:
-            mesh, repairs = _import(path, taken_unit.factor, rescale_to)
+            mesh, repairs = _import(path, taken_unit.factor)
             # a set of before is replaced once there is something to replace it with
             if not emptied:
                 _empty_folder(directory)
@@ -219,7 +217,12 @@ def import_meshes(
     if not records:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
         raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
-    info = _import_info(source, taken_unit, rescale_to)
+    info = {
+        "kind": "imported",
+        "folder": source.resolve().name,
+        "unit": taken_unit.factor,
+        "unit_reason": taken_unit.reason,
+    }
     return _write(ObjectSet(directory, tuple(records.values()), info, refused))
 
 
@@ -255,8 +258,8 @@ def _read_index(index: Path) -> dict[str, Any]:
     return content
 
 
-def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh, list[str]]:
-    """Load, check the size, repair and rescale one file; InvalidMesh says why not."""
+def _import(path: Path, unit: float) -> Repair:
+    """Load, check the size and repair one file; InvalidMesh says why not."""
     mesh = load_mesh(path, unit)
     size = float(mesh.extents.max())
     if not PLAUSIBLE_SIZE[0] <= size <= PLAUSIBLE_SIZE[1]:
@@ -276,21 +279,7 @@ def _import(path: Path, unit: float, rescale_to: float | None) -> tuple[TriMesh,
         )
     if mesh.volume <= 0:
         raise InvalidMesh(f"volume {mesh.volume:g} m³: expected a solid body")
-    if rescale_to is not None:
-        before = mesh.extents.min()
-        mesh = rescale(mesh, rescale_to)
-        actions = [*actions, f"rescaled by {mesh.extents.min() / before:.4g}"]
-    return mesh, actions
-
-
-def _import_info(source: Path, unit: Unit, rescale_to: float | None) -> dict[str, Any]:
-    return {
-        "kind": "imported",
-        "folder": source.resolve().name,
-        "unit": unit.factor,
-        "unit_reason": unit.reason,
-        "rescale_to": rescale_to,
-    }
+    return Repair(mesh, actions)
 
 
 def _save(mesh: TriMesh, directory: Path) -> str:

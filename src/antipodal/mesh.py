@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -22,8 +22,6 @@ DENSITY = 500.0
 MAX_EXTENT = 5.0
 """A mesh larger than this is taken for another unit [m]."""
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb")
-
-RescaleMode = Literal["min", "med", "max", "diag"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,13 +169,12 @@ class Repair(NamedTuple):
     actions: list[str]
 
 
-def load_mesh(path: str | Path, unit: float = 1.0, density: float = DENSITY) -> TriMesh:
+def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
     """Load STL, OBJ, PLY, OFF or GLB; scenes are merged into one mesh. Nothing is repaired here.
 
     Args:
         path: the file.
         unit: metres per unit of the file, e.g. 0.001.
-        density: kg/m³.
 
     Raises:
         UnknownAsset: no such file.
@@ -211,7 +208,7 @@ def load_mesh(path: str | Path, unit: float = 1.0, density: float = DENSITY) -> 
             f"{path.name}: {n_bad} of {len(loaded.vertices)} vertices are NaN or infinite: export the mesh again"
         )
     loaded.merge_vertices(merge_tex=True, merge_norm=True)
-    mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem, density)
+    mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem)
     if (size := float(mesh.extents.max())) > MAX_EXTENT:
         raise InvalidMesh(
             f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; if the file is in millimetres, "
@@ -308,18 +305,11 @@ def _inside_out(
     return found
 
 
-def rescale(mesh: TriMesh, target: float = 0.04, mode: RescaleMode = "min") -> TriMesh:
-    """Scale so that a side of the bounding box equals ``target`` m: Dex-Net's rule, default 4 cm (reference §2.5).
-
-    Args:
-        mesh: any size.
-        target: length that the chosen side gets, m.
-        mode: smallest, middle or largest side, or a third of the diagonal.
-    """
-    sides = np.sort(mesh.extents)
-    lengths = {"min": sides[0], "med": sides[1], "max": sides[2], "diag": np.linalg.norm(sides) / 3}
-    if mode not in lengths:
-        raise InvalidConfig(f"rescale mode '{mode}': expected one of {', '.join(lengths)}")
-    if lengths[mode] <= 0:
-        raise InvalidMesh(f"{mesh.name} is flat: its {mode} side is 0 and cannot become {target} m")
-    return mesh.scaled(target / float(lengths[mode]))
+def rescale(mesh: TriMesh, target: float = 0.04) -> TriMesh:
+    """Scale so that the bounding box' smallest side is ``target`` m: Dex-Net's rule, default 4 cm (reference §2.5)."""
+    smallest = float(mesh.extents.min())
+    if smallest <= 0:
+        raise InvalidMesh(
+            f"{mesh.name} is flat: its smallest side is 0 and cannot become {target} m"
+        )
+    return mesh.scaled(target / smallest)

@@ -19,12 +19,12 @@ from antipodal.nn.gqcnn import (
     GQCNN,
     GQCNN_2_0,
     GQCNN_2_0_TWO_POOLS,
-    GQCNN_4_0_PJ,
     GQCNNConfig,
     LocalResponseNorm,
     load_tf_weights,
 )
 from antipodal.nn.networks import build_network, network_for, set_normalisation
+from test_parity_network import GQCNN_4_0_PJ
 
 YUMI = torch.tensor(load_gripper("yumi").told, dtype=torch.float32)
 

@@ -71,7 +71,7 @@ def test_the_palm_lies_behind_the_grasp_centre_and_meets_the_fingers(name: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_collision_mesh_is_closed_and_holds_the_volume_of_its_boxes(name: str) -> None:
     gripper = load_gripper(name)
-    mesh = gripper.collision_mesh
+    mesh = gripper.collision_mesh_at(Grasp(np.eye(4), gripper.max_width))
     assert mesh.is_watertight
     _, sizes = gripper.boxes(gripper.max_width)
     assert np.isclose(mesh.volume, sizes.prod(-1).sum())
@@ -97,7 +97,8 @@ def test_the_hand_is_put_where_the_grasp_is(rng: np.random.Generator) -> None:
     grasp = Grasp(pose, np.array(0.05))
     T_parent_gripper = gripper.T_parent_gripper(grasp)
     assert np.allclose(T_parent_gripper @ gripper.T_gripper_grasp, pose, atol=1e-12)
-    there = gripper.collision_mesh.transformed(T_parent_gripper)
+    in_hand = gripper.collision_mesh_at(Grasp(gripper.T_gripper_grasp, grasp.width))
+    there = in_hand.transformed(T_parent_gripper)
     assert np.allclose(there.vertices, gripper.collision_mesh_at(grasp).vertices, atol=1e-12)
 
 

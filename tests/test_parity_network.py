@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from antipodal.nn.gqcnn import GQCNN, GQCNN_4_0_PJ, GQCNNConfig, load_tf_weights
+from antipodal.nn.gqcnn import GQCNN, GQCNNConfig, load_tf_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # LRN made strong and a leaky rectifier, so that a wrong one shows
 LRN_STRESS = GQCNNConfig(pool_after_conv2=True, normalisation_alpha=0.05, relu_coefficient=0.1)
+# Dex-Net 4.0's parallel-jaw network
+GQCNN_4_0_PJ = GQCNNConfig(
+    96, (9, 5, 5, 5), 16, pad=False, pool_after_conv2=True, normalisation_alpha=0.0, n_fc3=128, n_fc4=128
+)  # fmt: skip
 CASES = {
     "gqcnn20_lrnstress": (LRN_STRESS, (0.6852, 0.0417), (0.6541, 0.0283)),
     "gqcnn40_pj": (GQCNN_4_0_PJ, (0.6913, 0.0521), (0.6602, 0.0307)),

@@ -22,11 +22,13 @@ from antipodal.policy.cem import (
     standardise,
     to_features,
 )
-from antipodal.policy.image_sampler import RELEASE_EDGES, Edges, find_edges, find_pairs
+from antipodal.policy.image_sampler import Edges, SamplerConfig, find_edges, find_pairs
 from antipodal.policy.mixture import Mixture, fit_mixture
 
 INTRINSICS = CameraIntrinsics(525.0, 525.0, 319.5, 239.5, 640, 480)
 OPTICAL = np.array([0.0, 0.0, 1.0])
+RELEASE_EDGES = SamplerConfig(friction=(0.8,), mask_margin_px=0, max_edges=1_000_000)
+"""Edges and pairs as in the released configuration for 2.0 (reference §8.2, HEAD)."""
 
 
 @pytest.fixture(params=[0, 1, 2])

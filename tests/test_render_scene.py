@@ -12,8 +12,8 @@ from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
 from antipodal.errors import InvalidConfig
 from antipodal.render.scene import (
-    CAMERA_DISTRIBUTIONS,
     PAPER_CAMERA,
+    RELEASE2017_CAMERA,
     CameraDistribution,
     FrictionDistribution,
     PoseDistribution,
@@ -38,9 +38,8 @@ def spherical(T_world_camera):
     return radius, np.arccos(eye[..., 2] / radius), np.arctan2(eye[..., 1], eye[..., 0])
 
 
-@pytest.mark.parametrize("name", sorted(CAMERA_DISTRIBUTIONS))
-def test_each_camera_parameter_is_uniform_in_its_interval(name, rng):
-    config = CAMERA_DISTRIBUTIONS[name]
+@pytest.mark.parametrize("config", [PAPER_CAMERA, RELEASE2017_CAMERA], ids=["paper", "release2017"])
+def test_each_camera_parameter_is_uniform_in_its_interval(config, rng):
     cameras = sample_cameras(4000, rng, config)
     radius, polar, azimuth = spherical(cameras.T_world_camera)
     focal = np.array([k.fx for k in cameras.intrinsics])
@@ -56,7 +55,7 @@ def test_each_camera_parameter_is_uniform_in_its_interval(name, rng):
 
 def test_the_paper_tilts_9_to_18_degrees_and_the_release_up_to_5():
     assert np.rad2deg(PAPER_CAMERA.polar) == pytest.approx([9.0, 18.0])
-    assert np.rad2deg(CAMERA_DISTRIBUTIONS["release2017"].polar) == pytest.approx([0.1, 5.0])
+    assert np.rad2deg(RELEASE2017_CAMERA.polar) == pytest.approx([0.1, 5.0])
 
 
 def test_the_optical_axis_passes_through_the_tables_centre(rng):

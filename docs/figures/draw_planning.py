@@ -21,6 +21,7 @@ from antipodal import transforms
 from antipodal.camera import CameraIntrinsics, DepthImage
 from antipodal.dense_quality import shipped_window_quality
 from antipodal.draw import save_plan
+from antipodal.grasp import Grasp
 from antipodal.gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES
 from antipodal.mesh import TriMesh, joined
 from antipodal.policy.height_window import CELL, angles, height_windows
@@ -63,6 +64,7 @@ def draw_way(path: Path, image: DepthImage, plan: antipodal.Plan) -> None:
     assert image.T_world_camera is not None
     hand = antipodal.load_gripper("yumi")
     grasp = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
+    open_hand = hand.collision_mesh_at(Grasp(hand.T_gripper_grasp, hand.max_width))
     way = waypoints(grasp, hand, image.T_world_camera, T_FLANGE_GRIPPER, lift_height=0.12)
     stages = {
         "pre-grasp": way.T_parent_flange_pre_grasp,
@@ -83,7 +85,7 @@ def draw_way(path: Path, image: DepthImage, plan: antipodal.Plan) -> None:
                 for k, b in enumerate(THINGS)
             ]
         T_world_gripper = T_world_flange @ T_FLANGE_GRIPPER
-        bodies = [*held, Body(hand.collision_mesh, T_world_gripper, (0.95, 0.62, 0.25))]
+        bodies = [*held, Body(open_hand, T_world_gripper, (0.95, 0.62, 0.25))]
         ax.imshow(shade(bodies, T_world_view, view))
         for T in (T_world_flange, T_world_gripper @ hand.T_gripper_grasp):
             draw_frame(ax, T, T_world_view, view)

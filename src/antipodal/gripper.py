@@ -144,25 +144,17 @@ class GripperModel:
         sizes = [finger_size, finger_size, *(b["size"] for b in self.palm_boxes)]
         return Boxes(np.array(centers, float), np.array(sizes, float))
 
-    @cached_property
-    def collision_mesh(self) -> TriMesh:
-        """The fully open hand as one mesh in the gripper frame."""
-        return self._mesh(self.T_gripper_grasp, self.max_width)
-
     def collision_mesh_at(self, grasp: Grasp) -> TriMesh:
         """Mesh of the hand at one grasp, opened to its width, in the grasp's parent frame."""
-        return self._mesh(grasp.pose, float(grasp.width))
+        centers, sizes = self.boxes(float(grasp.width))
+        vertices = centers[:, None] + sizes[:, None] * (UNIT_BOX_VERTICES - 0.5)
+        faces = UNIT_BOX_FACES + 8 * np.arange(len(centers))[:, None, None]
+        vertices = transforms.apply(grasp.pose, vertices.reshape(-1, 3))
+        return TriMesh(vertices, faces.reshape(-1, 3), self.name)
 
     def T_parent_gripper(self, grasp: Grasp) -> Float[np.ndarray, "*batch 4 4"]:
         """Pose of the hand's base in the grasps' parent frame: what a robot is told."""
         return grasp.pose @ transforms.inverse(self.T_gripper_grasp)
-
-    def _mesh(self, T_parent_grasp: Float[np.ndarray, "4 4"], width: float) -> TriMesh:
-        centers, sizes = self.boxes(width)
-        vertices = centers[:, None] + sizes[:, None] * (UNIT_BOX_VERTICES - 0.5)
-        faces = UNIT_BOX_FACES + 8 * np.arange(len(centers))[:, None, None]
-        vertices = transforms.apply(T_parent_grasp, vertices.reshape(-1, 3))
-        return TriMesh(vertices, faces.reshape(-1, 3), self.name)
 
 
 UNIT_BOX_VERTICES = np.array(

@@ -67,10 +67,6 @@ GQCNN_2_0 = GQCNNConfig()
 """The paper's network: 18,025,826 parameters."""
 GQCNN_2_0_TWO_POOLS = GQCNNConfig(pool_after_conv2=True)
 """Its later form with two poolings: 5,442,914 parameters."""
-GQCNN_4_0_PJ = GQCNNConfig(
-    96, (9, 5, 5, 5), 16, pad=False, pool_after_conv2=True, normalisation_alpha=0.0, n_fc3=128, n_fc4=128
-)  # fmt: skip
-"""Dex-Net 4.0's parallel-jaw network: 631,410 parameters."""
 
 
 class ConvLayer(nn.Module):

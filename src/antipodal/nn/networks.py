@@ -9,14 +9,14 @@ from typing import Any
 from ..errors import InvalidConfig
 from .compact import Compact, CompactConfig
 from .data import GraspBatch, Normalisation, normalisation
-from .gqcnn import GQCNN, GQCNNConfig
+from .gqcnn import GQCNN, GQCNN_2_0_TWO_POOLS, GQCNNConfig
 
 Network = GQCNN | Compact
 """(crop (N, 1, S, S) m, depth (N, 1) m, hand (N, 5) m) → (N) log-odds of success."""
 
 ARCHITECTURES: dict[str, Callable[[int], Any]] = {
     "gqcnn": lambda size: GQCNN(GQCNNConfig(size)),
-    "gqcnn_two_pools": lambda size: GQCNN(GQCNNConfig(size, pool_after_conv2=True)),
+    "gqcnn_two_pools": lambda size: GQCNN(replace(GQCNN_2_0_TWO_POOLS, input_size=size)),
     "compact": lambda size: Compact(CompactConfig(size)),
 }
 """Name → network for crops of ``size`` px."""

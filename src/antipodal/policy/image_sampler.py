@@ -76,10 +76,6 @@ PAPER_SAMPLER = SamplerConfig()
 """Algorithm 1 as printed."""
 
 
-RELEASE_EDGES = SamplerConfig(friction=(0.8,), mask_margin_px=0, max_edges=1_000_000)
-"""Edges and pairs as in the released configuration for 2.0 (reference §8.2, HEAD): for parity."""
-
-
 class Edges(NamedTuple):
     """Edge pixels with their 2-D normals."""
 

@@ -7,7 +7,6 @@ from .noise import NoiseModel as NoiseModel
 from .noise import SensorNoise as SensorNoise
 from .noise import add_noise as add_noise
 from .noise import observe as observe
-from .scene import CAMERA_DISTRIBUTIONS as CAMERA_DISTRIBUTIONS
 from .scene import CameraDistribution as CameraDistribution
 from .scene import FrictionDistribution as FrictionDistribution
 from .scene import PoseDistribution as PoseDistribution

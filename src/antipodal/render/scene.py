@@ -94,7 +94,6 @@ class CameraDistribution:
 PAPER_CAMERA = CameraDistribution()
 RELEASE2017_CAMERA = replace(PAPER_CAMERA, polar=(float(np.deg2rad(0.1)), float(np.deg2rad(5.0))))
 """The released configuration's nearly vertical cameras, 0.1–5°; the images shipped with it are tilted by 12.7°."""
-CAMERA_DISTRIBUTIONS = {"paper": PAPER_CAMERA, "release2017": RELEASE2017_CAMERA}
 
 
 @dataclass(frozen=True)

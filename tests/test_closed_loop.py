@@ -415,7 +415,7 @@ def test_the_hand_leaves_the_picture_and_the_object_stays() -> None:
     rng = np.random.default_rng(0)
     beside, image = bed_picture(rng)
     T_camera_grasp = transforms.inverse(beside.T_world_camera) @ HOME
-    hand = hand_mask(image, YUMI, T_camera_grasp, WIDTH, 4, 0.015)
+    hand = hand_mask(image, YUMI, T_camera_grasp, WIDTH)
     clean = without_hand(image, YUMI, T_camera_grasp, WIDTH)
     assert hand.sum() > 3000 and not clean.valid[hand].any()
     assert (clean.depth[~hand] == image.depth[~hand]).all()

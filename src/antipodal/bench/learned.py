@@ -97,26 +97,24 @@ def fill_farthest(relative: Float[np.ndarray, "N S S"]) -> Float[np.ndarray, "N 
     return np.where(known, values, farthest[:, None, None])
 
 
-def hog(
-    images: Float[np.ndarray, "N S S"], cell: int = CELL, n_orientations: int = N_ORIENTATIONS
-) -> Float[np.ndarray, "N D"]:
+def hog(images: Float[np.ndarray, "N S S"]) -> Float[np.ndarray, "N D"]:
     """Return histograms of oriented gradients [Dalal05]: unsigned, blocks of 2 × 2 cells, L2-Hys.
 
     A pixel votes with its gradient's magnitude for the two orientations nearest to its own; cells do not share pixels.
-    S is a multiple of ``cell``.
+    S is a multiple of :data:`CELL`.
     """
-    n, size, _ = images.shape
+    n, n_cells = len(images), images.shape[1] // CELL
     dv, du = np.gradient(np.asarray(images, np.float32), axis=(1, 2))
     magnitude = np.hypot(du, dv)
-    turn = np.arctan2(dv, du) / np.pi * n_orientations
+    turn = np.arctan2(dv, du) / np.pi * N_ORIENTATIONS
     low = np.floor(turn)
     share = turn - low
-    cells = np.zeros((n, size // cell, size // cell, n_orientations), np.float32)
+    cells = np.zeros((n, n_cells, n_cells, N_ORIENTATIONS), np.float32)
     for offset, weight in ((0, 1 - share), (1, share)):
-        orientation = (low + offset).astype(np.int64) % n_orientations
-        for k in range(n_orientations):
+        orientation = (low + offset).astype(np.int64) % N_ORIENTATIONS
+        for k in range(N_ORIENTATIONS):
             vote = np.where(orientation == k, magnitude * weight, 0.0)
-            cells[..., k] += vote.reshape(n, size // cell, cell, size // cell, cell).sum((2, 4))
+            cells[..., k] += vote.reshape(n, n_cells, CELL, n_cells, CELL).sum((2, 4))
     blocks = np.concatenate(
         [cells[:, :-1, :-1], cells[:, :-1, 1:], cells[:, 1:, :-1], cells[:, 1:, 1:]], -1
     )

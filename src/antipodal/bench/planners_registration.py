@@ -22,9 +22,7 @@ N_REMEMBERED = 4
 
 
 def registration_planner(
-    gripper: GripperModel,
-    config: RegistrationConfig = DEFAULT_REGISTRATION,
-    oracle: OracleConfig | None = None,
+    gripper: GripperModel, config: RegistrationConfig = DEFAULT_REGISTRATION
 ) -> Planner:
     """Build a planner that knows the mesh, not the pose.
 
@@ -41,7 +39,7 @@ def registration_planner(
         found = register(mesh, observation.image, observation.mask, poses_of(mesh), config)
         if found is None:
             return no_grasp("no stable pose of the mesh, or no depth in the mask")
-        best = oracle_grasps(mesh, found.T_world_obj, gripper, rng, oracle or OracleConfig())
+        best = oracle_grasps(mesh, found.T_world_obj, gripper, rng, OracleConfig())
         if len(best.grasps_world) == 0:
             return no_grasp(
                 f"no collision-free grasp on the registered pose (residual {found.residual * 1e3:.1f} mm)"

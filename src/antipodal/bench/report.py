@@ -211,14 +211,14 @@ def _comparisons(outcomes: dict[str, Outcomes], seed: int) -> list[dict[str, Any
     ]
 
 
-def _reasons(rows: pa.Table, n: int = 5) -> list[dict[str, Any]]:
-    """The most frequent reasons why there was nothing to execute; numbers in them do not tell two apart."""
+def _reasons(rows: pa.Table) -> list[dict[str, Any]]:
+    """The five most frequent reasons why there was nothing to execute; numbers in them do not tell two apart."""
     words = [
         " ".join("…" if any(c.isdigit() for c in w) else w for w in (r or "").split())
         for r in rows.column("reason").to_pylist()
     ]
     found, count = np.unique([w for w in words if w], return_counts=True)
-    order = np.argsort(-count, kind="stable")[:n]
+    order = np.argsort(-count, kind="stable")[:5]
     return [{"reason": str(found[i]), "count": int(count[i])} for i in order]
 
 

@@ -26,13 +26,14 @@ SPLITS: dict[str, tuple[SplitName, str]] = {
     "object_wise": ("object_wise", "obj_labels"),
 }
 """The original's name of a split → ours, and the field that it keeps together."""
+TRAIN_FRACTION = 0.8
+"""Share of the training side of each split."""
 
 
 def export_tensors(
     dataset: Dataset,
     path: str | Path,
     seed: int = 0,
-    train_fraction: float = 0.8,
     progress: Progress = lambda done, total, n: None,
 ) -> dict[str, Any]:
     """Write a data set as tensors: same rows, same order, and the three splits.
@@ -43,7 +44,6 @@ def export_tensors(
         dataset: ours.
         path: new folder.
         seed: of the splits.
-        train_fraction: of the splits.
         progress: called after each file number.
 
     Returns:
@@ -64,7 +64,7 @@ def export_tensors(
             for name, values in tensors.items():
                 np.savez_compressed(temporary / "tensors" / f"{name}_{k:05d}.npz", values)
             progress(k + 1, n_files, min((k + 1) * ROWS_PER_FILE, len(dataset)))
-        left_out = _write_splits(dataset, temporary / "splits", seed, train_fraction)
+        left_out = _write_splits(dataset, temporary / "splits", seed)
         config = {"datapoints_per_file": ROWS_PER_FILE, "fields": fields}
         write_json(config, temporary / "config.json")
         write_json({"antipodal": _metadata(dataset, seed)}, temporary / "metadata.json")
@@ -140,19 +140,19 @@ def _field(name: str, values: np.ndarray) -> dict[str, Any]:
     return field
 
 
-def _write_splits(dataset: Dataset, path: Path, seed: int, train_fraction: float) -> dict[str, str]:
+def _write_splits(dataset: Dataset, path: Path, seed: int) -> dict[str, str]:
     """Write the splits that are possible; return why the others are not."""
     left_out = {}
     for name, (ours, field) in SPLITS.items():
         try:
-            train, validation = dataset.split(ours, seed, train_fraction)
+            train, validation = dataset.split(ours, seed, TRAIN_FRACTION)
         except InvalidConfig as error:
             left_out[name] = str(error)
             continue
         (path / name).mkdir(parents=True)
         np.savez_compressed(path / name / "train_indices.npz", train)
         np.savez_compressed(path / name / "val_indices.npz", validation)
-        metadata = {"field_name": field, "train_pct": train_fraction}
+        metadata = {"field_name": field, "train_pct": TRAIN_FRACTION}
         write_json(metadata, path / name / "metadata.json")
     return left_out
 

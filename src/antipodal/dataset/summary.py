@@ -13,7 +13,7 @@ from .store import Dataset
 FACTS = ("collision_free", "robust_epsilon", "object_id", "image_id", "grasp_id")
 
 
-def summary(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> dict[str, Any]:
+def summary(dataset: Dataset) -> dict[str, Any]:
     """Say in numbers what is in a data set.
 
     ``datapoints_by_outcome`` divides the rows; ``placements`` are pairs of a grasp and a stable pose, of which those
@@ -26,7 +26,7 @@ def summary(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> dict[str,
     dataset.expect_one_hand("what is in it")
     objects = dataset.table("objects").to_pylist()
     refused = [{"name": o["name"], "reason": o["reason"]} for o in objects if o["reason"]]
-    counts, outcomes = _datapoints(dataset, threshold)
+    counts, outcomes = _datapoints(dataset)
     n = max(len(dataset), 1)
     return {
         "n_datapoints": len(dataset),
@@ -38,7 +38,7 @@ def summary(dataset: Dataset, threshold: float = SUCCESS_THRESHOLD) -> dict[str,
         "positive_share": outcomes["positive"] / n,
         "collision_free_share": 1 - outcomes["in collision"] / n if len(dataset) else 0.0,
         "objects_with_positives": counts["positive_object_id"],
-        "success_threshold": threshold,
+        "success_threshold": SUCCESS_THRESHOLD,
         "datapoints_by_outcome": outcomes,
         "placements": _placements(dataset),
         "families": dict(Counter(family(o["name"]) for o in objects if not o["reason"])),
@@ -52,7 +52,7 @@ def family(name: str) -> str:
     return name.rstrip("0123456789").rstrip("_- ") or name
 
 
-def _datapoints(dataset: Dataset, threshold: float) -> tuple[dict[str, int], dict[str, int]]:
+def _datapoints(dataset: Dataset) -> tuple[dict[str, int], dict[str, int]]:
     """Distinct ids and outcomes over all rows; memory is that of one shard, and of the ids."""
     grasps = dataset.table("grasps").select(["grasp_id", "found"])
     grasp_ids, found = (grasps[c].to_numpy() for c in ("grasp_id", "found"))
@@ -60,7 +60,7 @@ def _datapoints(dataset: Dataset, threshold: float) -> tuple[dict[str, int], dic
     ids: dict[str, list[np.ndarray]] = {}
     outcomes: Counter[str] = Counter()
     for rows in dataset.iterate(FACTS):
-        free, robust = rows["collision_free"], rows["robust_epsilon"] > threshold
+        free, robust = rows["collision_free"], rows["robust_epsilon"] > SUCCESS_THRESHOLD
         for name in ("object_id", "image_id", "grasp_id"):
             ids.setdefault(name, []).append(np.unique(rows[name]))
         ids.setdefault("positive_object_id", []).append(np.unique(rows["object_id"][free & robust]))

@@ -99,9 +99,9 @@ def hull_width(mesh: TriMesh) -> float:
     return float(inward.max(0).min())
 
 
-def wall_thickness(mesh: TriMesh, n_rays: int = 2000) -> np.ndarray:
-    """Way straight through the material from the middle of up to ``n_rays`` faces (largest first), m."""
-    largest = np.argsort(-mesh.face_areas)[:n_rays]
+def wall_thickness(mesh: TriMesh) -> np.ndarray:
+    """Way straight through the material from the middle of up to 2000 faces (largest first), m."""
+    largest = np.argsort(-mesh.face_areas)[:2000]
     inward = -mesh.face_normals[largest]
     # 1e-6 m: start behind the face itself
     start = mesh.triangles[largest].mean(1) + 1e-6 * inward

@@ -65,6 +65,8 @@ SIZE = (0.02, 0.20)
 MAX_FACES = 3000
 MAX_THICKNESS = 0.045
 """What must fit between jaws that open 50 mm, m."""
+MAX_TILT = float(np.deg2rad(25.0))
+"""Between the normals of two sides that count as parallel, rad."""
 MIN_GRASPABLE = 0.05
 """Share of the surface that must have a parallel opposite side within MAX_THICKNESS."""
 MAX_DRAWS = 50
@@ -145,13 +147,7 @@ def count_bodies(mesh: TriMesh) -> int:
     return len(np.unique(label[mesh.faces[:, 0]]))
 
 
-def graspable_share(
-    mesh: TriMesh,
-    rng: np.random.Generator,
-    max_thickness: float = MAX_THICKNESS,
-    max_tilt: float = float(np.deg2rad(25.0)),
-    n_samples: int = 200,
-) -> float:
+def graspable_share(mesh: TriMesh, rng: np.random.Generator, n_samples: int = 200) -> float:
     """Share of the surface behind which, straight through the body, a nearly parallel side lies within reach.
 
     A quick necessary condition for a parallel-jaw grasp; the real sampler is ``sampling.sample_antipodal``.
@@ -162,5 +158,5 @@ def graspable_share(
     inward = -mesh.face_normals[face]
     points = np.einsum("nk,nkd->nd", weights, mesh.triangles[face]) + 1e-5 * inward
     hits = mesh.raycaster.first_hit(points, inward)
-    parallel = (mesh.face_normals[hits.face] * inward).sum(-1) > np.cos(max_tilt)
-    return float((hits.found & parallel & (hits.distance < max_thickness)).mean())
+    parallel = (mesh.face_normals[hits.face] * inward).sum(-1) > np.cos(MAX_TILT)
+    return float((hits.found & parallel & (hits.distance < MAX_THICKNESS)).mean())

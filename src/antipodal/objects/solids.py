@@ -21,12 +21,12 @@ DETAIL = 1e-6
 """Slivers that booleans of nearly flush faces leave are thinner than this, m."""
 
 
-def to_mesh(solid: Manifold, name: str = "object") -> TriMesh:
+def to_mesh(solid: Manifold) -> TriMesh:
     """Return the solid as a mesh whose bounding box is centred on the origin, without details below 1 µm."""
     data = solid.simplify(DETAIL).to_mesh64()
     vertices = np.asarray(data.vert_properties)[:, :3]
     vertices = vertices - (vertices.min(0) + vertices.max(0)) / 2
-    return TriMesh(vertices, np.asarray(data.tri_verts, np.int64), name)
+    return TriMesh(vertices, np.asarray(data.tri_verts, np.int64))
 
 
 def from_arrays(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Manifold:

@@ -27,6 +27,10 @@ STRIDE = 4
 """The model is rendered once in so many pixels."""
 STILL = 1e-4
 """The alignment ends when no point moves by more than this, m."""
+MARGIN_PX = 4
+"""The hand's outline is widened by this, px."""
+TOLERANCE = 0.015
+"""What lies farther behind the hand than this is not the hand, m."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,6 @@ def without_hand(
     gripper: GripperModel,
     T_camera_grasp: transforms.Transform,
     width: float,
-    margin_px: int = 4,
-    tolerance: float = 0.015,
 ) -> DepthImage:
     """Return the image with its own hand missing: what is seen where the hand is, widened, and as near as it is.
 
@@ -135,10 +137,8 @@ def without_hand(
         gripper: the hand.
         T_camera_grasp: where it is.
         width: opening of the jaws, m.
-        margin_px: the hand's outline is widened by this.
-        tolerance: what lies farther behind the hand than this is not the hand, m.
     """
-    hand = hand_mask(image, gripper, T_camera_grasp, width, margin_px, tolerance)
+    hand = hand_mask(image, gripper, T_camera_grasp, width)
     return image if hand.all() else image.with_depth(np.where(hand, 0.0, image.depth))
 
 
@@ -147,15 +147,13 @@ def hand_mask(
     gripper: GripperModel,
     T_camera_grasp: transforms.Transform,
     width: float,
-    margin_px: int,
-    tolerance: float,
 ) -> Bool[np.ndarray, "H W"]:
     """Pixels that show the hand."""
     import cv2  # heavy: loaded with the first image
 
     model = render_hand(image.intrinsics, gripper, T_camera_grasp, width)
-    farthest = cv2.dilate(model, np.ones((2 * margin_px + 1, 2 * margin_px + 1), np.uint8))
-    return (farthest > 0) & (image.depth < farthest + tolerance)
+    farthest = cv2.dilate(model, np.ones((2 * MARGIN_PX + 1, 2 * MARGIN_PX + 1), np.uint8))
+    return (farthest > 0) & (image.depth < farthest + TOLERANCE)
 
 
 def render_hand(

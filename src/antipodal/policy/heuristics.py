@@ -87,30 +87,24 @@ def centroid_quality(mask: Bool[np.ndarray, "H W"] | None = None) -> QualityFn:
     return quality
 
 
-def random_policy(
-    gripper: GripperModel,
-    sampler: SamplerConfig = PAPER_SAMPLER,
-    constraints: ConstraintConfig = PAPER_CONSTRAINTS,
-) -> Policy:
+def random_policy(gripper: GripperModel) -> Policy:
     """Build the paper's random baseline: one of Algorithm 1's candidates, at a random height [Mahler17, §VI-C].
 
     The sampler returns them in random order; all have q = ½, because chance knows nothing.
     """
-    return rank_policy(
-        lambda image, grasps: np.full(len(grasps), 0.5), gripper, sampler, constraints
-    )
+
+    def chance(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
+        return np.full(len(grasps), 0.5)
+
+    return rank_policy(chance, gripper, PAPER_SAMPLER, PAPER_CONSTRAINTS)
 
 
-def centroid_policy(
-    gripper: GripperModel,
-    sampler: SamplerConfig = IGQ_SAMPLER,
-    constraints: ConstraintConfig = PAPER_CONSTRAINTS,
-) -> Policy:
+def centroid_policy(gripper: GripperModel) -> Policy:
     """Build IGQ as a policy: of the antipodal candidates, the one nearest to the centroid of each image's own mask."""
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         quality = centroid_quality(as_request(asked).mask)
-        return rank_policy(quality, gripper, sampler, constraints)(image, asked, rng)
+        return rank_policy(quality, gripper, IGQ_SAMPLER, PAPER_CONSTRAINTS)(image, asked, rng)
 
     return policy
 
@@ -172,14 +166,9 @@ def hold_chance(
     return slant * closing.coverage**config.coverage_power * deep * lever
 
 
-def geometric_policy(
-    gripper: GripperModel,
-    config: GeometricConfig = DEFAULT_GEOMETRIC,
-    search: CEMConfig = GEOMETRIC_SEARCH,
-    sampler: SamplerConfig = WIDE_SEEDS,
-) -> Policy:
+def geometric_policy(gripper: GripperModel) -> Policy:
     """Build the strongest planner that does not learn: the geometric quality, searched by the cross-entropy method."""
-    return cem_policy(GeometricQuality(gripper, config), gripper, search, sampler)
+    return cem_policy(GeometricQuality(gripper), gripper, GEOMETRIC_SEARCH, WIDE_SEEDS)
 
 
 def _normal(x: Float[np.ndarray, "*batch"]) -> Float[np.ndarray, "*batch"]:

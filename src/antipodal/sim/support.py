@@ -9,6 +9,12 @@ from jaxtyping import Float
 
 BLOCK = 0.01
 """s between two samples, and between two commands to the hand."""
+LEG = (0.6, 1.4)
+"""Shortest and longest time between two turns of a drift, s."""
+MAX_ACCELERATION = 0.5
+"""Of its turns, m/s²."""
+RADIUS = 0.06
+"""Beyond it the next direction points back, m."""
 Vector = Float[np.ndarray, "3"]
 
 
@@ -28,36 +34,26 @@ class SupportPath:
         return self.position[i], self.velocity[i], self.acceleration[i]
 
 
-def drift(
-    speed: float,
-    duration: float,
-    rng: np.random.Generator,
-    leg: tuple[float, float] = (0.6, 1.4),
-    max_acceleration: float = 0.5,
-    radius: float = 0.06,
-) -> SupportPath:
+def drift(speed: float, duration: float, rng: np.random.Generator) -> SupportPath:
     """Draw a path of constant speed that turns to a new direction at random times, and stays near where it began.
 
     Args:
         speed: m/s.
         duration: s.
         rng: random state.
-        leg: shortest and longest time between two turns, s.
-        max_acceleration: of the turns, m/s².
-        radius: beyond it the next direction points back, m.
     """
     n = round(duration / BLOCK)
     position, velocity, acceleration = (np.zeros((n, 3)) for _ in range(3))
     p, heading = np.zeros(2), rng.uniform(-np.pi, np.pi)
-    v, turn_at = speed * _unit(heading), rng.uniform(*leg)
+    v, turn_at = speed * _unit(heading), rng.uniform(*LEG)
     for i in range(n):
         if i * BLOCK >= turn_at:
-            turn_at += rng.uniform(*leg)
+            turn_at += rng.uniform(*LEG)
             heading += rng.uniform(np.pi / 4, np.pi) * rng.choice([-1.0, 1.0])
-            if np.linalg.norm(p) > radius:
+            if np.linalg.norm(p) > RADIUS:
                 heading = np.arctan2(-p[1], -p[0]) + rng.uniform(-np.pi / 4, np.pi / 4)
         change = speed * _unit(heading) - v
-        most = max_acceleration * BLOCK
+        most = MAX_ACCELERATION * BLOCK
         change *= min(1.0, most / max(float(np.linalg.norm(change)), 1e-12))
         position[i, :2], velocity[i, :2], acceleration[i, :2] = p, v, change / BLOCK
         p, v = p + v * BLOCK + change * BLOCK / 2, v + change

@@ -37,9 +37,10 @@ def bench_run(
     Example: antipodal bench run --policy builtin-cem heuristic random --objects meshes -o out/bench
 
     Args:
-        policy: oracle, random, igq, heuristic, rf, svm, reg, builtin-fixed, builtin-cem, builtin-dense (each
-            also with -bfloat16), builtin-dense-fast, gqcnn-fixed:FILE.onnx, gqcnn-cem:FILE.onnx, dense:FILE.onnx,
-            rival:FILE.onnx, rival-clear:FILE.onnx, FILE.onnx, or your own module:function(image, mask, rng) → Plan.
+        policy: oracle, random, igq, heuristic, reg, builtin-fixed, builtin-cem, builtin-dense (each also with
+            -bfloat16), builtin-dense-fast, rf:FILE.npz, svm:FILE.npz, gqcnn-fixed:FILE.onnx, gqcnn-cem:FILE.onnx,
+            dense:FILE.onnx, rival:FILE.onnx, rival-clear:FILE.onnx, FILE.onnx, or your own
+            module:function(image, mask, rng) → Plan.
         objects: object set, or a folder of meshes in metres; sub-folders are their sources.
         output: folder for the results.
         trials: per object.

@@ -224,7 +224,7 @@ METRICS: dict[str, Metric] = {
     "wrench_resistance": wrench_resistance,
     "wrench_volume": wrench_volume,
 }
-"""By the name that files and flags use."""
+"""By name."""
 
 
 def _where_closed(

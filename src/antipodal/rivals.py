@@ -17,8 +17,9 @@ from .gripper import GripperModel
 from .policy import cem_policy
 from .policy.base import Plan, Policy
 from .policy.cem import RELEASE_CEM, CEMConfig
-from .policy.constraints import DEFAULT_CONSTRAINTS, ConstraintConfig
+from .policy.constraints import DEFAULT_CONSTRAINTS
 from .policy.fully_convolutional import FullyConvolutionalConfig, fully_convolutional_policy
+from .policy.heuristics import PAPER_CONSTRAINTS
 from .policy.image_sampler import SamplerConfig
 from .policy.request import Asked
 from .quality import load_quality, read_network
@@ -31,9 +32,6 @@ SAMPLER_4_0 = SamplerConfig(
 """Algorithm 1 as released for GQ-CNN 4.0, parallel jaws."""
 SAMPLER_2_0 = SamplerConfig(friction=(0.8,), height_step=None, mask_margin_px=0)
 """Algorithm 1 as released for GQ-CNN 2.0 and 2.1."""
-MASK_ONLY = ConstraintConfig(check_obstacles=False)
-"""The released policies ask only that a grasp's centre is in the mask; that the tips stay above the table was their
-robot's care, and is given to them here."""
 
 
 def load_rival(path: str | Path, gripper: GripperModel, clearance: bool = False) -> Policy:
@@ -52,7 +50,9 @@ def load_rival(path: str | Path, gripper: GripperModel, clearance: bool = False)
         UnknownAsset: no such file.
         IncompatibleCheckpoint: not a network of this package.
     """
-    constraints = DEFAULT_CONSTRAINTS if clearance else MASK_ONLY
+    # the released policies ask only that a grasp's centre is in the mask; that the tips stay above the table was their
+    # robot's care, and is given to them here
+    constraints = DEFAULT_CONSTRAINTS if clearance else PAPER_CONSTRAINTS
     if read_network(path).metadata["architecture"] == "fcgqcnn":
         config = FullyConvolutionalConfig(constraints=constraints)
         return fully_convolutional_policy(load_dense_quality(path), gripper, config)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
-from ..files import file_hash
+from ..files import file_hash, write_json
 from ..mesh import MESH_SUFFIXES, Repair, TriMesh, load_mesh, repair, save_mesh
 from ..values import check_seed, config_from_dict
 from .families import FAMILIES, check_family, make_one
@@ -360,8 +359,6 @@ def _write(objects: ObjectSet) -> ObjectSet:
         "objects": [dataclasses.asdict(record) for record in objects.records],
         "refused": dict(objects.refused),
     }
-    temporary = objects.directory / f".{INDEX}.{os.getpid()}"
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(objects.directory / INDEX)
+    write_json(content, objects.directory / INDEX)
     (objects.directory / UNFINISHED).unlink(missing_ok=True)
     return objects

@@ -128,8 +128,8 @@ def fault(mesh: TriMesh, rng: np.random.Generator) -> str:
         return f"longest side {longest:.3f} m outside {SIZE}"
     if len(mesh.faces) > MAX_FACES:
         return f"{len(mesh.faces)} faces: more than {MAX_FACES}"
-    if count_bodies(mesh) != 1:
-        return f"{count_bodies(mesh)} pieces"
+    if (n_bodies := count_bodies(mesh)) != 1:
+        return f"{n_bodies} pieces"
     if (share := graspable_share(mesh, rng)) < MIN_GRASPABLE:
         return f"only {share:.0%} of the surface has an opposite side within {MAX_THICKNESS} m"
     return ""
@@ -137,13 +137,10 @@ def fault(mesh: TriMesh, rng: np.random.Generator) -> str:
 
 def count_bodies(mesh: TriMesh) -> int:
     """Number of pieces that share no vertex. A closed cavity counts as a piece."""
-    from scipy.sparse import coo_matrix  # heavy: loaded with the first use
-    from scipy.sparse.csgraph import connected_components
+    import trimesh  # heavy: loaded with the first use
 
     edges = mesh.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
-    n = len(mesh.vertices)
-    graph = coo_matrix((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (n, n))
-    _, label = connected_components(graph, directed=False)
+    label = trimesh.graph.connected_component_labels(edges, len(mesh.vertices))
     return len(np.unique(label[mesh.faces[:, 0]]))
 
 

@@ -33,7 +33,7 @@ from antipodal.robust import Perturbation
 from antipodal.values import config_from_dict
 from antipodal.viewer.app import ViewOptions, prepare
 from antipodal.viewer.colors import BAD, GOOD, MIDDLE, epsilon_colors, quality_colors
-from antipodal.viewer.dataset_view import GRID, GRID_AXES, GRID_CENTER, GRID_SIZE, cell_at
+from antipodal.viewer.dataset_view import GRID, GRID_AXES, GRID_CENTER, GRID_SIZE, cell_at, spacing
 from antipodal.viewer.depth_view import DepthView, plan_and_look
 from antipodal.viewer.filters import LABELS, Filter, read_filter_facts, select
 from antipodal.viewer.kinds import kind_of
@@ -203,6 +203,29 @@ def test_the_grasp_in_space_is_as_high_as_the_stored_grasp_of_its_object(dataset
         T_world_obj = np.reshape(poses[taken["pose_id"][i]]["T_world_obj"], (4, 4))
         height = (T_world_obj @ T_obj_grasp)[2, 3]
         assert relief.grasp.center[2] == pytest.approx(height, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    "config", [CropConfig(), CropConfig(window_px=None, window_m=0.128)], ids=["px", "m"]
+)
+@pytest.mark.parametrize("angle", [0.0, 0.4])
+def test_a_relief_is_square_where_pixels_are_not(config: CropConfig, angle: float) -> None:
+    """96 px at 0.6 m and a mean focal length of 450 px are 0.128 m, between the outer pixels' middles 31/32 of it."""
+    row = {
+        "crop": np.zeros((32, 32), np.float32),
+        "center_px": np.array([300.0, 200.0]),
+        "angle": angle,
+        "depth": 0.6,
+        "width": 0.05,
+        "intrinsics": np.array([300.0, 600.0, 319.5, 239.5]),
+        "T_world_camera": np.full(16, np.nan),
+    }
+    corners = crop_relief(row, config).points.reshape(32, 32, 3)[[0, 0, -1], [0, -1, 0]]
+    along, down = corners[1:] - corners[0]
+    assert along == pytest.approx(0.124 * np.array([np.cos(angle), np.sin(angle), 0.0]))
+    assert down == pytest.approx(0.124 * np.array([-np.sin(angle), np.cos(angle), 0.0]))
+    one = {name: np.asarray(value)[None] for name, value in row.items()}
+    assert spacing(config, one) == pytest.approx(0.004)
 
 
 def test_an_unknown_camera_leaves_the_crop_in_the_cameras_frame(dataset: Dataset) -> None:

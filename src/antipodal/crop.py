@@ -9,6 +9,7 @@ different orders: nearest neighbour for the rotation, and the grasp a fraction o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,15 @@ from jaxtyping import Float
 from .camera import DepthImage
 from .errors import InvalidConfig
 from .grasp import PlanarGrasp
+
+
+class Windows(NamedTuple):
+    """Squares in space, at the depth of their grasps; in an image of square pixels squares as well."""
+
+    sides: Float[np.ndarray, "N"]
+    """In pixels of the mean focal length."""
+    stretch: Float[np.ndarray, "2"]
+    """(fx, fy) over their mean: what the sides along u and v are multiplied with."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,15 @@ class CropConfig:
                 f"crop window_px={self.window_px}, window_m={self.window_m}: expected exactly one of them, positive"
             )
 
-    def windows_px(self, focal_px: float, depth: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-        """Side of each grasp's window in pixels of an image of that focal length; depth in m."""
+    def windows(self, focal_px: Float[np.ndarray, "2"], depth: Float[np.ndarray, "N"]) -> Windows:
+        """Windows of grasps at these depths, m, in an image of the focal lengths (fx, fy)."""
+        mean = focal_px.mean()
         if self.window_px is not None:
-            return np.full(len(depth), float(self.window_px))
-        assert self.window_m is not None
-        return self.window_m * focal_px / np.maximum(depth, 1e-3)
+            sides = np.full(len(depth), float(self.window_px))
+        else:
+            assert self.window_m is not None
+            sides = self.window_m * mean / np.maximum(depth, 1e-3)
+        return Windows(sides, focal_px / mean)
 
 
 PAPER_CROP = CropConfig()
@@ -73,8 +86,7 @@ def crop_grasps(
         grasp alone, not on the others of the batch.
     """
     focal = np.array([image.intrinsics.fx, image.intrinsics.fy])
-    windows = config.windows_px(focal.mean(), grasps.depth)
-    stretch = focal / focal.mean()
+    windows, stretch = config.windows(focal, grasps.depth)
     return crop_depth(image.depth, grasps.center_px, grasps.angle, windows, config.size, stretch)
 
 

@@ -189,7 +189,7 @@ def _draw_cell(
 def _half_widths(crop: dict[str, Any], shown: dict[str, np.ndarray]) -> np.ndarray:
     """Half the opening in pixels of the crop, at the grasp's depth."""
     if crop.get("window_px"):
-        pixels_per_metre = shown["intrinsics"][:, 0] / shown["depth"]
+        pixels_per_metre = shown["intrinsics"][:, :2].mean(1) / shown["depth"]
         pixels_per_metre = pixels_per_metre * (crop["size"] / crop["window_px"])
     else:
         pixels_per_metre = np.full(len(shown["depth"]), crop["size"] / crop["window_m"])

@@ -141,8 +141,7 @@ def view_crops(
     T_camera_obj = views.T_camera_obj[index]
     object_px = points_window(transforms.apply(T_camera_obj, mesh.vertices), k)
     object_px = clipped_window(object_px, views.width, views.height)
-    focal = views.k[index, :2]
-    windows, stretch = crop.windows_px(focal.mean(), planar.depth), focal / focal.mean()
+    windows, stretch = crop.windows(views.k[index, :2], planar.depth)
     u0, v0, u1, v1 = window = crops_window(
         planar.center_px, windows * stretch.max(), views.width, views.height
     )

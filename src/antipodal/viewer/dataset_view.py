@@ -220,5 +220,6 @@ def height_colors(height: Float[np.ndarray, "n"]) -> np.ndarray:
 
 def spacing(config: CropConfig, datapoint: dict[str, np.ndarray]) -> float:
     """Distance of neighbouring crop pixels at the grasp's depth, m."""
-    fx, depth = camera_of(datapoint["intrinsics"][0]).fx, datapoint["depth"].astype(float)
-    return float(config.windows_px(fx, depth)[0] / config.size * depth[0] / fx)
+    camera, depth = camera_of(datapoint["intrinsics"][0]), datapoint["depth"].astype(float)
+    focal = np.array([camera.fx, camera.fy])
+    return float(config.windows(focal, depth).sides[0] / config.size * depth[0] / focal.mean())

@@ -38,7 +38,8 @@ def camera_of(intrinsics: Float[np.ndarray, "4"]) -> CameraIntrinsics:
 def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> CropPoints:
     """Lift each crop pixel back to where it was seen.
 
-    Pixel (c, r) is the image's centre_px + R(angle) (c − ½(S−1), r − ½(S−1)) · window / S, at depth crop + depth.
+    Pixel (c, r) is the image's centre_px + stretch · R(angle) (c − ½(S−1), r − ½(S−1)) · window / S, at depth
+    crop + depth.
 
     Args:
         datapoint: one row, with :data:`COLUMNS`.
@@ -47,7 +48,9 @@ def crop_relief(datapoint: Mapping[str, Any], config: CropConfig) -> CropPoints:
     intrinsics = camera_of(datapoint["intrinsics"])
     depth, angle = float(datapoint["depth"]), float(datapoint["angle"])
     size = config.size
-    step = config.windows_px(intrinsics.fx, np.array([depth]))[0] / size
+    focal = np.array([intrinsics.fx, intrinsics.fy])
+    windows, stretch = config.windows(focal, np.array([depth]))
+    step = windows[0] / size * stretch
     v, u = np.mgrid[:size, :size] - (size - 1) / 2
     c, s = np.cos(angle), np.sin(angle)
     px = np.stack([c * u - s * v, s * u + c * v], -1) * step + datapoint["center_px"]

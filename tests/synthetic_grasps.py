@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.schema import (
     GRASPS,
     OBJECTS,
@@ -110,7 +109,7 @@ def write_boxes(
             "crop": {"size": relative.shape[-1], "window_px": 96.0, "window_m": None},
             "execution": {"of": "nothing: the probability of success is made up"},
         },
-        "gripper": gripper_json(load_gripper("yumi")),
+        "gripper": load_gripper("yumi").to_json(),
         "seed": 0,
         "version": "test",
         "counts": {"n_datapoints": n, "n_objects": n_objects},

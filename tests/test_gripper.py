@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,13 @@ from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
 from antipodal.errors import InvalidConfig, UnknownAsset
 from antipodal.grasp import Grasp, PlanarGrasp
-from antipodal.gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, gripper_names, load_gripper
+from antipodal.gripper import (
+    UNIT_BOX_FACES,
+    UNIT_BOX_VERTICES,
+    GripperModel,
+    gripper_names,
+    load_gripper,
+)
 from antipodal.mesh import TriMesh
 
 ASSETS = Path(str(resources.files("antipodal"))) / "assets" / "grippers"
@@ -165,6 +172,14 @@ def test_a_grippers_numbers_may_be_numpys() -> None:
     wide = replace(yumi, max_width=np.float32(0.0625), max_force=np.int64(30))
     assert (wide.max_width, wide.max_force) == (0.0625, 30.0)
     assert type(wide.max_width) is type(wide.max_force) is float
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gripper_comes_back_from_json(name: str) -> None:
+    hand = load_gripper(name)
+    again = GripperModel.from_json(json.loads(json.dumps(hand.to_json())), "here")
+    assert again.to_json() == hand.to_json()
+    assert type(again.palm_boxes) is tuple
 
 
 def test_an_unknown_gripper_is_answered_with_the_known_ones() -> None:

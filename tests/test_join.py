@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from antipodal.dataset.dexnet2_export import export_tensors
-from antipodal.dataset.generate import gripper_json
 from antipodal.dataset.join import join
 from antipodal.dataset.schema import OBJECTS, to_table
 from antipodal.dataset.store import Dataset, write_table
@@ -26,7 +25,7 @@ def of_hand(path: Path, name: str, n: int, strokes: float = 2.0) -> Dataset:
     hand = load_gripper(name)
     made = write_boxes(path / name, n, np.random.default_rng(n))
     crop = {"size": 32, "window_px": None, "window_m": strokes * hand.max_width}
-    manifest = {**made.manifest, "gripper": gripper_json(hand)}
+    manifest = {**made.manifest, "gripper": hand.to_json()}
     numbered = to_table(
         OBJECTS,
         object_id=[0, 1],

@@ -100,7 +100,7 @@ def gripper_show(gripper: Positional[str], output: MaybeOutput = None, json: boo
     if output is not None:
         lines.append(f"picture: {output}")
     found = [{"severity": f.severity, "message": f.message} for f in findings]
-    emit(_values(hand) | {"findings": found}, "\n".join(lines), json)
+    emit(hand.to_json() | {"findings": found}, "\n".join(lines), json)
     return int(any(f.severity == "error" for f in findings))
 
 
@@ -215,7 +215,7 @@ def _finish(gripper: GripperModel, output: Path, notes: list[str], json: bool) -
     picture = output.with_suffix(".png")
     save_gripper_picture(gripper, picture)
     lines = [*notes, _table(gripper), f"gripper: {output}", f"picture: {picture}"]
-    emit(_values(gripper) | {"notes": notes}, "\n".join(lines), json)
+    emit(gripper.to_json() | {"notes": notes}, "\n".join(lines), json)
 
 
 def _table(gripper: GripperModel) -> str:
@@ -229,12 +229,6 @@ def _table(gripper: GripperModel) -> str:
     lines.append(f"{'palm_boxes':<16} {len(gripper.palm_boxes):>9}")
     lines.append(f"{'T_gripper_grasp':<16} {base_in_words(gripper)}")
     return "\n".join(lines)
-
-
-def _values(gripper: GripperModel) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(gripper)
 
 
 GRIPPER_VERBS: dict[str, Callable[..., int]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -119,6 +120,16 @@ class GripperModel:
                 "expected at most 1 m; millimetres?"
             )
         object.__setattr__(self, "T_gripper_grasp", T)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON takes them."""
+        return asdict(self) | {"T_gripper_grasp": self.T_gripper_grasp.tolist()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str) -> GripperModel:
+        """Inverse of :meth:`to_json`; unknown and missing keys are errors, which name ``where``."""
+        gripper = config_from_dict(cls, values, where)
+        return replace(gripper, palm_boxes=tuple(gripper.palm_boxes))
 
     @property
     def told(self) -> Float[np.ndarray, "5"]:

@@ -28,7 +28,6 @@ from .bench.runner import BenchRun, run_bench
 from .camera_files import camera_names, load_camera
 from .dataset.events import Report
 from .dataset.execution import Execution
-from .dataset.generate import gripper_json
 from .dataset.model import PRESETS
 from .dataset.run import run_generate, with_camera
 from .doctor import Finding, examine_camera, examine_gripper, examine_mesh
@@ -220,7 +219,7 @@ def _claim(cell: Cell) -> None:
         digest.update(path.read_bytes())
     record = {
         "parts": digest.hexdigest(),
-        "gripper": hand if hand in gripper_names() else gripper_json(load_gripper(hand)),
+        "gripper": hand if hand in gripper_names() else load_gripper(hand).to_json(),
         "camera": eye if eye is None or eye in camera_names() else camera_values(load_camera(eye)),
         "budget": cell.budget,
         "mesh_unit": cell.mesh_unit,

@@ -24,7 +24,6 @@ import pyarrow as pa
 from .. import __version__
 from ..collision import approach_is_free
 from ..dataset.epsilon import fast_ferrari_canny
-from ..dataset.generate import gripper_json
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import write_table
 from ..errors import InvalidConfig, InvalidMesh, SimulationDiverged
@@ -144,7 +143,7 @@ def run_agreement(
     items = _chosen(list_objects(objects_dir), config)
     record = {
         **asdict(config),
-        "gripper_model": gripper_json(load_gripper(config.gripper)),
+        "gripper_model": load_gripper(config.gripper).to_json(),
         "version": __version__,
         "objects": [item.sha256 for item in items],
     }

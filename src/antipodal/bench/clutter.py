@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from .. import __version__
-from ..dataset.generate import gripper_json
 from ..dataset.store import write_table
 from ..errors import InvalidConfig, SimulationDiverged
 from ..files import claim, write_json
@@ -137,7 +136,7 @@ def run_clutter(
         "config": dataclasses.asdict(run.config),
         "n_rounds": run.n_rounds,
         "planners": [[name, planner_hash(spec)] for name, spec in run.names.items()],
-        "gripper": gripper_json(gripper),
+        "gripper": gripper.to_json(),
         "objects": [[item.name, item.sha256] for item in items],
         "version": __version__,
     }

@@ -14,7 +14,6 @@ from .. import transforms
 from ..draw import AXIS_COLOR, JAW_COLOR, draw_depth, fingertips_px, jaws_px, zoom
 from ..errors import AntipodalError
 from ..gripper import GripperModel
-from ..values import config_from_dict
 from .frames import Recorded, execute_again, last_picture, recorded
 from .report import Trials
 from .scenes import photograph
@@ -43,7 +42,7 @@ def failures(trials: Trials, objects: Path | None = None) -> list[Failure]:
 
     A trial whose mesh is gone is left out.
     """
-    gripper = config_from_dict(GripperModel, trials.config["gripper"], "config.json: gripper")
+    gripper = GripperModel.from_json(trials.config["gripper"], "config.json: gripper")
     each = int(np.clip(N_PICTURES // len(trials.planners), MIN_EACH, MAX_EACH))
     found = []
     for planner in trials.planners:

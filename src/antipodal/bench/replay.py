@@ -16,7 +16,6 @@ from ..errors import InvalidConfig
 from ..files import publishing, write_bytes
 from ..gripper import GripperModel
 from ..render.shade import look_from
-from ..values import config_from_dict
 from .frames import FPS, Recorded, execute_again, picture, recorded
 from .runner import open_run
 
@@ -61,7 +60,7 @@ def replay(
     if not 0 <= trial < table.num_rows:
         raise InvalidConfig(f"trial {trial}: expected 0 to {table.num_rows - 1}")
     row = table.slice(trial, 1).to_pylist()[0]
-    gripper = config_from_dict(GripperModel, run["gripper"], "config.json: gripper")
+    gripper = GripperModel.from_json(run["gripper"], "config.json: gripper")
     record = recorded(row, run, gripper, objects)
     frames, outcome = film(record, fps)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 
 from .. import __version__
-from ..dataset.generate import gripper_json
 from ..dataset.store import read_table, write_table
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import claim, file_hash
@@ -172,7 +171,7 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
     config = {
         "config": dataclasses.asdict(run.config),
         "planners": [[name, planner_hash(spec)] for name, spec in run.names.items()],
-        "gripper": gripper_json(gripper),
+        "gripper": gripper.to_json(),
         "objects": [[item.name, item.sha256] for item in objects],
         "n_timed": run.n_timed,
         "version": __version__,

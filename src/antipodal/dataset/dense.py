@@ -44,7 +44,6 @@ from ..robust import robust_epsilon
 from ..stable_pose import stable_poses
 from ..success import success_chances
 from .epsilon import fast_ferrari_canny
-from .generate import gripper_json
 
 N_LABELS = 2000
 """Of one window, …"""
@@ -100,7 +99,7 @@ def make_views(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    told = {"n_views": n_views, "seed": seed, "gripper": gripper_json(gripper), "teacher": teacher}
+    told = {"n_views": n_views, "seed": seed, "gripper": gripper.to_json(), "teacher": teacher}
     claim(directory / "config.json", {**told, "version": __version__}, "views")
     n_shards = -(-n_views // SHARD)
     for k in range(every[0], n_shards, every[1]):

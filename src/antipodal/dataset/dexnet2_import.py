@@ -25,7 +25,6 @@ from ..gripper import load_gripper
 from ..values import config_from_dict
 from .dexnet2_tensors import LABELS, TensorFolder, new_folder, pixels_per_metre
 from .events import Progress
-from .generate import gripper_json
 from .schema import GRASPS, OBJECTS, POSES, VERSION, shard_schema, to_table
 from .store import Dataset, file_hash, write_table
 
@@ -168,7 +167,7 @@ def _gripper(chosen: str | Path | None, ours: dict[str, Any]) -> dict[str, Any]:
                 "metadata.json: the gripper has no name or max_width: give one with --gripper"
             )
         return ours["gripper"]
-    return gripper_json(load_gripper(chosen or "yumi"))
+    return load_gripper(chosen or "yumi").to_json()
 
 
 def _crop_config(folder: TensorFolder, size: int, ours: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def generate(
     path, model = Path(path), model.for_gripper(gripper)
     config = {
         "model": dataclasses.asdict(model),
-        "gripper": gripper_json(gripper),
+        "gripper": gripper.to_json(),
         "objects": [[mesh.name, mesh.content_hash] for mesh in meshes],
         "seed": seed,
         "n_datapoints": n_datapoints,
@@ -100,12 +100,6 @@ def generate(
             made = _finish(path, config, n_shards)
     report(tally.done())
     return made
-
-
-def gripper_json(gripper: GripperModel) -> dict[str, Any]:
-    """All numbers of a gripper as JSON."""
-    values = dataclasses.asdict(gripper)
-    return values | {"T_gripper_grasp": gripper.T_gripper_grasp.tolist()}
 
 
 def _open_folder(path: Path, config: dict[str, Any]) -> bool:

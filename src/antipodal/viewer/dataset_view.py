@@ -6,7 +6,6 @@ The grid stands upright at the left of the scene, and a click on a crop chooses 
 from __future__ import annotations
 
 from threading import RLock
-from typing import Any
 
 import numpy as np
 import viser
@@ -194,11 +193,10 @@ def cell_at(origin: Float[np.ndarray, "3"], direction: Float[np.ndarray, "3"]) -
 
 def gripper_of(dataset: Dataset) -> GripperModel | None:
     """The hand of the data set; None where it is not known."""
-    values: dict[str, Any] = dict(dataset.manifest.get("gripper") or {})
-    if "palm_boxes" not in values:
-        return None
-    values["palm_boxes"] = tuple(values["palm_boxes"])
-    return config_from_dict(GripperModel, values, "dataset.json: gripper")
+    values = dataset.manifest.get("gripper") or {}
+    return (
+        GripperModel.from_json(values, "dataset.json: gripper") if "palm_boxes" in values else None
+    )
 
 
 def centred(relief: CropPoints) -> CropPoints:

@@ -10,7 +10,6 @@ from ..bench.frames import Recorded, recorded
 from ..bench.runner import open_run, read_rows
 from ..errors import InvalidConfig
 from ..gripper import GripperModel
-from ..values import config_from_dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ def open_trials_run(path: str | Path, objects: Path | None = None) -> BenchRecor
         InvalidConfig: no row has a grasp.
     """
     folder, config = open_run(path)
-    gripper = config_from_dict(GripperModel, config["gripper"], "config.json: gripper")
+    gripper = GripperModel.from_json(config["gripper"], "config.json: gripper")
     run = BenchRecord(folder, config, read_rows(folder / "trials.parquet"), gripper, objects)
     if not run.matching():
         raise InvalidConfig(f"{folder}: none of its {len(run.rows)} trials has a grasp to replay")

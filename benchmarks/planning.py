@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from antipodal.bench.scenes import CAMERAS, draw_trial, photograph, resting_poses
+from antipodal.bench.scenes import CAMERAS, draw_trial, photograph
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
@@ -36,6 +36,7 @@ from antipodal.policy.dense import FAST_DENSE
 from antipodal.policy.weighed import told_of
 from antipodal.quality import NetworkQuality, load_quality
 from antipodal.rivals import load_rival
+from antipodal.stable_pose import resting_poses
 
 N_OBJECTS = 40
 FAST = "dense fast"

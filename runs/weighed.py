@@ -24,7 +24,7 @@ import numpy as np
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.objects import BenchObject, list_objects, load_object
 from antipodal.bench.oracle import label_epsilon
-from antipodal.bench.scenes import draw_trial, photograph, resting_poses, settled
+from antipodal.bench.scenes import draw_trial, photograph, settled
 from antipodal.dataset.epsilon import fast_ferrari_canny
 from antipodal.errors import AntipodalError
 from antipodal.files import write_json
@@ -38,6 +38,7 @@ from antipodal.policy.weighed import FLOOR, weight_torque
 from antipodal.quality import load_quality
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.world import MASS_LIMITS, World
+from antipodal.stable_pose import resting_poses
 from antipodal.success import EXECUTION_NOISE, success_chances
 
 N_SCENES, N_LABELLED = 3, 24

@@ -8,7 +8,7 @@ import pytest
 from antipodal import transforms
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.objects import list_objects, load_object
-from antipodal.bench.scenes import CAMERAS, draw_trial, photograph, resting_poses, settled
+from antipodal.bench.scenes import CAMERAS, draw_trial, photograph, settled
 from antipodal.errors import InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
 from antipodal.mesh import save_mesh
@@ -16,6 +16,7 @@ from antipodal.render.depth import render
 from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.trial import TrialConfig
 from antipodal.sim.world import World
+from antipodal.stable_pose import resting_poses
 from conftest import box, cylinder, sphere
 
 MESH = box(0.03, 0.05, 0.08)

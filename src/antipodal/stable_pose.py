@@ -59,6 +59,18 @@ def stable_poses(mesh: TriMesh, min_probability: float = MIN_PROBABILITY) -> lis
     return [_rest(mesh, down, share) for down, share in sorted(found, key=lambda pose: -pose[1])]
 
 
+def resting_poses(mesh: TriMesh) -> list[StablePose]:
+    """Stable poses to draw from; a ball of many facets, each pose rarer than 1 %, keeps them all.
+
+    Raises:
+        InvalidMesh: there is none.
+    """
+    poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
+    if not poses:
+        raise InvalidMesh(f"{mesh.name}: no stable pose: expected a solid body that can rest")
+    return poses
+
+
 def _joined(
     outward: Float[np.ndarray, "n 3"], shares: Float[np.ndarray, "n"]
 ) -> list[tuple[int, float]]:

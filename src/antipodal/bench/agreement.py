@@ -35,12 +35,13 @@ from ..scores import area_under_roc, brier_score, expected_calibration_error
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import MASS_LIMITS, World
+from ..stable_pose import resting_poses
 from ..success import EXECUTED_APPROACH, success_chances
 from ..watched import At, Task, listen, run_watched, work_off
 from .objects import BenchObject, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE
-from .scenes import CAMERAS, TrialScene, draw_trial, resting_poses, settled
+from .scenes import CAMERAS, TrialScene, draw_trial, settled
 from .scores import wilson
 from .trials import UNDIGESTED
 

@@ -19,9 +19,10 @@ from ..render.shade import Body, ShadeConfig, look_from, shade
 from ..sim.decompose import Pieces, convex_pieces
 from ..sim.trial import TrialResult, execute, trial_bodies
 from ..sim.world import World
+from ..stable_pose import resting_poses
 from .config import BenchConfig, bench_config
 from .objects import load_object
-from .scenes import TrialScene, draw_trial, resting_poses
+from .scenes import TrialScene, draw_trial
 
 ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 """sRGB."""

@@ -11,22 +11,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .. import transforms
-from ..errors import InvalidMesh
 from ..mesh import TriMesh
-from ..render.depth import Rendering, object_window, render
+from ..render.depth import Rendering, render, see_whole
 from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
 from ..render.scene import (
     CameraDistribution,
     FrictionDistribution,
     Scene,
-    sample_cameras,
+    draw_pose,
     sample_friction,
-    sample_poses,
 )
 from ..sim.trial import TrialConfig, settle
 from ..sim.world import World
-from ..stable_pose import StablePose, stable_poses
+from ..stable_pose import StablePose
 from ..success import EXECUTION_NOISE
 
 CAMERAS: dict[str, CameraDistribution] = {
@@ -82,30 +79,16 @@ USES = {"scene": 0, "noise": 1, "execution": 2, "plan": 3, "oracle": 4, "camera"
 """Independent random states of a trial."""
 
 
-def resting_poses(mesh: TriMesh) -> list[StablePose]:
-    """Stable poses to draw from; a ball of many facets, each pose rarer than 1 %, keeps them all.
-
-    Raises:
-        InvalidMesh: there is none.
-    """
-    poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
-    if not poses:
-        raise InvalidMesh(f"{mesh.name}: no stable pose: expected a solid body that can rest")
-    return poses
-
-
 def draw_trial(
     mesh: TriMesh, poses: Sequence[StablePose], seed: int, k: int, camera: CameraDistribution
 ) -> TrialScene:
     """Draw trial k of an object: stable pose by its probability, yaw, x, y, friction, a camera that sees all of it."""
     entropy = (seed, *(int(mesh.content_hash[i : i + 8], 16) for i in (0, 8)), k)
     rng = np.random.default_rng([*entropy, USES["scene"]])
-    probability = np.array([pose.probability for pose in poses])
-    pose = poses[rng.choice(len(poses), p=probability / probability.sum())]
-    T_world_obj = sample_poses(1, pose, rng)[0]
+    T_world_obj = draw_pose(poses, rng)
     friction = float(sample_friction(1, rng, FRICTION)[0])
     rng_camera = np.random.default_rng([*entropy, USES["camera"]])
-    scene = _seen(mesh, T_world_obj, friction, rng_camera, camera)
+    scene = see_whole(mesh, T_world_obj, rng_camera, camera, MAX_CAMERA_DRAWS, friction)
     return TrialScene(scene, k, entropy)
 
 
@@ -123,22 +106,3 @@ def photograph(trial: TrialScene, noise: SensorNoise = STRUCTURED_LIGHT) -> Rend
     """What the camera gives: a noisy depth image; and the object's true mask."""
     image, mask = render(trial.scene)
     return Rendering(observe(image, trial.rng("noise"), noise), mask)
-
-
-def _seen(
-    mesh: TriMesh,
-    T_world_obj: transforms.Transform,
-    friction: float,
-    rng: np.random.Generator,
-    camera: CameraDistribution,
-) -> Scene:
-    """Draw cameras until one sees the whole object; the last one if none does."""
-    scene = None
-    for _ in range(MAX_CAMERA_DRAWS):
-        cameras = sample_cameras(1, rng, camera)
-        scene = Scene(mesh, T_world_obj, cameras.T_world_camera[0], cameras.intrinsics[0], friction)
-        u0, v0, u1, v1 = object_window(scene, clip=False)
-        if u0 >= 0 and v0 >= 0 and u1 <= camera.width and v1 <= camera.height:
-            return scene
-    assert scene is not None
-    return scene

@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from ..gripper import GripperModel
+from ..stable_pose import resting_poses
 from .attempt import attempt
 from .objects import load_object
 from .planner import Observation, Planner
-from .scenes import draw_trial, photograph, resting_poses
+from .scenes import draw_trial, photograph
 from .trials import UNDIGESTED, At, ObjectJob
 
 PLAN_TIMES = pa.schema(

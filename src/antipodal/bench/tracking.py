@@ -22,7 +22,7 @@ from ..policy.closed_loop import ClosedLoopPolicy
 from ..policy.hand_in_view import HandConfig, locate_hand, without_hand
 from ..policy.request import Request
 from ..policy.track import Phase, Tracked
-from ..render.scene import PoseDistribution, sample_friction, sample_poses
+from ..render.scene import PoseDistribution, draw_pose, sample_friction
 from ..sim.support import SupportPath, drift
 from ..sim.tracking import (
     Command,
@@ -35,7 +35,8 @@ from ..sim.tracking import (
 )
 from ..sim.trial import settle
 from ..sim.world import World
-from .scenes import FRICTION, resting_poses
+from ..stable_pose import resting_poses
+from .scenes import FRICTION
 
 INTRINSICS = CameraIntrinsics(525.0, 525.0, 319.5, 239.5, 640, 480).crop(170, 0, 300, 400)
 """The part of a 640×480 camera's picture in which hand and object can be."""
@@ -201,10 +202,7 @@ def draw_scene(
         duration: of the path, s.
     """
     rng_pose, rng_path, rng_error = np.random.default_rng([seed, 0]).spawn(3)
-    poses = resting_poses(mesh)
-    probability = np.array([pose.probability for pose in poses])
-    pose = poses[rng_pose.choice(len(poses), p=probability / probability.sum())]
-    T_world_obj = sample_poses(1, pose, rng_pose, PLACES)[0]
+    T_world_obj = draw_pose(resting_poses(mesh), rng_pose, PLACES)
     friction = float(sample_friction(1, rng_pose, FRICTION)[0])
     rest = settle(world, T_world_obj, friction)
     if rest is None:

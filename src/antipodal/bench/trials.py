@@ -24,13 +24,14 @@ from ..sampling import sample_antipodal
 from ..sim.decompose import convex_pieces
 from ..sim.trial import Outcome, execute
 from ..sim.world import World
+from ..stable_pose import resting_poses
 from .attempt import Attempt, attempt
 from .config import BenchConfig
 from .graspable import Graspable, judge
 from .objects import BenchObject, load_object
 from .oracle import label_epsilon
 from .planner import Observation, Planner
-from .scenes import TrialScene, draw_trial, photograph, resting_poses, settled
+from .scenes import TrialScene, draw_trial, photograph, settled
 
 TRIALS = pa.schema(
     [

@@ -37,11 +37,11 @@ from ..policy.height_window import (
 )
 from ..policy.rank import scorer
 from ..policy.view import View, look
-from ..render.depth import object_window, render
+from ..render.depth import render, see_whole
 from ..render.noise import STRUCTURED_LIGHT, observe
-from ..render.scene import CameraDistribution, Scene, sample_cameras, sample_poses
+from ..render.scene import CameraDistribution, draw_pose
 from ..robust import robust_epsilon
-from ..stable_pose import stable_poses
+from ..stable_pose import resting_poses
 from ..success import success_chances
 from .epsilon import fast_ferrari_canny
 
@@ -197,14 +197,8 @@ def cell_chance(
 
 def _photograph(mesh: TriMesh, rng: np.random.Generator) -> DepthImage:
     """Draw a camera that sees the objects, and add its noise."""
-    camera, scene = CAMERAS[int(rng.random() < 1 / 3)], None
-    for _ in range(MAX_CAMERA_DRAWS):
-        cameras = sample_cameras(1, rng, camera)
-        scene = Scene(mesh, np.eye(4), cameras.T_world_camera[0], cameras.intrinsics[0])
-        u0, v0, u1, v1 = object_window(scene, clip=False)
-        if u0 >= 0 and v0 >= 0 and u1 <= camera.width and v1 <= camera.height:
-            break
-    assert scene is not None
+    camera = CAMERAS[int(rng.random() < 1 / 3)]
+    scene = see_whole(mesh, np.eye(4), rng, camera, MAX_CAMERA_DRAWS)
     return observe(render(scene).image, rng, STRUCTURED_LIGHT)
 
 
@@ -217,10 +211,7 @@ def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Genera
     for k in range(n):
         number = index // VIEWS_PER_OBJECT if k == 0 else int(rng.integers(10**6))
         mesh = make_one(number, seed, families)
-        poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
-        p = np.array([pose.probability for pose in poses])
-        T_world_obj = sample_poses(1, poses[rng.choice(len(poses), p=p / p.sum())], rng)[0]
-        at = transforms.apply(T_world_obj, mesh.vertices)
+        at = transforms.apply(draw_pose(resting_poses(mesh), rng), mesh.vertices)
         xy = at[:, :2] - (at[:, :2].min(0) + at[:, :2].max(0)) / 2
         radius = float(np.linalg.norm(xy, axis=1).max())
         if k == 0:

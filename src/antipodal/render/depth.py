@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from .. import transforms
 from ..camera import DepthImage
 from ..mesh import TriMesh
-from .scene import Scene
+from .scene import CameraDistribution, Scene, sample_cameras
 
 MAX_TABLE_DEPTH = 10.0
 """The table beyond this counts as no return: rays towards the horizon [m]."""
@@ -119,6 +119,24 @@ def object_window(scene: Scene, clip: bool = True) -> Window:
     points = transforms.apply(scene.T_camera_obj, scene.mesh.vertices)
     window = points_window(points, (k.fx, k.fy, k.cx, k.cy))
     return clipped_window(window, k.width, k.height) if clip else window
+
+
+def see_whole(
+    mesh: TriMesh,
+    T_world_obj: Float[np.ndarray, "4 4"],
+    rng: np.random.Generator,
+    camera: CameraDistribution,
+    max_draws: int,
+    friction: float = 0.5,
+) -> Scene:
+    """Draw cameras until one sees the whole object; the last of ``max_draws`` if none does."""
+    while True:
+        cameras = sample_cameras(1, rng, camera)
+        scene = Scene(mesh, T_world_obj, cameras.T_world_camera[0], cameras.intrinsics[0], friction)
+        window = object_window(scene, clip=False)
+        max_draws -= 1
+        if max_draws <= 0 or window == clipped_window(window, camera.width, camera.height):
+            return scene
 
 
 def points_window(

@@ -9,6 +9,7 @@ the object's table point lies in the middle of the image; the ray directions kee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -186,6 +187,17 @@ def sample_poses(
     x, y, yaw = (rng.uniform(*getattr(config, name), size=n) for name in ("x", "y", "yaw"))
     move = transforms.translation(np.stack([x, y, np.zeros(n)], -1)) @ transforms.rot_z(yaw)
     return move @ stable_pose.T_world_obj
+
+
+def draw_pose(
+    poses: Sequence[StablePose],
+    rng: np.random.Generator,
+    config: PoseDistribution = PAPER_POSE,
+) -> Float[np.ndarray, "4 4"]:
+    """Draw a stable pose by its probability, and a planar move of it; returns T_world_obj."""
+    probability = np.array([pose.probability for pose in poses])
+    pose = poses[rng.choice(len(poses), p=probability / probability.sum())]
+    return sample_poses(1, pose, rng, config)[0]
 
 
 def sample_friction(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from . import transforms
+from .bench.frames import across, shade_trial
+from .bench.scenes import FRICTION
 from .camera import CameraIntrinsics
 from .draw import save_demo
 from .files import write_json
@@ -20,22 +21,15 @@ from .policy import make_policy
 from .quality import load_quality
 from .render.depth import render_depth
 from .render.noise import observe
-from .render.scene import CameraDistribution, FrictionDistribution, sample_scene
-from .render.shade import Body, look_from, shade
-from .sim.trial import TrialResult, run_trial, trial_bodies
+from .render.scene import CameraDistribution, sample_scene
+from .sim.trial import TrialResult, run_trial
 from .stable_pose import stable_poses
-from .success import EXECUTION_NOISE
 from .values import check_seed
 
 FAMILY = "mug"
 """The built-in object's family."""
 CAMERA = CameraDistribution(width=640, height=480, recenter=False)
 """The paper's camera poses with a VGA image."""
-FRICTION = FrictionDistribution(
-    EXECUTION_NOISE.friction, EXECUTION_NOISE.friction_sigma, *EXECUTION_NOISE.friction_bounds
-)
-"""Hidden from the planner: ordinary things, where the paper's training distribution has slippery ones too."""
-ROLE_COLORS = {"object": (0.25, 0.48, 0.75), "jaw": (0.95, 0.55, 0.15), "palm": (0.55, 0.56, 0.58)}
 
 
 def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
@@ -82,18 +76,9 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
     return result
 
 
-def picture(
-    trial: TrialResult, mesh: TriMesh, gripper: GripperModel, size: tuple[int, int] = (640, 640)
-) -> UInt8[np.ndarray, "H W 3"]:
-    """Shade the last frame of a lift: object and hand above the table, seen across the closing axis."""
-    bodies = [Body(m, T, ROLE_COLORS[role]) for m, T, role in trial_bodies(trial, mesh, gripper)]
-    width, height = size
-    intrinsics = CameraIntrinsics(700, 700, (width - 1) / 2, (height - 1) / 2, width, height)
-    return shade(bodies, view_of(trial), intrinsics)
-
-
-def view_of(trial: TrialResult) -> transforms.Transform:
-    """Camera that sees both jaws and what is between them, a little from above."""
-    T_world_grasp = trial.T_world_grasp_final
-    azimuth = float(np.arctan2(T_world_grasp[1, 0], T_world_grasp[0, 0]) + np.deg2rad(75))
-    return look_from(azimuth, np.deg2rad(12), 0.42, T_world_grasp[:3, 3] + [0.0, 0.0, 0.01])
+def picture(trial: TrialResult, mesh: TriMesh, gripper: GripperModel) -> UInt8[np.ndarray, "H W 3"]:
+    """Shade the last frame of a lift, seen across the closing axis, a little from above."""
+    T = trial.T_world_grasp_final
+    T_world_camera = across(T, 75, 12, 0.42, T[:3, 3] + [0.0, 0.0, 0.01])
+    intrinsics = CameraIntrinsics(700, 700, 319.5, 319.5, 640, 640)
+    return shade_trial(trial, mesh, gripper, T_world_camera, intrinsics)

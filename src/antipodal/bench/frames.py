@@ -15,7 +15,7 @@ from ..errors import InvalidConfig, UnknownAsset
 from ..grasp import Grasp
 from ..gripper import GripperModel
 from ..mesh import TriMesh
-from ..render.shade import Body, ShadeConfig, look_from, shade
+from ..render.shade import DEFAULT_SHADE, Body, ShadeConfig, look_from, shade
 from ..sim.decompose import Pieces, convex_pieces
 from ..sim.trial import TrialResult, execute, trial_bodies
 from ..sim.world import World
@@ -157,8 +157,7 @@ def picture(
         T_world_grasp_final=snapshot.T_world_grasp,
         jaw_width_final=snapshot.jaw_width,
     )
-    bodies = [Body(m, T, ROLE_COLORS[role]) for m, T, role in trial_bodies(moment, mesh, gripper)]
-    return shade(bodies, T_world_camera, intrinsics, SHADE)
+    return shade_trial(moment, mesh, gripper, T_world_camera, intrinsics, SHADE)
 
 
 def last_picture(
@@ -166,14 +165,37 @@ def last_picture(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """How a trial ended, seen across the closing axis, object and hand in view."""
     T = result.T_world_grasp_final
-    last = Snapshot(result.T_world_obj_final, T, result.jaw_width_final)
-    center_obj = transforms.apply(last.T_world_obj, mesh.center_of_mass[None])[0]
+    center_obj = transforms.apply(result.T_world_obj_final, mesh.center_of_mass[None])[0]
     reach = float(np.linalg.norm(center_obj - T[:3, 3]) + np.linalg.norm(mesh.extents) / 2)
     half = float(np.clip(reach, 0.07, 0.22))
-    azimuth = float(np.arctan2(T[1, 0], T[0, 0]) + np.deg2rad(70))
-    T_world_camera = look_from(azimuth, np.deg2rad(20), 0.55, T[:3, 3])
+    T_world_camera = across(T, 70, 20, 0.55, T[:3, 3])
     c = (size - 1) / 2
     intrinsics = CameraIntrinsics(
         0.5 * size * 0.55 / half, 0.5 * size * 0.55 / half, c, c, size, size
     )
-    return picture(result, last, mesh, gripper, T_world_camera, intrinsics)
+    return shade_trial(result, mesh, gripper, T_world_camera, intrinsics, SHADE)
+
+
+def shade_trial(
+    result: TrialResult,
+    mesh: TriMesh,
+    gripper: GripperModel,
+    T_world_camera: transforms.Transform,
+    intrinsics: CameraIntrinsics,
+    config: ShadeConfig = DEFAULT_SHADE,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Shade the last moment of a trial: object and hand above the table."""
+    bodies = [Body(m, T, ROLE_COLORS[role]) for m, T, role in trial_bodies(result, mesh, gripper)]
+    return shade(bodies, T_world_camera, intrinsics, config)
+
+
+def across(
+    T_world_grasp: transforms.Transform,
+    turn_deg: float,
+    elevation_deg: float,
+    distance: float,
+    target: Float[np.ndarray, "3"],
+) -> transforms.Transform:
+    """Camera that sees both jaws and what is between them: turned about the vertical away from the closing axis."""
+    azimuth = float(np.arctan2(T_world_grasp[1, 0], T_world_grasp[0, 0]) + np.deg2rad(turn_deg))
+    return look_from(azimuth, np.deg2rad(elevation_deg), distance, target)

@@ -49,7 +49,8 @@ CAMERAS: dict[str, CameraDistribution] = {
 FRICTION = FrictionDistribution(
     EXECUTION_NOISE.friction, EXECUTION_NOISE.friction_sigma, *EXECUTION_NOISE.friction_bounds
 )
-"""Hidden from the planner: what the label of success averages over."""
+"""Hidden from the planner: what the label of success averages over, ordinary things, where the paper's training
+distribution has slippery ones too."""
 MAX_CAMERA_DRAWS = 50
 """A camera that does not see the whole object is drawn again, so often."""
 

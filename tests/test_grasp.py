@@ -106,7 +106,8 @@ def test_the_width_in_pixels_is_the_projection_of_the_two_jaws(rng: np.random.Ge
     g = many_planar(10, rng)
     grasp = g.to_grasp(CAMERA)
     half = grasp.closing_axis * grasp.width[:, None] / 2
-    jaws_px = CAMERA.project(np.stack([grasp.center - half, grasp.center + half], 1))
+    assert np.allclose(grasp.jaws, np.stack([grasp.center - half, grasp.center + half], 1))
+    jaws_px = CAMERA.project(grasp.jaws)
     assert np.allclose(jaws_px, g.endpoints_px(CAMERA), atol=1e-9)
     assert np.allclose(np.linalg.norm(jaws_px[:, 1] - jaws_px[:, 0], axis=-1), g.width_px(CAMERA))
     # reference §6.4: 5 cm at 0.7 m and f = 525 are 37.5 px

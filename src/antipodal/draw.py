@@ -47,7 +47,7 @@ def draw_plan(
 ) -> None:
     """Draw the best grasp's two fingertips and closing axis to scale, and the runners-up thin."""
     grasps_camera = plan.grasps.to_grasp(image.intrinsics, plan.approach_axis)
-    for ends in jaws_px(grasps_camera[1 : 1 + n_others], image.intrinsics):
+    for ends in image.intrinsics.project(grasps_camera[1 : 1 + n_others].jaws):
         axes.plot(ends[:, 0], ends[:, 1], color=OTHER_COLOR, lw=0.7, alpha=0.5)
     if len(plan.grasps) == 0:
         axes.set_title(f"no grasp: {plan.reason}", fontsize=9, wrap=True)
@@ -55,7 +55,7 @@ def draw_plan(
     best = plan.best
     for corners in fingertips_px(grasps_camera[0], image.intrinsics, gripper):
         axes.add_patch(Polygon(corners, closed=True, fc=JAW_COLOR, ec="black", lw=0.6, alpha=0.85))
-    ends = jaws_px(grasps_camera[0], image.intrinsics)
+    ends = image.intrinsics.project(grasps_camera[0].jaws)
     axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
     axes.plot(*best.center_px, "o", ms=4, color=AXIS_COLOR, mec="black", mew=0.6)
 
@@ -73,7 +73,7 @@ def draw_rejected(axes: Axes, image: DepthImage, plan: Plan, n_each: int = 60) -
         color = REJECTED_COLORS[k % len(REJECTED_COLORS)]
         centers = image.intrinsics.project(grasps_camera.center[rows])
         axes.plot(*centers.T, ".", color=color, ms=2.5, alpha=0.9)
-        lines = list(jaws_px(grasps_camera[rows], image.intrinsics))
+        lines = list(image.intrinsics.project(grasps_camera[rows].jaws))
         axes.add_collection(LineCollection(lines, colors=color, linewidths=0.4, alpha=0.5))
         axes.plot([], [], color=color, lw=2, label=f"{plan.counts.get(name, 0)} {words}")
     # the candidates' surroundings: they may fill a small part of the image
@@ -83,13 +83,6 @@ def draw_rejected(axes: Axes, image: DepthImage, plan: Plan, n_each: int = 60) -
     axes.set_xlim(middle[0] - 1.2 * half, middle[0] + 1.2 * half)
     axes.set_ylim(middle[1] + half, middle[1] - half)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=7, frameon=False, ncols=2)
-
-
-def jaws_px(grasps_camera: Grasp, intrinsics: CameraIntrinsics) -> Float[np.ndarray, "*batch 2 2"]:
-    """Pixels of the two jaws, half the opening from the centre along the closing axis in space."""
-    half = grasps_camera.closing_axis * (grasps_camera.width / 2)[..., None]
-    ends = np.stack([grasps_camera.center - half, grasps_camera.center + half], -2)
-    return intrinsics.project(ends)
 
 
 def fingertips_px(

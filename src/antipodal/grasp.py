@@ -51,6 +51,12 @@ class Grasp(Batched):
         """Unit z of the grasp frame: palm to object."""
         return self.pose[..., :3, 2]
 
+    @property
+    def jaws(self) -> Float[np.ndarray, "*batch 2 3"]:
+        """The two jaws in the parent frame, m: half the opening from the centre along the closing axis."""
+        half = self.closing_axis * (self.width / 2)[..., None]
+        return np.stack([self.center - half, self.center + half], -2)
+
     def in_frame(self, T_new_parent: transforms.Transform) -> Grasp:
         """Express the same grasps in another parent frame; batch axes broadcast."""
         return Grasp(T_new_parent @ self.pose, self.width)

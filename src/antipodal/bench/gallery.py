@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from .. import transforms
-from ..draw import AXIS_COLOR, JAW_COLOR, draw_depth, fingertips_px, jaws_px, zoom
+from ..draw import AXIS_COLOR, JAW_COLOR, draw_depth, fingertips_px, zoom
 from ..errors import AntipodalError
 from ..gripper import GripperModel
 from .frames import Recorded, execute_again, last_picture, recorded
@@ -87,7 +87,7 @@ def draw_seen(record: Recorded) -> bytes:
     draw_depth(axes, image, mask)
     for corners in fingertips_px(grasp_camera, image.intrinsics, record.gripper):
         axes.add_patch(Polygon(corners, closed=True, fc=JAW_COLOR, ec="black", lw=0.6, alpha=0.85))
-    ends = jaws_px(grasp_camera, image.intrinsics)
+    ends = image.intrinsics.project(grasp_camera.jaws)
     axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
     center = image.intrinsics.project(grasp_camera.center)
     zoom(axes, image, center, max(0.16, 1.4 * float(record.trial.scene.mesh.extents.max())))

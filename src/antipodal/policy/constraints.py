@@ -183,8 +183,7 @@ def inside_image(view: View, grasps: PlanarGrasp, grasps_camera: Grasp) -> Bool[
     some, spatial = (
         (grasps, grasps_camera) if ahead.all() else (grasps[ahead], grasps_camera[ahead])
     )
-    half = spatial.closing_axis * (some.width / 2)[:, None]
-    jaws = intrinsics.project(np.stack([spatial.center - half, spatial.center + half], 1))
+    jaws = intrinsics.project(spatial.jaws)
     points = np.concatenate([some.center_px[:, None], some.endpoints_px(intrinsics), jaws], 1)
     limit = np.array([intrinsics.width - 1, intrinsics.height - 1])
     with np.errstate(invalid="ignore"):  # a jaw behind the camera is nan, and outside

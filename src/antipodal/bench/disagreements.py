@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..gripper import GripperModel
 from ..sim.decompose import convex_pieces
 from ..sim.trial import TrialConfig, execute
 from ..sim.world import World
-from .frames import last_picture
+from .frames import last_picture, small_png
 from .objects import load_object
 
 TILE_PX = 240
@@ -47,8 +46,6 @@ def draw_disagreements(
     n: int = 6,
 ) -> None:
     """Execute the worst disagreements again and save their last frames: failures above, successes below."""
-    import PIL.Image
-
     pictures = [
         np.concatenate([_tile(row, objects_dir, gripper, cache) for row in line], 1)
         for line in worst_disagreements(rows, n)
@@ -60,10 +57,7 @@ def draw_disagreements(
     padded = [
         np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures
     ]
-    buffer = BytesIO()
-    image = PIL.Image.fromarray(np.concatenate(padded, 0))
-    image.quantize(128).save(buffer, "PNG", optimize=True)
-    write_bytes(buffer.getvalue(), Path(path))
+    write_bytes(small_png(np.concatenate(padded, 0)), Path(path))
 
 
 def _tile(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
@@ -14,7 +14,7 @@ from .. import transforms
 from ..draw import AXIS_COLOR, JAW_COLOR, draw_depth, fingertips_px, zoom
 from ..errors import AntipodalError
 from ..gripper import GripperModel
-from .frames import Recorded, execute_again, last_picture, recorded
+from .frames import Recorded, execute_again, last_picture, recorded, small_png
 from .report import Trials
 from .scenes import photograph
 
@@ -91,26 +91,12 @@ def draw_seen(record: Recorded) -> bytes:
     axes.plot(ends[:, 0], ends[:, 1], color=AXIS_COLOR, lw=1.5)
     center = image.intrinsics.project(grasp_camera.center)
     zoom(axes, image, center, max(0.16, 1.4 * float(record.trial.scene.mesh.extents.max())))
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=100)
-    return _smaller(out.getvalue())
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return small_png(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def draw_end(record: Recorded) -> bytes:
     """The last frame of the attempt, executed again."""
-    from PIL import Image
-
     result, _ = execute_again(record)
-    picture = last_picture(result, record.trial.scene.mesh, record.gripper, SIZE)
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, format="png")
-    return _smaller(out.getvalue())
-
-
-def _smaller(png: bytes) -> bytes:
-    """The same picture in 128 colours: a third of the size."""
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(out, format="png", optimize=True)
-    return out.getvalue()
+    return small_png(last_picture(result, record.trial.scene.mesh, record.gripper, SIZE))

@@ -28,7 +28,7 @@ from antipodal.bench import trials
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.objects import list_objects
 from antipodal.bench.planner import FunctionPlanner, Observation, Planner, Ranked, no_grasp
-from antipodal.bench.planners_oracle import oracle_planner
+from antipodal.bench.planners_known import oracle_planner
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.objects import make_object_set

@@ -1,4 +1,8 @@
-"""The rows of the table by name: every planner of the protocol, and anybody's own."""
+"""The rows of the table by name: every planner of the protocol, and anybody's own.
+
+The paper's rows ask of a grasp what the paper asks, that it lies in the image, on the object and above the table. Ours
+also look whether fingers and palm are free (:mod:`antipodal.policy.constraints`).
+"""
 
 from __future__ import annotations
 
@@ -15,15 +19,21 @@ import numpy as np
 from ..camera import DepthImage
 from ..errors import InvalidConfig, UnknownAsset
 from ..gripper import GripperModel
+from ..policy import make_policy
 from ..policy.base import Plan
 from ..policy.dense import FAST_DENSE
+from ..policy.heuristics import (
+    PAPER_CONSTRAINTS,
+    centroid_policy,
+    geometric_policy,
+    random_policy,
+)
+from ..policy.rank import rank_policy
+from ..quality import Precision, load_quality
 from ..rivals import load_rival
+from .learned import load_learned
 from .planner import Planner, image_planner
-from .planners_heuristic import heuristic_planner, igq_planner, random_planner
-from .planners_learned import learned_planner
-from .planners_network import faithful_planner, network_planner
-from .planners_oracle import oracle_planner
-from .planners_registration import registration_planner
+from .planners_known import oracle_planner, registration_planner
 
 Build = Callable[[GripperModel], Planner]
 
@@ -99,6 +109,39 @@ def not_a_probability(spec: str) -> str | None:
     return RANKS_ONLY.get(spec)
 
 
+def learned_planner(path: str | Path, gripper: GripperModel) -> Planner:
+    """Build ML-RF or ML-SVM around ``forest.npz`` or ``svm.npz``: the best of a fixed set, as in the paper.
+
+    ``runs/baselines.sh`` makes the files.
+
+    Raises:
+        UnknownAsset: no such file.
+        IncompatibleCheckpoint: not a baseline of ours.
+    """
+    return image_planner(rank_policy(load_learned(path), gripper, constraints=PAPER_CONSTRAINTS))
+
+
+def faithful_planner(model: str | Path, policy: str, gripper: GripperModel) -> Planner:
+    """Build GQ-CNN 2.0 as published: ``policy`` is "antipodal" (the fixed set) or "cem".
+
+    Raises:
+        UnknownAsset: no such model.
+        IncompatibleCheckpoint: not a network of this package.
+    """
+    return network_planner(model, policy, gripper, constraints=PAPER_CONSTRAINTS)
+
+
+def network_planner(
+    model: str | Path,
+    policy: str,
+    gripper: GripperModel,
+    precision: Precision = "float32",
+    **options: object,
+) -> Planner:
+    """Build what we ship: the same policies with obstacles checked. Raises as :func:`faithful_planner`."""
+    return image_planner(make_policy(policy, load_quality(model, precision), gripper, **options))
+
+
 def _outsider(module: str, function: str) -> Callable[..., Plan]:
     """Import anybody's function(image, mask, rng) → Plan, also from a module in the folder where one stands."""
     here = str(Path.cwd())
@@ -134,9 +177,9 @@ def _outsider(module: str, function: str) -> Callable[..., Plan]:
 
 ROWS: dict[str, Build] = {
     "oracle": oracle_planner,
-    "random": random_planner,
-    "igq": igq_planner,
-    "heuristic": heuristic_planner,
+    "random": lambda gripper: image_planner(random_policy(gripper)),
+    "igq": lambda gripper: image_planner(centroid_policy(gripper)),
+    "heuristic": lambda gripper: image_planner(geometric_policy(gripper)),
     "reg": registration_planner,
     "builtin-fixed": partial(network_planner, "builtin", "antipodal"),
     "builtin-cem": partial(network_planner, "builtin", "cem"),
@@ -148,7 +191,7 @@ ROWS: dict[str, Build] = {
     "builtin-cem-bfloat16": partial(network_planner, "builtin", "cem", precision="bfloat16"),
     "builtin-dense-bfloat16": partial(network_planner, "builtin", "dense", precision="bfloat16"),
 }
-"""Planners that need nothing but a name."""
+"""Planners that need nothing but a name; random and igq are the paper's, heuristic the strongest that we can write."""
 
 RANKS_ONLY: dict[str, str] = {
     "oracle": "q = 1 − 2^(−ε/δ) is the label's robust ε, squeezed into [0, 1)",

@@ -1,7 +1,9 @@
-"""Row REG: register the known mesh to the image, then take the best grasp that is known for it [Mahler17, §VI-C].
+"""Rows that know the mesh: the oracle, which knows its pose too, and REG, which registers it [Mahler17, §VI-C].
 
-The paper finds the pose with AlexNet features and refines it by ICP. Here every stable pose and yaw is rendered and
-compared, which needs no training and is exact up to the object's symmetries (:mod:`antipodal.bench.registration`).
+The oracle takes the best collision-free grasp by robust ε on the true pose: the ceiling of the label. REG takes the
+best on the pose that it estimates. The paper finds that pose with AlexNet features and refines it by ICP. Here every
+stable pose and yaw is rendered and compared, which needs no training and is exact up to the object's symmetries
+(:mod:`antipodal.bench.registration`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,19 @@ from .registration import DEFAULT_REGISTRATION, RegistrationConfig, register
 
 N_REMEMBERED = 4
 """Objects whose stable poses are kept: a benchmark runs the trials of one object in a row."""
+
+
+def oracle_planner(gripper: GripperModel) -> Planner:
+    """Build the planner that knows everything but the friction and the execution error."""
+
+    def plan(observation: Observation, rng: np.random.Generator) -> Ranked:
+        assert observation.mesh is not None and observation.T_world_obj is not None
+        found = oracle_grasps(observation.mesh, observation.T_world_obj, gripper, rng)
+        if len(found.grasps_world) == 0:
+            return no_grasp("the oracle knows no collision-free grasp in this pose")
+        return Ranked(found.grasps_world, quality_of(found.robust_epsilon))
+
+    return FunctionPlanner(plan, "pose")
 
 
 def registration_planner(

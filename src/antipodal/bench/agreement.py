@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,10 +37,10 @@ from ..sim.trial import TrialConfig, execute
 from ..sim.world import MASS_LIMITS, World
 from ..stable_pose import resting_poses
 from ..success import EXECUTED_APPROACH, success_chances
-from ..watched import At, Task, listen, run_watched, work_off
+from ..watched import At, Task, listen, work_off
 from .objects import BenchObject, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
-from .pool import SILENCE
+from .pool import SILENCE, Progress, run_missing
 from .scenes import CAMERAS, TrialScene, draw_trial, settled
 from .scores import wilson
 from .trials import UNDIGESTED
@@ -123,7 +123,7 @@ def run_agreement(
     output: str | Path,
     config: AgreementConfig,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
     cache: str | Path | None = None,
 ) -> dict[str, Any]:
     """Execute random collision-free grasps; write agreement.parquet and agreement.json and return the latter.
@@ -155,12 +155,10 @@ def run_agreement(
         _Job(item, str(objects_dir), folder, str(_part(output, item)), n_scenes, config)
         for item in items
     ]
-    missing = [job for job in jobs if not Path(job.part).is_file()]
-    progress(len(jobs) - len(missing), len(jobs))
     task: Task[_Job, None] = Task("antipodal.bench.agreement:serve", _limit, _blamed)
-    for done, _ in enumerate(run_watched(task, missing, workers), len(jobs) - len(missing) + 1):
-        progress(done, len(jobs))
-    parts = [json.loads(Path(job.part).read_text()) for job in jobs]
+    paths = [Path(job.part) for job in jobs]
+    run_missing(task, jobs, paths, workers, progress)
+    parts = [json.loads(path.read_text()) for path in paths]
     rows = [row for part in parts for row in part["rows"]]
     write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
     refused = {part["object"]: part["refused"] for part in parts if part["refused"]}

@@ -8,7 +8,7 @@ failures in a row end a round. Camera, noise, friction and execution error are T
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from .attempt import Attempt, attempt
 from .config import BenchConfig
 from .objects import BenchObject, list_objects, load_object
 from .planner import Observation, Planner
-from .pool import Crew, run_pool
+from .pool import Crew, Progress, crew_task, run_missing
 from .rows import make_planner, not_a_probability, planner_names
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
@@ -116,9 +116,7 @@ class Heap:
         )
 
 
-def run_clutter(
-    run: ClutterRun, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Any]:
+def run_clutter(run: ClutterRun, progress: Progress = lambda done, total: None) -> dict[str, Any]:
     """Run, or resume, Track B; writes picks.parquet and report.json, and returns the report.
 
     Raises:
@@ -148,12 +146,10 @@ def run_clutter(
         ObjectJob(r, BenchObject(f"round {r}", "", "", ""), run.objects, run.config, cache, run.output / "parts", {})
         for r in range(run.n_rounds)
     ]  # fmt: skip
-    missing = [job for job in jobs if not _part(job).is_file()]
-    progress(len(jobs) - len(missing), len(jobs))
-    crew = Crew(_make_part, run.names, gripper)
-    for done, _ in enumerate(run_pool(crew, missing, run.workers), len(jobs) - len(missing) + 1):
-        progress(done, len(jobs))
-    merge_parts([_part(job) for job in jobs], PICKS, run.output / "picks.parquet")
+    parts = [_part(job) for job in jobs]
+    task = crew_task(Crew(_make_part, run.names, gripper))
+    run_missing(task, jobs, parts, run.workers, progress)
+    merge_parts(parts, PICKS, run.output / "picks.parquet")
     return clutter_report(run)
 
 

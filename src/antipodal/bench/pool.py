@@ -6,11 +6,11 @@ killed at any moment resumes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..gripper import GripperModel
 from ..watched import START_TIME, Task, listen, run_watched, work_off
@@ -25,6 +25,9 @@ Work = Callable[[ObjectJob, GripperModel, Mapping[str, Any], At], Path]
 """Runs a job and writes its part; must be importable by name in a new process."""
 Place = tuple[str, str, int]
 """(what, planner, k)."""
+Progress = Callable[[int, int], None]
+"""(jobs done, jobs in all)."""
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,24 @@ class Crew:
     gripper: GripperModel
 
 
-def run_pool(crew: Crew, jobs: Sequence[ObjectJob], n_workers: int) -> Iterator[Path]:
-    """Run jobs on ``n_workers`` processes; yield each one's part as it is finished, in any order."""
-    task: Task[ObjectJob, Path] = Task("antipodal.bench.pool:serve", _limit, _blamed, crew)
-    return run_watched(task, jobs, n_workers)
+def crew_task(crew: Crew) -> Task[ObjectJob, Path]:
+    """What a crew does with an object."""
+    return Task("antipodal.bench.pool:serve", _limit, _blamed, crew)
+
+
+def run_missing(
+    task: Task[Job, Any],
+    jobs: Sequence[Job],
+    parts: Sequence[Path],
+    n_workers: int,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Run the jobs whose part, the file that they end in, is not there yet, on ``n_workers`` processes."""
+    missing = [job for job, part in zip(jobs, parts, strict=True) if not part.is_file()]
+    n_found = len(jobs) - len(missing)
+    progress(n_found, len(jobs))
+    for done, _ in enumerate(run_watched(task, missing, n_workers), n_found + 1):
+        progress(done, len(jobs))
 
 
 def serve(pipe: Connection) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,13 +29,10 @@ from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
 from .objects import BenchObject, list_objects
 from .planner import Planner
-from .pool import Crew, run_pool
+from .pool import Crew, Progress, crew_task, run_missing
 from .rows import make_planner, planner_file, planner_names
 from .timing import PLAN_TIMES, time_object
 from .trials import TRIALS, At, ObjectJob, run_object
-
-Progress = Callable[[int, int], None]
-"""(objects done, objects in all)."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,10 @@ def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> P
         make_planner(spec, gripper)  # a wrong name is an error now, not in a worker
     _open_folder(run, gripper, objects)
     jobs = _jobs(run, objects)
-    missing = [job for job in jobs if not _part(job, "trials").is_file()]
+    parts = [_part(job, "trials") for job in jobs]
     crew = Crew(_make_part, run.names, gripper)
-    progress(len(jobs) - len(missing), len(jobs))
-    for done, _ in enumerate(run_pool(crew, missing, run.workers), len(jobs) - len(missing) + 1):
-        progress(done, len(jobs))
-    merge_parts([_part(job, "trials") for job in jobs], TRIALS, run.output / "trials.parquet")
+    run_missing(crew_task(crew), jobs, parts, run.workers, progress)
+    merge_parts(parts, TRIALS, run.output / "trials.parquet")
     if run.n_timed:
         _time_plans(run, crew, jobs)
     return run.output / "trials.parquet"
@@ -140,11 +135,9 @@ def _time_plans(run: BenchRun, crew: Crew, jobs: Sequence[ObjectJob]) -> None:
     """Time plans on evenly spaced objects, on one process while the parent sleeps."""
     chosen = np.unique(np.linspace(0, len(jobs) - 1, min(run.n_timed, len(jobs))).round())
     timed = [jobs[int(i)] for i in chosen]
-    missing = [job for job in timed if not _part(job, "times").is_file()]
-    for _ in run_pool(dataclasses.replace(crew, work=_make_times), missing, 1):
-        pass
-    target = run.output / "plan_times.parquet"
-    merge_parts([_part(job, "times") for job in timed], PLAN_TIMES, target)
+    parts = [_part(job, "times") for job in timed]
+    run_missing(crew_task(dataclasses.replace(crew, work=_make_times)), timed, parts, 1)
+    merge_parts(parts, PLAN_TIMES, run.output / "plan_times.parquet")
 
 
 def _jobs(run: BenchRun, objects: Sequence[BenchObject]) -> list[ObjectJob]:

@@ -305,7 +305,7 @@ def test_nothing_is_ever_lifted_off_an_empty_table(rng: np.random.Generator) -> 
     assert outcomes == expected
 
 
-def test_the_time_step_moves_the_share_of_successes_by_less_than_its_interval(
+def test_doubling_the_time_step_changes_at_most_one_outcome_of_twenty(
     rng: np.random.Generator,
 ) -> None:
     mesh, pieces = bottle()
@@ -316,13 +316,12 @@ def test_the_time_step_moves_the_share_of_successes_by_less_than_its_interval(
         for _ in range(n)
     ]
     frictions = rng.uniform(0.1, 0.6, n)
-    shares = []
-    for timestep in (0.001, 0.002, 0.004):
-        config = replace(QUICK_LIFT, timestep=timestep)
-        results = [
-            execute(world, np.eye(4), grasp, mu, i, config).success
+    usual, doubled = (
+        [
+            execute(world, np.eye(4), grasp, mu, i, replace(QUICK_LIFT, timestep=dt)).outcome
             for i, (grasp, mu) in enumerate(zip(grasps, frictions, strict=True))
         ]
-        shares.append(np.mean(results))
-    assert 0.2 < shares[1] < 0.9  # grasps that decide
-    assert np.ptp(shares) < 1.96 * np.sqrt(shares[1] * (1 - shares[1]) / n)
+        for dt in (0.002, 0.004)
+    )
+    assert 0.2 < usual.count(Outcome.SUCCESS) / n < 0.9  # grasps that decide
+    assert sum(a is not b for a, b in zip(usual, doubled, strict=True)) <= 1

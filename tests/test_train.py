@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -294,19 +294,28 @@ def test_n_train_draws_rows_of_the_training_side_and_leaves_the_other_alone(boxe
     np.testing.assert_array_equal(same.rows, held_out.rows)
 
 
-@pytest.mark.parametrize("memory", [4.0, 1e-9])
+@pytest.fixture(scope="module", params=[4.0, 1e-9])
+def uninterrupted(
+    request: pytest.FixtureRequest, one_thread: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Loading, dict[str, Any]]:
+    """A run that keeps its data in memory, and one that streams it: folder with boxes and whole, loading, result."""
+    folder, loading = tmp_path_factory.mktemp("uninterrupted"), Loading(request.param)
+    write_boxes(folder / "boxes", 300, np.random.default_rng(11))
+    result = train(folder / "boxes", folder / "whole", TINY, accelerator="cpu", loading=loading)
+    return folder, loading, result
+
+
 @pytest.mark.parametrize(("epoch", "batch"), [(0, 3), (1, 0), (1, 5)])
 def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
-    boxes: Path,
+    uninterrupted: tuple[Path, Loading, dict[str, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     epoch: int,
     batch: int,
-    memory: float,
 ) -> None:
     """Cut at an epoch's start it goes on from the epoch before, within one from the batch before."""
-    loading = Loading(memory)
-    whole = train(boxes, tmp_path / "whole", TINY, accelerator="cpu", loading=loading)
+    folder, loading, whole = uninterrupted
+    boxes = folder / "boxes"
     cut = tmp_path / "cut"
 
     class Killed(Exception):
@@ -332,7 +341,7 @@ def test_a_run_that_was_cut_off_ends_as_an_uninterrupted_one(
     n_batches = whole["n_train"] // TINY.batch_size
     each_once = [(e, k) for e in range(TINY.n_epochs) for k in range(n_batches)]
     assert sorted(started) == sorted([*each_once, (epoch, batch)])  # the one that was cut
-    ends = [tmp_path / run / "checkpoints" / "last.ckpt" for run in ("whole", "cut")]
+    ends = [run / "checkpoints" / "last.ckpt" for run in (folder / "whole", cut)]
     a, b = (torch.load(path, weights_only=True)["state_dict"] for path in ends)
     # whole batches; an epoch that is not the best is saved too
     assert int(a["network.stem_norm.num_batches_tracked"]) == 2 * n_batches

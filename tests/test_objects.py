@@ -52,10 +52,6 @@ def samples():
     }
 
 
-def test_there_are_at_least_fifteen_families():
-    assert len(FAMILIES) >= 15
-
-
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_every_object_is_closed_of_one_piece_and_of_hand_size(samples, name):
     for mesh in samples[name]:

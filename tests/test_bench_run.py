@@ -136,6 +136,23 @@ def test_a_mesh_without_volume_is_an_outcome_with_its_reason(finished: Path) -> 
     assert all(r["reason"] and not r["graspable"] for r in rows)
 
 
+def test_a_copy_of_an_object_adds_no_trial(objects: Path, tmp_path: Path, caplog) -> None:
+    bars, output = tmp_path / "bars", tmp_path / "run"
+    bars.mkdir()
+    for name in ("bar", "green_bar"):
+        shutil.copy(objects / "boxes" / "bar.ply", bars / f"{name}.ply")
+    run_bench(settings(bars, output, (GOOD,), workers=1, config={"n_trials": 1}))
+    assert [row["object"] for row in rows_of(output)] == ["bar"]
+    assert [r.getMessage() for r in caplog.records if "copies" in r.getMessage()] == [
+        "warning: copies are left out, 1 of another's file: green_bar (as bar)"
+    ]
+    config = json.loads((output / "config.json").read_text())
+    config["objects"].append(["green_bar", config["objects"][0][1]])  # of a version that took both
+    (output / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidConfig, match=r"another benchmark \(objects differ\)"):
+        run_bench(settings(bars, output, (GOOD,), workers=1, config={"n_trials": 1}))
+
+
 def test_an_object_too_large_for_the_jaws_is_not_graspable(finished: Path) -> None:
     rows = [r for r in rows_of(finished) if r["object"] == "odd/huge"]
     assert not any(r["graspable"] or r["success"] for r in rows)

@@ -7,7 +7,7 @@ import pytest
 
 from antipodal import transforms
 from antipodal.bench.config import BenchConfig
-from antipodal.bench.objects import list_objects, load_object
+from antipodal.bench.objects import distinct, list_objects, load_object
 from antipodal.bench.scenes import CAMERAS, draw_trial, photograph, settled
 from antipodal.errors import InvalidConfig, UnknownAsset
 from antipodal.gripper import load_gripper
@@ -125,6 +125,23 @@ def test_sub_folders_are_sources_and_names_stay_apart(tmp_path) -> None:
     with pytest.raises(UnknownAsset, match="nor a mesh"):
         (tmp_path / "empty").mkdir()
         list_objects(tmp_path / "empty")
+
+
+def test_of_copies_the_first_stays_and_one_line_names_the_others(tmp_path) -> None:
+    for name, side in (("a", 0.02), ("b", 0.03), ("c", 0.02), ("d", 0.02), ("e", 0.03)):
+        save_mesh(box(side, 0.03, 0.04), tmp_path / f"{name}.ply")
+    said: list[str] = []
+    items = list_objects(tmp_path)
+    assert [item.name for item in distinct(items, said.append)] == ["a", "b"]
+    (line,) = said
+    assert line.endswith("c (as a), d (as a), e (as b)")
+    assert distinct(items[:2], said.append) == items[:2]
+    assert len(said) == 1  # nothing is said of a folder without copies
+    # why: they are not two independent trials
+    a, c = (load_object(tmp_path, items[i].file, items[i].name) for i in (0, 2))
+    first, again = (draw_trial(m, resting_poses(m), 0, 1, DEXNET) for m in (a, c))
+    assert first.entropy == again.entropy
+    assert np.array_equal(first.scene.T_world_obj, again.scene.T_world_obj)
 
 
 def test_the_execution_error_scales_its_rotation_along() -> None:

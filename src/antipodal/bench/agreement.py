@@ -38,7 +38,7 @@ from ..sim.world import MASS_LIMITS, World
 from ..stable_pose import resting_poses
 from ..success import EXECUTED_APPROACH, success_chances
 from ..watched import At, Task, listen, work_off
-from .objects import BenchObject, list_objects, load_object
+from .objects import BenchObject, distinct, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE, Progress, run_missing
 from .scenes import CAMERAS, TrialScene, draw_trial, settled
@@ -141,7 +141,7 @@ def run_agreement(
         InvalidConfig: the output folder holds another run.
     """
     output = Path(output)
-    items = _chosen(list_objects(objects_dir), config)
+    items = _chosen(distinct(list_objects(objects_dir)), config)
     record = {
         **asdict(config),
         "gripper_model": load_gripper(config.gripper).to_json(),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ..files import file_hash
 from ..mesh import TriMesh, load_mesh, repair
-from ..objects.object_set import INDEX, load_object_set, mesh_files
+from ..objects.object_set import INDEX, ObjectRecord, load_object_set, mesh_files
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class BenchObject:
     """Collection: the sub-folder, or the family of a procedural object."""
     sha256: str
     """Of the file."""
+
+
+Listed = TypeVar("Listed", BenchObject, ObjectRecord)
+_log = logging.getLogger(__name__)
 
 
 def list_objects(directory: str | Path) -> list[BenchObject]:
@@ -46,6 +53,23 @@ def list_objects(directory: str | Path) -> list[BenchObject]:
         name = path if named[path.with_suffix("")] > 1 else path.with_suffix("")
         objects.append(BenchObject(str(name), str(path), source, file_hash(file)))
     return objects
+
+
+def distinct(objects: Iterable[Listed], say: Callable[[str], None] = _log.warning) -> list[Listed]:
+    """Leave out copies: of several files of one content the first stays, and one line names the others.
+
+    A trial is a function of the seed, the mesh and k: the trials of copies are the same to the bit, and no interval may
+    count them as independent.
+    """
+    first: dict[str, Listed] = {}
+    copies = []
+    for item in objects:
+        kept = first.setdefault(item.sha256, item)
+        if kept is not item:
+            copies.append(f"{item.name} (as {kept.name})")
+    if copies:
+        say(f"warning: copies are left out, {len(copies)} of another's file: {', '.join(copies)}")
+    return list(first.values())
 
 
 def load_object(directory: str | Path, file: str, name: str) -> TriMesh:

@@ -27,7 +27,7 @@ from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import claim, file_hash
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
-from .objects import BenchObject, list_objects
+from .objects import BenchObject, distinct, list_objects
 from .planner import Planner
 from .pool import Crew, Progress, crew_task, run_missing
 from .rows import make_planner, planner_file, planner_names
@@ -72,7 +72,7 @@ def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> P
         InvalidConfig: the folder holds a run of another configuration.
     """
     gripper = load_gripper(run.gripper)
-    objects = list_objects(run.objects)
+    objects = distinct(list_objects(run.objects))
     for spec in run.planners:
         make_planner(spec, gripper)  # a wrong name is an error now, not in a worker
     _open_folder(run, gripper, objects)

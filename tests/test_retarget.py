@@ -136,6 +136,11 @@ def test_what_to_improve_names_parts_and_what_helps():
         f"1 of 3 failures: {HELPS['MISSED']}",
         "weakest parts: pin 1 of 3, cup 1 of 2",
     ]
+    ball = lifts("ball", False, "UNSTABLE", "UNSTABLE") + lifts("die", False, "UNSTABLE", "MISSED")
+    assert improve([*ball, *lifts("box", True, "SUCCESS")]) == [
+        f"1 of 3 parts never lay still (ball): {HELPS['UNSTABLE']}",
+        "1 of 3 parts have no grasp for this hand as they lie (die): a wider stroke, a fixture, or leave them out",
+    ]
     assert improve(lifts("box", True, "SUCCESS")) == []
     assert set(HELPS) == {outcome.name for outcome in Outcome if outcome != Outcome.SUCCESS}
 
@@ -197,6 +202,28 @@ def test_a_part_that_gave_no_data_is_judged_as_new(parts, tmp_path, monkeypatch)
         *("new_block0", "new_pin2", "new_pin0"),
         *("seen_block1", "seen_block2", "seen_pin1"),
     }
+
+
+def test_a_part_whose_copy_is_trained_on_is_not_new(parts, tmp_path, monkeypatch):
+    class Enough(Exception):
+        pass
+
+    def stop(*_, **__):
+        raise Enough
+
+    shutil.copy(parts / "block0.ply", parts / "pin9.ply")  # block0 is held out, pin9 is not
+    monkeypatch.setattr(module, "run_generate", lambda *_: {"refused": []})
+    monkeypatch.setattr(module, "train", stop)
+    monkeypatch.setitem(BUDGETS, "15min", Budget(1, 10, 1, 6))
+    said: list[str] = []
+    with pytest.raises(Enough):
+        retarget(Cell(parts, tmp_path / "cell", "yumi", None), module.Callbacks(said.append))
+    trained = {p.read_bytes() for p in (tmp_path / "cell" / "objects").glob("parts_*.ply")}
+    judged = {p.stem: p.read_bytes() for p in (tmp_path / "cell" / "judged").glob("*.ply")}
+    assert len(judged) == len(set(judged.values())) == 6
+    assert all((name[:4] == "seen") == (content in trained) for name, content in judged.items())
+    assert [line for line in said if line.endswith("pin9 (as block0)")] == said[:1]
+    assert said[1].startswith("6 parts in m") and "4 to train on, 2 are held out" in said[1]
 
 
 def test_a_gripper_and_a_camera_count_by_what_their_files_say(parts, tmp_path, monkeypatch):

@@ -15,13 +15,14 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from .bench.config import BenchConfig
+from .bench.objects import distinct
 from .bench.page import write_page
 from .bench.report import make_report, open_trials
 from .bench.runner import BenchRun, run_bench
@@ -39,7 +40,7 @@ from .nn.config import PRESETS as NETWORKS
 from .nn.export import export_run
 from .nn.pretrained import Pretrained
 from .nn.train import train
-from .objects.object_set import ObjectSet, import_meshes, load_object_set, make_object_set
+from .objects.object_set import ObjectRecord, import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
 from .retarget_ready import camera_values, write_ready
 from .retarget_verdict import NEW, SEEN, improve, summarise
@@ -135,7 +136,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
     _examine(cell, tell.step)
     _check_folders(cell)
     _claim(cell)
-    _objects(cell, budget, tell.step)
+    parts = _objects(cell, budget, tell.step)
     minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
     tell.step(
         f"about {minutes:.0f} minutes with {cell.workers} processes; the same command resumes"
@@ -151,7 +152,7 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
         Execution(cell.workers),
         tell.generation,
     )
-    n_judged = _judged(out, {refused["name"] for refused in facts["refused"]}, tell.step)
+    n_judged = _judged(out, parts, {refused["name"] for refused in facts["refused"]}, tell.step)
     tell.step("training")
     model = _train(cell, budget, tell.training)
     tell.step("lifting the parts in simulation")
@@ -231,37 +232,45 @@ def _claim(cell: Cell) -> None:
     claim(file, record, "cell")
 
 
-def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> None:
-    """Make OUTPUT/parts and OUTPUT/objects, which trains: the parts that are not held out, and procedural ones."""
+def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> list[ObjectRecord]:
+    """Make OUTPUT/parts and OUTPUT/objects, which trains: the parts that are not held out, and procedural ones.
+
+    Returns:
+        The parts, copies left out: what a copy of was trained on is not new.
+    """
     out = cell.output
     if not (out / "objects" / "objects.json").is_file():
         for name in MADE:
             shutil.rmtree(out / name, ignore_errors=True)
         imported = import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
         make_object_set(out / "sources" / "procedural", budget.n_procedural, cell.seed)
-        train_on = {r.file for r in imported.records} - _held_out(imported)
-        _copy(out, train_on, "sources/parts")
+        parts = distinct(imported.records, lambda line: None)
+        _copy(out, {r.file for r in parts} - _held_out(parts), "sources/parts")
         import_meshes(out / "sources", out / "objects", "m")
     shutil.rmtree(out / "sources", ignore_errors=True)
-    parts = load_object_set(out / "parts")
-    for name, reason in parts.refused.items():
+    imported = load_object_set(out / "parts")
+    for name, reason in imported.refused.items():
         say(f"refused {name}: {reason}")
-    for record in parts.records:
+    parts = distinct(imported.records, say)
+    for record in parts:
         _say_odd(examine_mesh(out / "parts" / record.file, cell.gripper), say, f"{record.name}: ")
     n_new = len(_held_out(parts))
-    unit = parts.source["unit_reason"]
+    unit = imported.source["unit_reason"]
     say(f"{len(parts)} parts in {unit}; {len(parts) - n_new} to train on, {n_new} are held out")
+    return parts
 
 
-def _held_out(parts: ObjectSet) -> set[str]:
-    files = [record.file for record in parts.records]
+def _held_out(parts: Sequence[ObjectRecord]) -> set[str]:
+    files = [record.file for record in parts]
     return set(files[::5]) if len(files) >= MIN_PARTS_TO_HOLD_OUT else set()
 
 
-def _judged(out: Path, refused: set[str], say: Callable[[str], None]) -> int:
+def _judged(
+    out: Path, parts: Sequence[ObjectRecord], refused: set[str], say: Callable[[str], None]
+) -> int:
     """Make OUTPUT/judged, which is lifted: all parts; those that gave no data are as new as those held out."""
-    parts = load_object_set(out / "parts")
-    train_on = {r.file for r in parts.records} - _held_out(parts)
+    files = {record.file for record in parts}
+    train_on = files - _held_out(parts)
     objects = load_object_set(out / "objects").records
     kept = {record.source for record in objects if record.name not in refused}
     seen = {file for file in train_on if f"parts/{file}" in kept}
@@ -270,7 +279,7 @@ def _judged(out: Path, refused: set[str], say: Callable[[str], None]) -> int:
     if not (out / "judged" / "objects.json").is_file():
         shutil.rmtree(out / "held_out", ignore_errors=True)
         _copy(out, seen, f"held_out/{SEEN}")
-        _copy(out, {r.file for r in parts.records} - seen, f"held_out/{NEW}")
+        _copy(out, files - seen, f"held_out/{NEW}")
         import_meshes(out / "held_out", out / "judged", "m", licence="the user's")
     shutil.rmtree(out / "held_out", ignore_errors=True)
     return len(load_object_set(out / "judged"))

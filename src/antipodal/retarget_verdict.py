@@ -83,7 +83,12 @@ def improve(trials: Iterable[dict[str, Any]]) -> list[str]:
     tried = Counter(t["object"] for t in reachable)
     failed = Counter(t["outcome"] for t in reachable if not t["success"])
     said = []
-    if hopeless := [name for name in names if not tried[name]]:
+    settled = {t["object"] for t in trials if t["outcome"] != "UNSTABLE"}
+    if restless := [name for name in names if name not in settled]:
+        said.append(
+            f"{len(restless)} of {len(names)} parts never lay still ({_listed(restless)}): {HELPS['UNSTABLE']}"
+        )
+    if hopeless := [name for name in names if name in settled and not tried[name]]:
         said.append(
             f"{len(hopeless)} of {len(names)} parts have no grasp for this hand as they lie ({_listed(hopeless)}): "
             "a wider stroke, a fixture, or leave them out"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from antipodal.bench.clutter import clutter_numbers
+from antipodal.bench.clutter import clutter_numbers, is_plan
 from antipodal.bench.report import short_names
 from antipodal.bench.runner import read_rows
 from antipodal.sim.trial import Outcome
@@ -55,13 +55,14 @@ def share(planner: dict, rate: str) -> str:
 
 def per_round(rows: list[dict], spec: str) -> np.ndarray:
     """(2, R, 2): successes of grasps, and objects taken of those there were, in each usable round."""
-    usable = sorted({row["round"] for row in rows if row["n_before"] > 0})
+    rows = [row for row in rows if is_plan(row)]
+    usable = sorted({row["round"] for row in rows})
     found = np.zeros((2, len(usable), 2))
     for k, name in enumerate(usable):
         mine = [row for row in rows if row["planner"] == spec and row["round"] == name]
         grasps = [row["outcome"] for row in mine if row["outcome"] != Outcome.NO_GRASP.name]
         found[0, k] = grasps.count(Outcome.SUCCESS.name), len(grasps)
-        found[1, k] = sum(r["n_taken"] for r in mine), max(r["n_before"] for r in mine)
+        found[1, k] = sum(r["n_taken"] for r in mine), max((r["n_before"] for r in mine), default=0)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from antipodal.sim.decompose import convex_pieces
 from antipodal.sim.trial import Outcome, TrialConfig
 from conftest import box, sphere
 
+RUNS = Path(__file__).resolve().parents[1] / "runs"
 YUMI = load_gripper("yumi")
 EXACT = TrialConfig(position_sigma=0.0, rotation_sigma=0.0, settle_window=0.2)
 DOWN = np.diag([1.0, -1.0, -1.0])
@@ -167,6 +169,9 @@ def test_a_pile_that_cannot_be_seen_is_neither_a_plan_nor_a_grasp() -> None:
     found = clutter_numbers(rows, 0)
     assert (found["n_plans"], found["n_grasps"], found["grasp_success_rate"]) == (1, 1, 1.0)
     assert (found["n_rounds"], found["n_rounds_unusable"], found["declutter_rate"]) == (1, 1, 0.2)
+    # the table of differences counts the same
+    per_round = runpy.run_path(str(RUNS / "clutter_table.py"))["per_round"]
+    assert per_round(rows, "p").tolist() == [[[1.0, 1.0]], [[1.0, 5.0]]]
     diverged = unseen | grasp | {"round": 0}  # while the plan was executed: a failed grasp
     assert clutter_numbers([held | {"round": 0}, diverged], 0)["n_grasps"] == 2
 

@@ -179,7 +179,7 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     Rounds, not grasps, are the independent unit of the declutter rate's interval.
     """
     drawn = {r["round"] for r in rows}
-    rows = [r for r in rows if _is_plan(r)]
+    rows = [r for r in rows if is_plan(r)]
     rounds = sorted({r["round"] for r in rows})
     unusable = len(drawn) - len(rounds)
     executed = [r for r in rows if r["outcome"] != Outcome.NO_GRASP.name]
@@ -220,7 +220,7 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     }
 
 
-def _is_plan(row: dict[str, Any]) -> bool:
+def is_plan(row: dict[str, Any]) -> bool:
     """Whether the planner was asked at all: not without a pile, nor without a view of it."""
     unasked = row["outcome"] == Outcome.UNSTABLE.name and row["T_world_grasp"] is None
     return row["n_before"] > 0 and not unasked

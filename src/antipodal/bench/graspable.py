@@ -11,7 +11,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import __version__, pads, success
+from .. import __version__, collision, contact, metrics, pads, robust, sampling, success
+from ..dataset import epsilon
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_json
 from ..gripper import GripperModel
@@ -55,10 +56,14 @@ def judge(trial: TrialScene, gripper: GripperModel, cache: Path | None = None) -
 def _key(trial: TrialScene, gripper: GripperModel) -> str:
     """Hash of all that the verdict depends on."""
     digest = hashlib.sha256(f"{__version__} {OracleConfig()} {gripper}".encode())
-    for module in (oracle, success, pads):
+    for module in (
+        *(oracle, success, pads, collision),
+        *(robust, epsilon, metrics, contact, sampling),
+    ):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(repr(success.hold_model()).encode())
-    digest.update(trial.scene.mesh.content_hash.encode())
+    mesh = trial.scene.mesh
+    digest.update(f"{mesh.content_hash} {mesh.density}".encode())
     digest.update(trial.scene.T_world_obj.tobytes())
     digest.update(repr(trial.entropy).encode())
     return digest.hexdigest()[:32]

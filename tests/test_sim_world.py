@@ -105,6 +105,27 @@ def test_an_off_centre_hold_rotates_exactly_when_the_lever_torque_exceeds_the_so
         assert tilt > 5.0
 
 
+@pytest.mark.parametrize("share", [0.95, 1.05])
+@pytest.mark.parametrize("friction", [0.3, 0.8])
+def test_a_box_between_flat_jaws_turns_exactly_beyond_what_its_four_corners_a_side_hold(
+    share: float, friction: float
+) -> None:
+    yumi, mesh = load_gripper("yumi"), box(0.03, 0.02, 0.016)  # its sides lie within the jaws
+    world = world_of(mesh, yumi)
+    hold_in_air(world, friction)
+    world.set_gravity(np.zeros(3))
+    # of f ρ + τ with (f / μ)² + (τ / μ_t)² = N² the largest is μ N √(ρ² + r²); N = F / 4 at each of eight corners
+    lever_arm = np.hypot(0.02, 0.016) / 2
+    limit = 2 * friction * yumi.max_force * np.hypot(lever_arm, soft_finger_radius(yumi))
+    world.data.xfrc_applied[world.model.body("object").id, 3] = share * limit
+    world.step(10)
+    turned = np.degrees(np.arccos(np.clip(world.T_world_obj[1, 1], -1, 1)))
+    if share < 1:
+        assert turned < 0.2
+    else:
+        assert turned > 5.0
+
+
 def split(mesh: TriMesh) -> list[TriMesh]:
     return [to_trimesh_value(part) for part in trimesh.Trimesh(mesh.vertices, mesh.faces).split()]
 

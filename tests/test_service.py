@@ -197,7 +197,7 @@ def test_misuse_through_the_client_raises_what_the_planner_would_raise(client, s
         client.plan(image, gripper="claw")
     with pytest.raises(InvalidImage, match="empty: expected non-zero pixels"):
         client.plan(image, np.zeros_like(mask))
-    with pytest.raises(InvalidConfig, match=r"horizon.* is it the inverse"):
+    with pytest.raises(InvalidConfig, match=r"horizon.*expected a camera that looks down"):
         client.plan(DepthImage(image.depth, image.intrinsics, np.eye(4)))
     with pytest.raises(ServiceError, match="k: Input should be greater") as caught:
         client.plan(image, k=0)

@@ -107,7 +107,10 @@ def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
         "plan_time": plan_time,
         "waypoints": plan_waypoints(plan, inputs),
     }
-    return PlanResult(plan, values, describe(plan, plan_time))
+    text = describe(plan, plan_time)
+    if inputs.image.T_world_camera is None:
+        text += f"\n{NO_POSE}"
+    return PlanResult(plan, values, text)
 
 
 def plan_waypoints(plan: Plan, inputs: PlanInputs) -> dict[str, Any] | None:
@@ -122,6 +125,8 @@ def plan_waypoints(plan: Plan, inputs: PlanInputs) -> dict[str, Any] | None:
 
 DOUBT = "it is more likely to fail than to hold: lay the object another way, or take a hand that opens wider"
 """Said of a plan whose best grasp has q < ½."""
+NO_POSE = "no T_world_camera is known: the grasps and the way to them are in the camera's frame"
+"""Said of a plan without the camera's pose, which a file may hold under a name that is not read."""
 
 
 def describe(plan: Plan, plan_time: float) -> str:
@@ -137,7 +142,7 @@ def describe(plan: Plan, plan_time: float) -> str:
     mended = {"flying_px": "flying pixels dropped", "filled_px": "missing pixels filled"}
     lines += [f"{counts[name]} {words}" for name, words in mended.items() if name in counts]
     if len(plan.grasps) == 0:
-        return "\n".join([f"no grasp: {plan.reason}", *lines])
+        return "\n".join([f"no grasp: {plan.reason}", *plan.warnings, *lines])
     g = plan.best
     best = (
         f"grasp at pixel ({g.center_px[0]:.1f}, {g.center_px[1]:.1f}), angle {np.degrees(g.angle):.1f}°, "
@@ -145,4 +150,4 @@ def describe(plan: Plan, plan_time: float) -> str:
         f"in {plan_time * 1e3:.0f} ms"
     )
     doubt = [DOUBT] if plan.quality[0] < 0.5 else []
-    return "\n".join([best, *doubt, *lines])
+    return "\n".join([best, *doubt, *plan.warnings, *lines])

@@ -19,6 +19,11 @@ TRAINED_PITCH = TRAINED_DISTANCE[1] / 380.0
 TRAINED_TILT = (0.0, float(np.deg2rad(28.0)))
 """Optical axis to table normal in them, rad (the paper's: 9–18°)."""
 
+NO_POSE = Finding(
+    "ok",
+    "no T_world_camera: the table's normal is fitted to each image, and a way is in the camera's frame",
+)
+
 
 def examine_camera(camera: str | Path) -> list[Finding]:
     """Examine a camera by preset name or file: readable, plausible, with a pose."""
@@ -28,17 +33,14 @@ def examine_camera(camera: str | Path) -> list[Finding]:
         return [Finding("error", str(error))]
     findings = check_intrinsics(found.intrinsics)
     if found.T_world_camera is None:
-        findings.append(
-            Finding("ok", "no T_world_camera: the table's normal will be fitted to each image")
-        )
-        return findings
+        return [*findings, NO_POSE]
     downward = -float(found.T_world_camera[2, 2])
     if downward < 0.1:
         findings.append(
             Finding(
                 "error",
                 f"T_world_camera says that the camera looks {np.rad2deg(np.arcsin(-downward)):.0f}° above the horizon: "
-                "expected downwards; is it the inverse (world in camera)?",
+                "expected downwards; does its z point along the view, and the world's z up?",
             )
         )
     else:

@@ -11,10 +11,11 @@ from ..camera import CameraIntrinsics, DepthImage
 from ..camera_files import Camera, load_camera, load_depth
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
+from ..policy.pose_check import disagreement
 from ..policy.relief import across
 from ..policy.repair import flying_pixels
 from ..policy.table import DEFAULT_TABLE, TablePlane, fit_table, objects_on
-from .camera import TRAINED_DISTANCE, TRAINED_PITCH, check_intrinsics, check_tilt
+from .camera import NO_POSE, TRAINED_DISTANCE, TRAINED_PITCH, check_intrinsics, check_tilt
 from .finding import Finding
 from .finding import millimetres as _mm
 from .gripper import examine_gripper
@@ -58,7 +59,8 @@ def examine_depth(
         return [Finding("error", str(error))]
     pixels = [_range(image), _holes(image), _flying(image)]
     odd = [] if hand is None else [f for f in examine_gripper(hand) if f.severity != "ok"]
-    return [*pixels, *check_intrinsics(image.intrinsics), *_table(image, hand), *odd]
+    pose = [] if image.T_world_camera is not None else [NO_POSE]
+    return [*pixels, *check_intrinsics(image.intrinsics), *pose, *_table(image, hand), *odd]
 
 
 def _read(
@@ -115,20 +117,24 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
     normal = image.table_normal_camera()
     if normal is not None and -normal[2] < 0.1:
         return [
-            Finding("error", "T_world_camera: the camera does not look down: is it the inverse?")
+            Finding(
+                "error",
+                "T_world_camera: the camera does not look down: does its z point along the view, and the world's z up?",
+            )
         ]
     table = fit_table(image, None, np.random.default_rng(DEPTH_SEED))
+    off = disagreement(image, None, table)
+    wrong = [] if off is None else [Finding("error" if off.is_certain else "warning", off.words)]
     if table is None:
         return [
+            *wrong,
             Finding(
                 "warning",
                 f"no table: no plane{'' if normal is None else ' across world z'} holds "
                 f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
-            )
+            ),
         ]
-    findings = [check_tilt(table.tilt), *_distance(image, table), _flatness(image, table)]
-    if normal is not None:
-        findings += _disagreement(image, table)
+    findings = [check_tilt(table.tilt), *_distance(image, table), _flatness(image, table), *wrong]
     return [*findings, *_objects(image, table, gripper)]
 
 
@@ -235,25 +241,3 @@ def _distance(image: DepthImage, table: TablePlane) -> list[Finding]:
         words += f": the built-in model was trained at {low}–{high} m; move the camera, or train for this view"
         return [Finding("warning", words), *coarse]
     return [Finding("ok", words), *coarse]
-
-
-def _disagreement(image: DepthImage, table: TablePlane) -> list[Finding]:
-    """Compare the given pose with the plane that the image alone shows, if that one holds clearly more pixels."""
-    alone = DepthImage(image.depth, image.intrinsics)
-    seen = fit_table(alone, None, np.random.default_rng(DEPTH_SEED))
-    if seen is None:
-        return []
-    cosine = float(np.clip(seen.normal_camera @ table.normal_camera, -1.0, 1.0))
-    angle = np.rad2deg(np.arccos(cosine))
-    points = image.points_camera()[image.valid]
-    votes = [int((np.abs(p.height(points)) < DEFAULT_TABLE.tolerance).sum()) for p in (seen, table)]
-    # 3° and half as many again: a box's side may win by chance, a wrong calibration wins by much
-    if angle < 3.0 or votes[0] < 1.5 * votes[1]:
-        return []
-    return [
-        Finding(
-            "warning",
-            f"the plane in the image is {angle:.1f}° off T_world_camera's horizontal: does the calibration belong to "
-            "this view?",
-        )
-    ]

@@ -47,6 +47,8 @@ class Plan(NamedTuple):
     """Why the plan is empty, in words."""
     rejected: Rejected | None = None
     """Candidates that were rejected, for a picture; None where the planner does not keep them."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the image or its camera, a line each."""
 
     @property
     def best(self) -> PlanarGrasp:
@@ -71,7 +73,7 @@ class Plan(NamedTuple):
         """Return the plan as nested lists.
 
         ``{"grasps": [{center_px, angle, depth, width, quality, T_camera_grasp}, …], "counts", "reason",
-        "commonest_rejection"}``; ``reason`` is null unless the plan is empty.
+        "commonest_rejection", "warnings"}``; ``reason`` is null unless the plan is empty.
         """
         poses = self.grasps.to_grasp(intrinsics, self.approach_axis).pose
         return {
@@ -82,6 +84,7 @@ class Plan(NamedTuple):
             "counts": {k: int(v) for k, v in self.counts.items()},
             "reason": self.reason,
             "commonest_rejection": self.commonest_rejection,
+            "warnings": list(self.warnings),
         }
 
 

@@ -107,7 +107,7 @@ def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray
     if -normal[2] < MIN_DOWNWARD:
         raise InvalidConfig(
             f"T_world_camera: the camera's optical axis points {np.rad2deg(np.arcsin(normal[2])):.0f}° above the "
-            "horizon: expected a camera that looks down; is it the inverse (world in camera)?"
+            "horizon: expected a camera that looks down; does its z point along the view, and the world's z up?"
         )
     return -normal
 

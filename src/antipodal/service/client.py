@@ -151,7 +151,8 @@ def plan_from_json(values: dict[str, Any]) -> Plan:
     )
     quality = np.array([g["quality"] for g in grasps], float)
     axis = np.array(grasps[0]["T_camera_grasp"])[:3, 2] if grasps else OPTICAL_AXIS
-    return Plan(planar, quality, axis, values["counts"], values["reason"])
+    warnings = tuple(values.get("warnings", ()))
+    return Plan(planar, quality, axis, values["counts"], values["reason"], warnings=warnings)
 
 
 def error_of(response: httpx.Response) -> AntipodalError:

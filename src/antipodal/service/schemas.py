@@ -143,6 +143,7 @@ class PlanJson(BaseModel):
     commonest_rejection: str | None = Field(
         None, description="what most candidates were rejected for, also where some were not"
     )
+    warnings: list[str] = Field([], description="what is doubtful about the image or its camera")
     plan_time: float = Field(description="s")
     waypoints: dict[str, Any] | None = Field(
         None, description="the flange's way to the best grasp, as in antipodal.waypoints"

@@ -166,6 +166,8 @@ def test_an_empty_corner_of_the_image_says_so(scene):
         ({"target_px": np.zeros((2, 2))}, "without a batch"),
         ({"workspace": np.zeros((2, 2))}, "3 or more"),
         ({"yaw_range": np.array([1.0, 0.0])}, r"expected \(low, high\)"),
+        ({"yaw_range": np.array([60.0, 90.0])}, "rad; degrees"),
+        ({"yaw_range": np.array([-90.0, 0.0])}, "rad; degrees"),
         ({"max_tilt": 30.0}, "degrees"),
         ({"min_height": -0.1}, "min_height -0.1"),
         ({"n_grasps": 0}, "n_grasps 0"),

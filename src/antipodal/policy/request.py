@@ -119,6 +119,10 @@ class Request:
             bounds = getattr(self, name)
             if bounds is not None and not bounds[0] <= bounds[1]:
                 raise InvalidConfig(f"request {name} {bounds.tolist()}: expected (low, high)")
+        if self.yaw_range is not None and np.abs(self.yaw_range).max() > 2 * np.pi + 1e-9:
+            raise InvalidConfig(
+                f"request yaw_range {self.yaw_range.tolist()}: expected numbers in [−2π, 2π] rad; degrees?"
+            )
         _require("target_radius", self.target_radius, 0.0, 10.0, "m")
         _require("max_tilt", self.max_tilt, 0.0, np.pi / 2, "rad; degrees?")
         _require("min_height", self.min_height, 0.0, 10.0, "m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -356,3 +357,32 @@ def test_flags_of_meshes_are_refused_with_a_urdf_and_a_force_of_0_is_not_a_missi
         with pytest.raises(InvalidConfig, match=f"max_force = {force}: expected a positive number"):
             bring(file, tmp_path / "a.toml", max_force=force)
     assert not (tmp_path / "a.toml").exists()
+
+
+def test_the_base_is_named_and_where_the_root_fixes_it_said_as_a_flanges_adapter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, made = hand_urdf(tmp_path / "hand.urdf"), tmp_path / "hand.toml"
+    turned = '<origin xyz="0 0 0.015" rpy="0 0 0.5235987755982988"/>'
+    file.write_text(
+        file.read_text().replace('<origin xyz="0 0 0.1"/></joint>', turned + "</joint>")
+    )
+    assert GRIPPER_VERBS["import"](file, made, json=True) == 0
+    (note,) = [n for n in json.loads(capsys.readouterr().out)["notes"] if "the base is" in n]
+    assert "the base is the link hand, not the root flange" in note
+    assert f"# {note}" in made.read_text()
+    matrix = json.loads(note.partition("T_flange_gripper = ")[2])
+    wanted = transforms.translation([0, 0, 0.015]) @ transforms.rot_z(np.pi / 6)
+    np.testing.assert_allclose(matrix, wanted, atol=1e-8)
+
+
+def test_between_an_arm_and_the_base_nothing_is_fixed_and_only_the_link_is_named(
+    tmp_path: Path,
+) -> None:
+    file = hand_urdf(tmp_path / "hand.urdf")
+    wrist = (
+        '<link name="arm"/><joint name="wrist" type="revolute"><parent link="arm"/><child link="flange"/>'
+        '<limit lower="-1" upper="1" effort="9" velocity="1"/></joint></robot>'
+    )
+    file.write_text(file.read_text().replace("</robot>", wrist))
+    assert import_urdf_gripper(file).notes[0] == "the base is the link hand"

@@ -53,7 +53,10 @@ class _Jaw(NamedTuple):
 
 
 def import_urdf_gripper(path: str | Path, options: UrdfOptions | None = None) -> Imported:
-    """Measure a hand with two sliding jaws. The link that both slide on becomes the hand's base frame.
+    """Measure a hand with two sliding jaws. The link that the first slides on becomes the hand's base frame.
+
+    What the URDF fixes between its root and that link is told in a note, not measured in: the arm's flange may be
+    either.
 
     Raises:
         UnknownAsset: no such file, or one of its meshes is missing.
@@ -88,6 +91,7 @@ def import_urdf_gripper(path: str | Path, options: UrdfOptions | None = None) ->
         raise InvalidConfig(
             f"{robot.name}: its joints have no effort: give the force with --max-force"
         )
+    notes = (_base_note(robot, first.parent, base), *notes)
     name = options.name or robot.name
     said = Unmeasured(name, force, options.tip_overhang, options.contact_radius)
     made = gripper_from_bounds(hand, said)
@@ -106,6 +110,22 @@ def _jaw_joints(robot: Robot) -> tuple[Joint, Joint]:
         )
     first, second = sliding
     return (second, first) if first.mimic is not None else (first, second)
+
+
+def _base_note(robot: Robot, link: str, base: dict[str, Float[np.ndarray, "4 4"]]) -> str:
+    """Say which link the numbers are measured from, and where it is on the URDF's root, if that is joined rigidly."""
+    said = f"the base is the link {link}"
+    root = (set(robot.links) - {joint.child for joint in robot.joints.values()}) - {link}
+    fixed = [name for name in base if name in root]
+    if not fixed:
+        return said
+    T = transforms.inverse(base[fixed[0]])
+    if np.abs(T - np.eye(4)).max() < 1e-9:
+        return f"{said}, where the root {fixed[0]} is"
+    return (
+        f"{said}, not the root {fixed[0]}: where the robot is told that, as its flange, pass T_flange_gripper = "
+        f"{np.round(T, 9).tolist()}"
+    )
 
 
 def _refuse_other_moving_parts(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from antipodal import transforms
 from antipodal.camera import CameraIntrinsics
 from antipodal.camera_files import load_camera
 from antipodal.doctor import examine
@@ -320,3 +321,48 @@ def test_a_pose_under_another_name_is_not_ignored(tmp_path: Path, key: str) -> N
         file = write(tmp_path / "posed.json", json.dumps(posed))
         with pytest.raises(InvalidConfig, match=f"holds {key}: expected .* as T_world_camera"):
             load_camera(file)
+
+
+POSE = (transforms.translation([0.1, 0.2, 0.7]) @ transforms.rot_x(np.pi)).tolist()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "extrinsics",
+        "extrinsic",
+        "pose",
+        "camera_pose",
+        "camera_pose_world",
+        "T_cam2base",
+        "cam2base",
+        "world_T_camera",
+        "base_T_camera",
+        "T_WC",
+        "T_gripper_camera",
+        "T_ee_camera",
+        "hand_eye",
+        "X",
+    ],
+)
+def test_a_transform_that_may_be_the_pose_is_refused_by_its_name_and_the_identity_passes(
+    tmp_path: Path, key: str
+) -> None:
+    for value in (POSE, np.ravel(POSE).tolist(), POSE[:3]):
+        for values in (
+            REAL.to_json() | {key: value},
+            {"intrinsics": REAL.to_json() | {key: value}},
+            {"intrinsics": REAL.to_json(), key: value},
+        ):
+            file = write(tmp_path / "posed.json", json.dumps(values))
+            with pytest.raises(InvalidConfig, match=f"holds {key}: expected .* as T_world_camera"):
+                load_camera(file)
+    for nothing in (np.eye(4).tolist(), np.eye(4).ravel().tolist(), None, "world", {"a": 1}):
+        file = write(tmp_path / "posed.json", json.dumps(REAL.to_json() | {key: nothing}))
+        assert load_camera(file).T_world_camera is None
+
+
+def test_a_pose_under_intrinsics_is_read_like_one_at_the_top(tmp_path: Path) -> None:
+    inside = {"intrinsics": REAL.to_json() | {"T_world_camera": POSE}}
+    found = load_camera(write(tmp_path / "inside.json", json.dumps(inside))).T_world_camera
+    np.testing.assert_allclose(np.asarray(found), POSE, atol=1e-12)

@@ -267,21 +267,44 @@ def _parse(
     if isinstance(inner, dict) and not_zero(values.get("D")):  # it may stand beside the rest
         inner = inner | {"D": values["D"]}
     intrinsics = _intrinsics(inner, name, image_shape)
-    pose = values.get("T_world_camera")
+    held = [values, inner] if isinstance(inner, dict) else [values]
+    pose = next((v["T_world_camera"] for v in held if v.get("T_world_camera") is not None), None)
     if pose is None and isinstance(values.get("T_camera_to_world"), dict):
         pose = _autolab_pose(values["T_camera_to_world"], name)
-    held = [*values, *(inner if isinstance(inner, dict) else [])]
-    other = sorted({k for k in held if POSE.fullmatch(str(k)) and k != "T_world_camera"})
+    other = sorted({str(k) for v in held for k, value in v.items() if _may_be_pose(str(k), value)})
     if pose is None and other:
         raise InvalidConfig(
             f"camera {name} holds {', '.join(other)}: expected the camera's pose in the world as T_world_camera, "
-            "which maps camera points to the world; rename it, invert it, or take it out"
+            "which maps camera points to the world; rename it, invert it (as an extrinsic is), or take it out"
         )
     return Camera(name, intrinsics, pose, _unit(values, name))
 
 
 POSE = re.compile(r"T_((world|base|robot)_cam\w*|cam\w*_(world|base|robot))", re.IGNORECASE)
 """Keys of a camera file that mean its pose."""
+POSE_IF_MATRIX = re.compile(
+    r"T_\w+_cam\w*|T_cam\w*|\w+_T_cam\w*|cam\w*_T_\w+|T_?(WC|CW|BC|CB)|(T_)?cam(era)?_?2_?\w+|"
+    r"(cam(era)?_)?(pose|extrinsics?)(_\w+)?|cam(era)?_to_\w+|hand_?eye|X",
+    re.IGNORECASE,
+)
+"""Keys that mean it where they hold a transform other than the identity, which Open3D writes for none."""
+
+
+def _may_be_pose(key: str, value: object) -> bool:
+    """Whether an entry that is not ours looks like the camera's pose, so that to pass over it would lose it."""
+    if key == "T_world_camera":
+        return False
+    if POSE.fullmatch(key):
+        return True
+    if not POSE_IF_MATRIX.fullmatch(key):
+        return False
+    try:
+        numbers = np.array(value, float)
+    except (TypeError, ValueError):  # a table, words
+        return False
+    if numbers.shape not in ((4, 4), (3, 4), (16,), (12,)):
+        return False
+    return not np.allclose(numbers.ravel()[:12], np.eye(4).ravel()[:12])
 
 
 def _autolab_pose(values: dict[str, Any], name: str) -> Float[np.ndarray, "4 4"]:

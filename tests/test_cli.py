@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_what_others_print_does_not_mix_with_the_result() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout.split() == ["{}", "after"]
     assert all(said in ran.stderr for said in ("a planner", "a library", "a worker"))
+
+
+def test_a_result_is_printed_before_the_verb_ends() -> None:
+    """``antipodal view --no-open`` says its address and goes on."""
+    code = (
+        "import os, sys; from antipodal.terminal import result_alone, stdout\n"
+        "with result_alone():\n"
+        "    stdout('address'); os.write(2, b'running\\n'); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"running\n"
+        os.set_blocking(process.stdout.fileno(), False)
+        assert process.stdout.read() == b"address\n"
+        process.stdin.close()
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:

@@ -144,8 +144,8 @@ def result_alone() -> Iterator[None]:
 
 
 def stdout(text: str) -> None:
-    """Print a result to stdout."""
-    (RESULT.get() or sys.stdout).write(text + "\n")
+    """Print a result to stdout, at once: a verb that goes on running prints its address so."""
+    print(text, file=RESULT.get() or sys.stdout, flush=True)
 
 
 def stderr(text: str) -> None:

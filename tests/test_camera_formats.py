@@ -269,6 +269,14 @@ def test_lens_distortion_is_refused_wherever_it_stands(values: dict, tmp_path: P
         {"RadialDistortion": [-0.3, 0.1]},
         {"tangential": [0, 0.001]},
         {"distortion": {"k1": -0.3}},
+        {"disto": [0.1, 0, 0, 0, 0]},
+        {"kc": [0.1, 0, 0, 0, 0]},
+        {"dist_params": [0.1, 0]},
+        {"distorsion": [0.1, 0]},
+        {"coefs": [0.1, 0]},
+        {"brown_conrady": [0.1, 0]},
+        {"k_1": 0.1},
+        {"D1": [0.1, 0, 0, 0]},
     ],
 )
 def test_a_lens_is_refused_under_whatever_name_it_has(tmp_path: Path, lens: dict) -> None:

@@ -30,7 +30,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "dist_coefs",
         "distortion",
         "coeffs",
+        "coefs",
         "dist",
+        "kc",
     ),
     "P": ("p", "projection_matrix"),
     "width": ("image_width", "image_Width", "imageWidth"),
@@ -40,10 +42,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "cy": ("ppy",),
 }
 """Our key, and what others call it: ROS 1 and 2, OpenCV's samples, librealsense, Open3D."""
-LENS = re.compile(r"_?(k[1-6]|p[12])", re.IGNORECASE)
+LENS = re.compile(r"_?(k_?[1-6]|p_?[12])", re.IGNORECASE)
 """Distortion, each coefficient under its own name; a matrix of that name is a stereo calibration's."""
 DISTORTION = re.compile(
-    r"(?!.*(model|type))((.*(?<!un))?dist[-_ ]?(ort|coef)|radial|tangential)", re.IGNORECASE
+    r"(?!.*(model|type))((.*(?<!un))?dist[-_ ]?(o|coef|param)|radial|tangential|(inverse_)?brown_conrady)",
+    re.IGNORECASE,
 )
 """Keys that start so are distortion, whoever wrote them."""
 STEREO = {"M1": "D1", "M2": "D2"}
@@ -174,7 +177,7 @@ def _translated(values: Mapping[str, Any]) -> dict[str, Any]:
 def _is_distortion(key: str, value: Any) -> bool:
     if LENS.fullmatch(key):
         return not (isinstance(value, list) and len(value) > 1)
-    return key == "D" or DISTORTION.match(key) is not None
+    return key in ("D", *STEREO.values()) or DISTORTION.match(key) is not None
 
 
 def _matrix(value: Any) -> Any:

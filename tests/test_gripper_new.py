@@ -196,6 +196,17 @@ def test_a_base_in_another_unit_or_before_the_hand_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_new_warns_as_show_does_of_a_base_before_the_palms_face(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.toml"
+    assert new(file, ask=False, base_distance="5 mm") == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
+    assert any("before the palm's face" in line for line in warned)
+    assert show(str(file)) == 0
+    assert warned[0] in capsys.readouterr().out
+
+
 def test_new_and_show_say_where_the_base_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,6 +73,8 @@ def test_rigid_accepts_rounded_calibrations_and_refuses_scale_shear_and_mirrors(
     for bad in (1.01 * T, mirror, sheared, T.T @ transforms.translation([1, 0, 0]).T):
         with pytest.raises(InvalidConfig, match="pose is not a rigid transform"):
             rigid(bad, "pose")
+    with pytest.raises(InvalidConfig, match=r"a last row is not 0 0 0 1.*transposed"):
+        rigid(transforms.translation([1, 0, 0]).T, "pose")
     with pytest.raises(InvalidConfig, match="expected one transform"):
         rigid(np.stack([T, T]), "pose", ndim=2)
 

@@ -65,6 +65,7 @@ def gripper_new(
         json: print the gripper as JSON.
     """
     given = dict(locals())
+    from .doctor.gripper import examine_base
     from .gripper import load_gripper
     from .gripper_files import save_gripper
     from .gripper_questions import gripper_from_answers
@@ -73,6 +74,8 @@ def gripper_new(
     gripper = gripper_from_answers(_answers(given, model, ask), model)
     more = len(gripper.palm_boxes) - 1
     notes = [f"palm_boxes after the first: {more}, as {model.name} has them"] if more else []
+    base = examine_base(gripper)
+    notes += [f"{base.severity}: {base.message}"] if base.severity != "ok" else []
     save_gripper(gripper, output, ["Made by 'antipodal gripper new'.", *notes])
     _finish(gripper, output, notes, json)
     return 0

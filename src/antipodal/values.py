@@ -72,13 +72,14 @@ def rigid(x: object, name: str, ndim: int | None = None) -> np.ndarray:
     T = array(x, (4, 4), name)
     if ndim is not None and T.ndim != ndim:
         raise InvalidConfig(f"{name} has shape {T.shape}: expected one transform (4, 4)")
+    if np.abs(T[..., 3, :] - [0, 0, 0, 1]).max(initial=0.0) > RIGID_TOLERANCE:
+        raise InvalidConfig(
+            f"{name} is not a rigid transform (a last row is not 0 0 0 1): expected T[:3, :3] the rotation, T[:3, 3] "
+            "the translation in metres; is it transposed?"
+        )
     R = T[..., :3, :3]
     error = np.abs(R @ np.swapaxes(R, -1, -2) - np.eye(3)).max(initial=0.0)
-    if (
-        error > RIGID_TOLERANCE
-        or (np.linalg.det(R) < 0).any()
-        or np.abs(T[..., 3, :] - [0, 0, 0, 1]).max(initial=0.0) > RIGID_TOLERANCE
-    ):
+    if error > RIGID_TOLERANCE or (np.linalg.det(R) < 0).any():
         raise InvalidConfig(
             f"{name} is not a rigid transform (RᵀR differs from I by {error:.2g}, or it mirrors): "
             "expected an orthonormal rotation, a translation in metres and the last row 0 0 0 1"

@@ -30,7 +30,7 @@ def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
             f"thick and {_mm(hand.jaw_width)} wide, tips {_mm(hand.tip_overhang)} beyond the grasp's centre, "
             f"{hand.max_force:g} N",
         ),
-        _base(hand),
+        examine_base(hand),
     ]
     longest = max(hand.max_width, hand.finger_depth, hand.jaw_width, hand.jaw_thickness)
     if longest > 0.3:
@@ -67,7 +67,7 @@ def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
     return findings
 
 
-def _base(hand: GripperModel) -> Finding:
+def examine_base(hand: GripperModel) -> Finding:
     """Where a robot is told to go: behind the palm's face, its z along the approach."""
     words, T = base_in_words(hand), hand.T_gripper_grasp
     if transforms.inverse(T)[2, 3] > hand.tip_overhang - hand.finger_depth + 0.001:

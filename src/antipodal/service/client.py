@@ -141,7 +141,7 @@ class PlanClient:
 
 
 def plan_from_json(values: dict[str, Any]) -> Plan:
-    """Rebuild a plan from its JSON; numbers are the same to the last bit."""
+    """Rebuild a plan from its JSON; the approach axis, read off a pose, is the same to rounding."""
     grasps = values["grasps"]
     planar = PlanarGrasp(
         np.array([g["center_px"] for g in grasps], float).reshape(-1, 2),

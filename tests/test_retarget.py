@@ -267,6 +267,29 @@ def test_an_output_that_is_a_file_is_refused_in_one_line(parts, tmp_path, capsys
     assert file.read_text() == "mine"
 
 
+def test_a_second_start_on_one_output_ends_at_once_and_changes_nothing(
+    parts, tmp_path, monkeypatch
+):
+    class Enough(Exception):
+        pass
+
+    out, refused = tmp_path / "cell", []
+
+    def start_another(*_, **__):
+        before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        with pytest.raises(InvalidConfig, match="another process is writing into") as caught:
+            retarget(Cell(parts, out, "franka_hand", None, seed=1))
+        refused.append(caught.value)
+        assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+        raise Enough
+
+    # while the parts are imported: nothing that the second start would find is finished yet
+    monkeypatch.setattr(module, "import_meshes", start_another)
+    with pytest.raises(Enough):
+        retarget(Cell(parts, out, "yumi", None))
+    assert len(refused) == 1 and json.loads((out / "cell.json").read_text())["gripper"] == "yumi"
+
+
 def test_folders_that_no_retarget_made_are_not_emptied(parts, tmp_path):
     thesis = tmp_path / "out" / "sources" / "thesis.tex"
     thesis.parent.mkdir(parents=True)

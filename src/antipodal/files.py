@@ -1,4 +1,4 @@
-"""Write files so that a reader never meets half of one: a temporary name, then a rename. Claim a folder for a run."""
+"""Write files so that a reader never meets half of one: a temporary name, then a rename. Claim and hold folders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import InvalidConfig
+
+LOCK = ".lock"
+"""An empty file of a folder that a run holds locked."""
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -51,6 +54,28 @@ def claim(
             f"{file.parent} holds another {what} ({', '.join(differing)} differ): "
             "choose a new folder, or delete this one"
         )
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a folder, which is made, so that two runs cannot write each other's files; a dead process holds nothing.
+
+    Raises:
+        InvalidConfig: another process, or this one, holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / LOCK).open("ab") as file:  # never replaced, unlike what is written atomically
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidConfig(
+                f"another process is writing into {path}: let it end, or choose another folder"
+            ) from error
+        except (ImportError, OSError):  # Windows, and network disks without locks
+            pass
+        yield
 
 
 def write_bytes(content: bytes, path: Path) -> None:

@@ -33,7 +33,7 @@ from .dataset.model import PRESETS
 from .dataset.run import run_generate, with_camera
 from .doctor import Finding, examine_camera, examine_gripper, examine_mesh
 from .errors import InvalidConfig
-from .files import claim, write_json
+from .files import alone, claim, write_json
 from .gripper import gripper_names, load_gripper
 from .mesh import MESH_SUFFIXES
 from .nn.config import PRESETS as NETWORKS
@@ -130,11 +130,19 @@ def retarget(cell: Cell, tell: Callbacks | None = None) -> dict[str, Any]:
 
     Raises:
         AntipodalError: parts, gripper or camera cannot be used.
-        InvalidConfig: OUTPUT holds the cell of other inputs.
+        InvalidConfig: OUTPUT holds the cell of other inputs, or another process is at it.
     """
-    tell, budget, out = tell or Callbacks(), BUDGETS[cell.budget], cell.output
+    tell = tell or Callbacks()
     _examine(cell, tell.step)
-    _check_folders(cell)
+    _check_apart(cell)
+    with alone(cell.output):
+        return _steps(cell, tell)
+
+
+def _steps(cell: Cell, tell: Callbacks) -> dict[str, Any]:
+    """All that reads or writes OUTPUT."""
+    budget, out = BUDGETS[cell.budget], cell.output
+    _check_ours(out)
     _claim(cell)
     parts = _objects(cell, budget, tell.step)
     minutes = budget.minutes(min(cell.workers, os.cpu_count() or 1))
@@ -196,18 +204,22 @@ def _say_odd(findings: Iterable[Finding], say: Callable[[str], None], about: str
             say(f"warning: {about}{finding.message}")
 
 
-def _check_folders(cell: Cell) -> None:
-    """Refuse an OUTPUT whose folders, which are made anew, are not ours to empty."""
+def _check_apart(cell: Cell) -> None:
+    """Refuse parts among what is made anew, and an OUTPUT among the parts."""
     out, parts = cell.output.resolve(), cell.parts.resolve()
     if out.is_relative_to(parts) or any(parts.is_relative_to(out / name) for name in MADE):
         raise InvalidConfig(
             f"{cell.parts} and {cell.output}: the parts and what is made of them would share a folder: "
             "choose an output folder elsewhere"
         )
+
+
+def _check_ours(out: Path) -> None:
+    """Refuse an OUTPUT whose folders, which are made anew, are not ours to empty."""
     foreign = [name for name in MADE if (out / name).exists()]
     if foreign and not (out / "cell.json").is_file():
         raise InvalidConfig(
-            f"{cell.output} holds {', '.join(foreign)}, which no retarget made: choose a new folder"
+            f"{out} holds {', '.join(foreign)}, which no retarget made: choose a new folder"
         )
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..errors import InvalidConfig
-from ..files import claim, write_bytes, write_json
+from ..files import alone, claim, write_bytes, write_json
 from ..gripper import GripperModel
 from ..mesh import TriMesh
 from ..values import check_seed
@@ -31,9 +31,6 @@ from .rows import MAX_OBJECTS
 from .schema import VERSION
 from .shard import OBJECTS_PER_SHARD, Shard, ShardJob, Unreadable
 from .store import SIDE_TABLES, Dataset, file_hash, read_table, write_table
-
-LOCK = ".lock"
-"""An empty file of the folder that a run holds locked."""
 
 
 def generate(
@@ -85,7 +82,7 @@ def generate(
     }
     budget = None if n_datapoints is None else max(1, round(n_datapoints / len(meshes)))
     n_shards = -(-len(meshes) // OBJECTS_PER_SHARD)
-    with _full_disk_in_words(), _alone(path):
+    with _full_disk_in_words(), alone(path):
         if _open_folder(path, config):
             made = Dataset.open(path)
             tally = Tally(len(meshes), len(meshes), len(made), 0)
@@ -140,28 +137,6 @@ def _keep(path: Path, shard: Shard, tally: Tally, report: Report) -> None:
         report(ObjectRefused(name, reason))
     tally.add(shard.n_objects, shard.n_datapoints, len(shard.refused))
     report(tally.advance())
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the folder, so that two runs cannot write each other's files; a dead process holds nothing.
-
-    Raises:
-        InvalidConfig: another process generates into this folder.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / LOCK).open("ab") as file:  # never replaced, unlike what is written atomically
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidConfig(
-                f"another process is generating into {path}: let it end, or choose another folder"
-            ) from error
-        except (ImportError, OSError):  # Windows, and network disks without locks
-            pass
-        yield
 
 
 def _take_stock(path: Path, n_objects: int, n_shards: int) -> tuple[list[int], Tally]:

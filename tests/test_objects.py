@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -214,6 +215,38 @@ def test_a_half_made_set_is_no_set_and_the_same_command_makes_it_whole(tmp_path,
     cut, whole = (sorted((tmp_path / name).iterdir()) for name in ("cut", "whole"))
     assert [p.name for p in cut] == [p.name for p in whole]
     assert load_object_set(tmp_path / "cut").records == load_object_set(tmp_path / "whole").records
+
+
+def test_a_second_start_on_a_folder_is_refused_and_the_first_is_unharmed(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "set"
+    source.mkdir()
+    for k in range(3):
+        save_mesh(box(0.03, 0.04, 0.05 + 0.01 * k), source / f"{k}.stl")
+    makers = (
+        partial(make_object_set, target, 3, 0, ["plate"]),
+        partial(import_meshes, source, target, "m"),
+    )
+    refusals = []
+
+    def start_others(done, total):
+        for other in makers:
+            with pytest.raises(InvalidConfig, match="another process is writing into") as caught:
+                other()
+            refusals.append(caught.value)
+
+    for make in makers:
+        made = make(progress=start_others)
+        assert len(made) == 3 and load_object_set(target).check() == []
+    assert len(refusals) == 2 * 3 * 2
+
+
+def test_no_data_are_made_of_a_file_that_is_not_what_its_set_recorded(tmp_path, capsys):
+    made = make_object_set(tmp_path / "set", 2, 0, ["plate"])
+    save_mesh(box(), tmp_path / "set" / made.records[1].file)
+    command = ["generate", str(tmp_path / "set"), "-o", str(tmp_path / "data")]
+    assert run([*command, "--n-datapoints", "40"]) == 2
+    assert f"{made.records[1].file} was changed since the set was made" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_changed_or_missing_file_is_found(tmp_path):

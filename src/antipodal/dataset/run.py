@@ -42,7 +42,8 @@ def run_generate(
 
     Raises:
         UnknownAsset: preset, gripper, camera or objects that do not exist.
-        InvalidConfig: no object gave a single datapoint, e.g. because none fits between the jaws.
+        InvalidConfig: no object gave a single datapoint, e.g. because none fits between the jaws; a file is not what
+            its object set recorded.
     """
     if preset not in PRESETS:
         raise UnknownAsset(f"unknown preset '{preset}': expected one of {', '.join(PRESETS)}")
@@ -76,7 +77,14 @@ def run_generate(
 
 
 def load_meshes(objects: ObjectSet) -> list[TriMesh | Unreadable]:
-    """Load every object; one that cannot be read keeps its place, with the reason."""
+    """Load every object; one that cannot be read keeps its place, with the reason.
+
+    Raises:
+        InvalidConfig: a file is missing, or is not what the set recorded.
+    """
+    if faults := objects.check_files():
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InvalidConfig(f"{objects.directory}: {faults[0]}{more}")
     loaded: list[TriMesh | Unreadable] = []
     for index, record in enumerate(objects.records):
         try:

@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidConfig, InvalidMesh, UnknownAsset
-from ..files import file_hash, write_json
+from ..files import alone, file_hash, write_json
 from ..mesh import MESH_SUFFIXES, Repair, TriMesh, load_mesh, repair, save_mesh
 from ..values import check_seed, config_from_dict
 from .families import FAMILIES, check_family, make_one
@@ -122,12 +123,19 @@ class ObjectSet:
         stored = _read_index(index).get("content_hash") if index.is_file() else None
         if stored is not None and stored != self.content_hash:
             faults.append(f"{INDEX} was changed since the set was made: names or hashes differ")
+        return faults + self.check_files()
+
+    def check_files(self) -> list[str]:
+        """Compare each file with its recorded hash; return what is wrong, in words."""
+        faults = []
         for record in self.records:
             path = self.directory / record.file
             if not path.is_file():
                 faults.append(f"{record.file} is missing: make or import the set again")
             elif record.sha256 and file_hash(path) != record.sha256:
-                faults.append(f"{record.file} was changed since the set was made: its hash differs")
+                faults.append(
+                    f"{record.file} was changed since the set was made, its hash differs: make or import the set again"
+                )
         return faults
 
 
@@ -141,7 +149,7 @@ def make_object_set(
     """Write n procedural objects; object i depends on (seed, i) and the families alone.
 
     Raises:
-        InvalidConfig: n < 1 or the folder holds other meshes.
+        InvalidConfig: n < 1, the folder holds other meshes, or another process is at it.
         UnknownAsset: an unknown family.
     """
     if n < 1:
@@ -150,20 +158,20 @@ def make_object_set(
     names = sorted(FAMILIES) if families is None else list(families)
     for name in names:
         check_family(name)
-    directory = _empty_folder(directory)
-    records = []
-    for i in range(n):
-        mesh = make_one(i, seed, names)
-        file = f"{mesh.name}.ply"
-        save_mesh(mesh, directory / file)
-        source = f"family:{names[i % len(names)]}"
-        records.append(
-            ObjectRecord(mesh.name, file, file_hash(directory / file), source, "Apache-2.0")
-        )
-        if progress:
-            progress(i + 1, n)
-    source_info = {"kind": "procedural", "seed": seed, "n": n, "families": names}
-    return _write(ObjectSet(directory, tuple(records), source_info))
+    directory, records = Path(directory), []
+    with _emptied(directory):
+        for i in range(n):
+            mesh = make_one(i, seed, names)
+            file = f"{mesh.name}.ply"
+            save_mesh(mesh, directory / file)
+            source = f"family:{names[i % len(names)]}"
+            records.append(
+                ObjectRecord(mesh.name, file, file_hash(directory / file), source, "Apache-2.0")
+            )
+            if progress:
+                progress(i + 1, n)
+        source_info = {"kind": "procedural", "seed": seed, "n": n, "families": names}
+        return _write(ObjectSet(directory, tuple(records), source_info))
 
 
 def import_meshes(
@@ -186,6 +194,7 @@ def import_meshes(
     Raises:
         UnknownAsset: no such folder, or no mesh in it.
         InvalidMesh: every file was refused; gives the first reasons.
+        InvalidConfig: ``directory`` lies in ``source``, holds other meshes, or another process is at it.
     """
     source = Path(source)
     files = mesh_files(source, recursive=True)
@@ -195,34 +204,41 @@ def import_meshes(
     directory, emptied = Path(directory), False
     records: dict[str, ObjectRecord] = {}
     refused: dict[str, str] = {}
-    for i, path in enumerate(files):
-        relative = str(path.relative_to(source))
-        name = _free_name(path.relative_to(source), records)
-        try:
-            mesh, repairs = _import(path, taken_unit.factor)
-            # a set of before is replaced once there is something to replace it with
-            if not emptied:
-                _empty_folder(directory)
-                emptied = True
-            digest = _save(replace(mesh, name=name), directory)
-        except InvalidMesh as error:
-            refused[relative] = str(error).removeprefix(f"{path.name}: ")
-        else:
-            records[name] = ObjectRecord(
-                name, f"{name}.ply", digest, relative, licence, taken_unit.factor, tuple(repairs)
-            )
-        if progress:
-            progress(i + 1, len(files))
-    if not records:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
-        raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
-    info = {
-        "kind": "imported",
-        "folder": source.resolve().name,
-        "unit": taken_unit.factor,
-        "unit_reason": taken_unit.reason,
-    }
-    return _write(ObjectSet(directory, tuple(records.values()), info, refused))
+    with ExitStack() as held:
+        for i, path in enumerate(files):
+            relative = str(path.relative_to(source))
+            name = _free_name(path.relative_to(source), records)
+            try:
+                mesh, repairs = _import(path, taken_unit.factor)
+                # a set of before is replaced once there is something to replace it with
+                if not emptied:
+                    held.enter_context(_emptied(directory))
+                    emptied = True
+                digest = _save(replace(mesh, name=name), directory)
+            except InvalidMesh as error:
+                refused[relative] = str(error).removeprefix(f"{path.name}: ")
+            else:
+                records[name] = ObjectRecord(
+                    name,
+                    f"{name}.ply",
+                    digest,
+                    relative,
+                    licence,
+                    taken_unit.factor,
+                    tuple(repairs),
+                )
+            if progress:
+                progress(i + 1, len(files))
+        if not records:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(refused.items())[:3])
+            raise InvalidMesh(f"{source}: none of {len(files)} meshes can be used: {reasons}")
+        info = {
+            "kind": "imported",
+            "folder": source.resolve().name,
+            "unit": taken_unit.factor,
+            "unit_reason": taken_unit.reason,
+        }
+        return _write(ObjectSet(directory, tuple(records.values()), info, refused))
 
 
 def load_object_set(directory: str | Path) -> ObjectSet:
@@ -331,23 +347,23 @@ def mesh_files(directory: Path, recursive: bool) -> list[Path]:
     return files
 
 
-def _empty_folder(directory: str | Path) -> Path:
-    """Make the folder; an older or half-made set in it is replaced, other people's meshes are not touched."""
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    if (directory / INDEX).is_file():
-        for record in load_object_set(directory).records:
-            (directory / record.file).unlink(missing_ok=True)
-        (directory / INDEX).unlink()
-    elif (directory / UNFINISHED).is_file():
-        for path in directory.glob("*.ply"):
-            path.unlink()
-    if any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir()):
-        raise InvalidConfig(
-            f"{directory} already holds meshes that no {INDEX} lists: expected an empty folder; choose another"
-        )
-    (directory / UNFINISHED).touch()
-    return directory
+@contextmanager
+def _emptied(directory: Path) -> Iterator[None]:
+    """Hold the folder, which is made; a set or half of one in it is removed, other people's meshes are not touched."""
+    with alone(directory):
+        if (directory / INDEX).is_file():
+            for record in load_object_set(directory).records:
+                (directory / record.file).unlink(missing_ok=True)
+            (directory / INDEX).unlink()
+        elif (directory / UNFINISHED).is_file():
+            for path in directory.glob("*.ply"):
+                path.unlink()
+        if any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir()):
+            raise InvalidConfig(
+                f"{directory} already holds meshes that no {INDEX} lists: expected an empty folder; choose another"
+            )
+        (directory / UNFINISHED).touch()
+        yield
 
 
 def _write(objects: ObjectSet) -> ObjectSet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from sklearn import metrics as sklearn_metrics
 
 import antipodal.nn.train as train_module
+from antipodal.cli import run
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.files import write_json
@@ -284,6 +286,21 @@ def test_calibration_never_increases_the_loss() -> None:
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_training_is_told_as_anywhere_else(
+    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GraspModule, "training_step", stop)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert run(["train", str(boxes), "-o", str(tmp_path / "run"), "--epochs", "1"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+    assert capsys.readouterr().err.endswith("antipodal train: interrupted\n")
 
 
 def test_n_train_draws_rows_of_the_training_side_and_leaves_the_other_alone(boxes: Path) -> None:

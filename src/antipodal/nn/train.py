@@ -291,13 +291,20 @@ def _fit(
         for left in last.parent.glob("*.ckpt.*.tmp"):  # by a kill while it was written
             left.unlink()
     with _quiet(), kept_memory():
-        trainer.fit(
-            module,
-            training,
-            validation,
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                module,
+                training,
+                validation,
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit as end:
+            if isinstance(
+                end.__context__, KeyboardInterrupt
+            ):  # which Lightning makes an exit with 1
+                raise end.__context__ from None
+            raise
     return time.monotonic() - begin
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import resource
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from antipodal.draw import save_figure
 from antipodal.files import partial_folder, publishing, write_bytes, writing
+from antipodal.mesh import save_mesh
+from antipodal.quality import METADATA_KEY
+from conftest import sphere
 
 WRITER = """
 import sys
@@ -40,6 +51,55 @@ def test_what_is_raised_while_a_file_is_written_leaves_the_old_one_and_nothing_e
         file.write(b"half of the n")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """The kernel refuses what a file has beyond ``size`` bytes, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def write_graph(path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torch")
+    from antipodal.nn.precision import write_bfloat16
+
+    weights = onnx.numpy_helper.from_array(np.ones((100, 100), np.float32), "weights")
+    graph = onnx.helper.make_graph([], "big", [], [], [weights])
+    model = onnx.helper.make_model(graph)
+    onnx.helper.set_model_props(model, {METADATA_KEY: "{}"})
+    source = io.BytesIO(model.SerializeToString())
+    write_bfloat16(source, path)  # type: ignore[arg-type]
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "picture.png": lambda path: save_figure(Figure(), path),
+    "part.ply": lambda path: save_mesh(sphere(0.02, 3), path),
+    "network.onnx": write_graph,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_names_the_file_that_did_not_fit(name: str, tmp_path: Path) -> None:
+    with full_disk(1000), pytest.raises(OSError, match="too large") as caught:
+        WRITERS[name](tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+
+
+def test_a_picture_that_does_not_fit_on_the_disk_leaves_the_one_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "plan.png"
+    save_figure(Figure(), path)
+    kept = path.read_bytes()
+    with full_disk(100), pytest.raises(OSError, match="too large"):
+        save_figure(Figure(), path)
+    assert path.read_bytes() == kept and list(tmp_path.iterdir()) == [path]
 
 
 def test_what_fails_its_check_is_not_published(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.patches import Polygon
 from . import transforms
 from .camera import CameraIntrinsics, DepthImage
 from .errors import InvalidConfig
+from .files import write_bytes
 from .grasp import Grasp
 from .gripper import GripperModel
 from .policy.base import Plan
@@ -178,6 +180,7 @@ def check_picture_path(path: str | Path) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure; its folder is made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, bbox_inches="tight")
+    """Write a figure; its folder is made. On a full disk a picture of before is what it was."""
+    picture, path = io.BytesIO(), Path(path)
+    figure.savefig(picture, format=path.suffix[1:].lower(), dpi=130, bbox_inches="tight")
+    write_bytes(picture.getvalue(), path)

@@ -225,7 +225,10 @@ def save_mesh(mesh: TriMesh, path: str | Path) -> None:
     """Write the mesh in metres; the suffix chooses the format."""
     import trimesh
 
-    trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
+    try:
+        trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
+    except OSError as error:  # of a full disk, say, which does not name the file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def repair(mesh: TriMesh) -> Repair:

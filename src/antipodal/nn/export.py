@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
 from ..errors import IncompatibleCheckpoint, UnknownAsset
-from ..files import partial_folder, write_json
+from ..files import partial_folder, write_bytes, write_json
 from ..gripper import TOLD, load_gripper
 from ..quality import MAX_BATCH, METADATA_KEY, METADATA_SCHEMA, load_quality
 from .calibrate import Calibration
@@ -248,7 +248,7 @@ def save_graph(
     strip(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(metadata)
-    path.write_bytes(proto.SerializeToString())
+    write_bytes(proto.SerializeToString(), path)
 
 
 def strip(proto: Any) -> None:

@@ -20,6 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import InvalidConfig
+from ..files import write_bytes
 from ..quality import METADATA_KEY
 from .data import GraspBatch
 
@@ -123,7 +124,7 @@ def _save(model: Any, precision: StoredPrecision, path: Path) -> None:
     metadata = {**json.loads(entries[METADATA_KEY]), "precision": precision}
     del model.metadata_props[:]
     helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
-    path.write_bytes(model.SerializeToString())
+    write_bytes(model.SerializeToString(), path)
 
 
 @contextmanager

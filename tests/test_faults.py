@@ -246,7 +246,7 @@ def test_a_run_that_was_stopped_while_clearing_up_is_finished(whole: Dataset) ->
 def test_two_runs_in_one_folder_do_not_mix(whole: Dataset, tmp_path: Path) -> None:
     def start_another(event: Event) -> None:
         if isinstance(event, Start):
-            with pytest.raises(InvalidConfig, match="another process is writing into"):
+            with pytest.raises(InvalidConfig, match="another process is writing"):
                 generate(boxes(11), YUMI, tmp_path / "set", SMALL, seed=1)
 
     generate(boxes(11), YUMI, tmp_path / "set", SMALL, seed=1, report=start_another)

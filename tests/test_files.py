@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from antipodal.draw import save_figure
+from antipodal.errors import InvalidConfig
 from antipodal.files import partial_folder, publishing, write_bytes, writing
 from antipodal.mesh import save_mesh
 from antipodal.quality import METADATA_KEY
@@ -113,10 +115,41 @@ def test_what_fails_its_check_is_not_published(tmp_path: Path) -> None:
     assert path.read_bytes() == b"good" and list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_kill_left_of_a_partial_folder_is_gone_after_the_next(tmp_path: Path) -> None:
+KILLED = """
+import os, sys
+from pathlib import Path
+from antipodal import files
+with getattr(files, sys.argv[1])(Path(sys.argv[2])) as place:
+    (place / "half" if place.is_dir() else place).write_bytes(b"of a network")
+    os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("how", [partial_folder, publishing])
+def test_what_kills_left_is_gone_after_the_next(
+    how: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
     path = tmp_path / "made" / "network.onnx"
-    killed = partial_folder(path)
-    (killed.__enter__() / "half").write_bytes(b"of a network")
-    with partial_folder(path) as folder:
+    for _ in range(2):
+        command = [sys.executable, "-c", KILLED, how.__name__, str(path)]
+        assert subprocess.run(command, check=False).returncode == 9
+    assert len(list(path.parent.iterdir())) == 1  # of all the killed together
+    with how(path) as place:
+        folder = place if how is partial_folder else place.parent
         assert list(folder.iterdir()) == []
-    assert list(path.parent.iterdir()) == []
+        (folder / path.name).write_bytes(b"whole")
+    left = [path] if how is publishing else []
+    assert list(path.parent.iterdir()) == left
+
+
+@pytest.mark.parametrize("how", [partial_folder, publishing])
+def test_a_second_writer_of_one_name_is_told_so_and_harms_nothing(
+    how: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    path = tmp_path / "network.onnx"
+    with publishing(path) as unfinished:
+        unfinished.write_bytes(b"the first")
+        told = f"another process is writing {path}"
+        with pytest.raises(InvalidConfig, match=re.escape(told)), how(path):
+            pass
+    assert path.read_bytes() == b"the first" and list(tmp_path.iterdir()) == [path]

@@ -230,7 +230,7 @@ def test_a_second_start_on_a_folder_is_refused_and_the_first_is_unharmed(tmp_pat
 
     def start_others(done, total):
         for other in makers:
-            with pytest.raises(InvalidConfig, match="another process is writing into") as caught:
+            with pytest.raises(InvalidConfig, match="another process is writing") as caught:
                 other()
             refusals.append(caught.value)
 

@@ -277,7 +277,7 @@ def test_a_second_start_on_one_output_ends_at_once_and_changes_nothing(
 
     def start_another(*_, **__):
         before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-        with pytest.raises(InvalidConfig, match="another process is writing into") as caught:
+        with pytest.raises(InvalidConfig, match="another process is writing") as caught:
             retarget(Cell(parts, out, "franka_hand", None, seed=1))
         refused.append(caught.value)
         assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before

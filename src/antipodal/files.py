@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +56,12 @@ def claim(
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, written: Path | None = None) -> Iterator[None]:
     """Hold a folder, which is made, so that two runs cannot write each other's files; a dead process holds nothing.
+
+    Args:
+        path: the folder.
+        written: what is written there, for the message; None: the folder.
 
     Raises:
         InvalidConfig: another process, or this one, holds it.
@@ -71,7 +74,7 @@ def alone(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InvalidConfig(
-                f"another process is writing into {path}: let it end, or choose another folder"
+                f"another process is writing {written or path}: let it end, or choose another place"
             ) from error
         except (ImportError, OSError):  # Windows, and network disks without locks
             pass
@@ -110,25 +113,33 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``path`` that is gone at the end; what a kill leaves of one, the next call clears."""
-    folder = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
+    """Give an empty folder near ``path`` that is gone at the end; what a kill leaves of one, the next call clears.
+
+    Raises:
+        InvalidConfig: another process is writing ``path`` so.
+    """
+    held = path.with_name(f".{path.name}.partial")
+    with alone(held, path):
+        folder = held / "files"
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(held, ignore_errors=True)
 
 
 @contextmanager
 def publishing(path: Path) -> Iterator[Path]:
-    """Give a place of the same name beside a file, for what other libraries write by name; then move it there.
+    """Give a place of the same name near a file, for what other libraries write by name; then move it there.
 
     The folder is made. Whatever is raised in between, a check that fails for one: the file is what it was before.
+
+    Raises:
+        InvalidConfig: another process is writing ``path`` so.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        unfinished = Path(folder) / path.name
+    with partial_folder(path) as folder:
+        unfinished = folder / path.name
         yield unfinished
         os.replace(unfinished, path)
 

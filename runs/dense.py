@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from antipodal.dataset.dense import SHARD, load_views, make_views
+from antipodal.errors import InvalidConfig
 from antipodal.files import file_hash, write_json
 from antipodal.gripper import load_gripper
 from antipodal.nn.dense import DenseNetwork
@@ -52,8 +53,15 @@ def main() -> None:
         return
     torch.set_num_threads(2)
     config = DenseTraining(n_epochs=given.epochs)
+    try:
+        views = load_views(given.out / "views")
+        half = N_TRUE_VIEWS // SHARD // 2
+        parts = [load_views(given.out / "truth", k) for k in (slice(half), slice(half, None))]
+    except InvalidConfig as error:
+        parser.exit(2, f"{error}\n")
+    told = json.loads((given.out / "views" / "config.json").read_text())
     result = train_dense(
-        load_views(given.out / "views"),
+        views,
         given.out / "run",
         config,
         lambda scores: print(json.dumps(scores), flush=True),
@@ -61,10 +69,14 @@ def main() -> None:
     network = DenseNetwork()
     state = torch.load(given.out / "run" / "last.pt", weights_only=True)
     network.load_state_dict(state["network"])
-    half = N_TRUE_VIEWS // SHARD // 2
-    parts = [load_views(given.out / "truth", k) for k in (slice(half), slice(half, None))]
     network, worth = calibrate_dense(network, *parts)
-    facts = {**result, **worth, "views": given.views, "seed": given.seed, "teacher": "builtin"}
+    facts = {
+        **result,
+        **worth,
+        "views": told["n_views"],
+        "seed": told["seed"],
+        "teacher": "builtin",
+    }
     facts["max_difference"] = write_dense(network, given.out / "dense.onnx", GRIPPER, facts)
     write_json(facts, given.out / "result.json")
     print(json.dumps(facts, indent=1))

@@ -10,4 +10,4 @@ for k in 0 1; do
   "${PYTHON:-python}" "$here/dense.py" label "$out" --views "$views" --share "$k" 2 & labelling+=($!)
 done
 for process in "${labelling[@]}"; do wait "$process"; done
-OMP_NUM_THREADS=2 "${PYTHON:-python}" "$here/dense.py" train "$out" --views "$views" --epochs "${EPOCHS:-12}"
+OMP_NUM_THREADS=2 "${PYTHON:-python}" "$here/dense.py" train "$out" --epochs "${EPOCHS:-12}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from antipodal.dataset import dense
 from antipodal.dataset.dense import (
     N_LABELS,
     N_TRUE,
@@ -234,13 +235,35 @@ def test_it_learns_resumes_and_its_file_answers_alike(tmp_path, rng):
 def test_a_training_on_other_views_or_settings_is_not_gone_on_with(tmp_path, rng):
     views, config = middle_angles_are_good(3, rng), DenseTraining(n_epochs=1, batch_size=2)
     train_dense(views, tmp_path, config)
-    other = views._replace(quality=255 - views.quality)
-    for given in ((other, config), (views, DenseTraining(n_epochs=2, batch_size=2))):
+    others = (
+        views._replace(height=views.height + np.float16(0.5)),
+        views._replace(place=views.place[:, ::-1].copy()),
+        views._replace(quality=255 - views.quality),
+    )
+    changed = [(other, config) for other in others]
+    for given in (*changed, (views, DenseTraining(n_epochs=2, batch_size=2))):
         with pytest.raises(InvalidConfig, match="training"):
             train_dense(given[0], tmp_path, given[1])
     again: list[object] = []
     train_dense(views, tmp_path, config, again.append)
     assert not again  # finished: nothing is trained a second time
+
+
+def test_half_made_labels_are_refused_wherever_the_gap_is(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(dense, "SHARD", 1)
+    monkeypatch.setattr(dense, "label_view", lambda *_: [middle_angles_are_good(1, rng)])
+    monkeypatch.setattr(dense, "N_TRUE", 500)
+    make_views(tmp_path, 3, 7, YUMI, None, "")
+    assert len(load_views(tmp_path).height) == 3
+    for k in range(3):
+        shard = tmp_path / f"views_{k:04d}.npz"
+        kept = shard.read_bytes()
+        shard.unlink()
+        with pytest.raises(InvalidConfig, match="2 of 3 files of views"):
+            load_views(tmp_path)
+        shard.write_bytes(kept)
+    with pytest.raises(InvalidConfig, match="no views"):
+        load_views(tmp_path / "elsewhere")
 
 
 def test_a_training_that_diverges_or_whose_file_is_damaged_says_so(tmp_path, rng):

@@ -9,6 +9,7 @@ views, of one object each, whose labels are P(success) on the object itself (:fu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int
 
 from .. import __version__, transforms
 from ..camera import DepthImage
-from ..errors import AntipodalError
+from ..errors import AntipodalError, InvalidConfig
 from ..files import claim, writing
 from ..gripper import GripperModel
 from ..mesh import TriMesh, joined
@@ -103,7 +104,7 @@ def make_views(
     claim(directory / "config.json", {**told, "version": __version__}, "views")
     n_shards = -(-n_views // SHARD)
     for k in range(every[0], n_shards, every[1]):
-        path = directory / f"views_{k:04d}.npz"
+        path = _shard(directory, k)
         if not path.is_file():
             made: list[LabelledViews] = []
             for i in range(k * SHARD, min((k + 1) * SHARD, n_views)):
@@ -114,9 +115,22 @@ def make_views(
 
 
 def load_views(directory: str | Path, which: slice = slice(None)) -> LabelledViews:
-    """Read the shards of a folder in order, or those ``which``; no object is in two of them but as a neighbour."""
+    """Read the shards of a folder in order, or those ``which``; no object is in two of them but as a neighbour.
+
+    Raises:
+        InvalidConfig: the folder does not hold all that its config.json names.
+    """
+    directory = Path(directory)
+    if not (directory / "config.json").is_file():
+        raise InvalidConfig(f"{directory} holds no views: label them first")
+    n_views = json.loads((directory / "config.json").read_text())["n_views"]
+    paths = [_shard(directory, k) for k in range(-(-n_views // SHARD))]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise InvalidConfig(
+            f"{directory} holds {len(paths) - len(missing)} of {len(paths)} files of views: label the rest first"
+        )
     shards = []
-    for path in sorted(Path(directory).glob("views_*.npz"))[which]:
+    for path in paths[which]:
         with np.load(path) as file:
             shards.append(LabelledViews(*(file[name] for name in LabelledViews._fields)))
     return LabelledViews(*(np.concatenate(column) for column in zip(*shards, strict=True)))
@@ -224,6 +238,10 @@ def _arrange(index: int, seed: int, neighbour_rate: float, rng: np.random.Genera
             xy = xy + away * np.array([np.cos(a), np.sin(a)])
         placed.append(TriMesh(np.column_stack([xy + middle, at[:, 2]]), mesh.faces))
     return joined(placed, "scene")
+
+
+def _shard(directory: Path, index: int) -> Path:
+    return directory / f"views_{index:04d}.npz"
 
 
 def _write(path: Path, views: list[LabelledViews], n_labels: int) -> None:

@@ -72,8 +72,11 @@ def train_dense(
         IncompatibleCheckpoint: its ``last.pt`` is damaged.
     """
     directory = Path(directory)
-    digest = hashlib.sha256(views.quality.tobytes()).hexdigest()
-    claim(directory / "config.json", {**asdict(config), "views": digest}, "training")
+    digest = hashlib.sha256()
+    for column in views:
+        digest.update(column.tobytes())
+    told = {**asdict(config), "views": digest.hexdigest()}
+    claim(directory / "config.json", told, "training")
     torch.manual_seed(config.seed)
     network = DenseNetwork()
     n_validation = max(1, round(config.validation_share * len(views.height)))

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from antipodal.bench.config import BenchConfig
 from antipodal.bench.runner import BenchRun, read_rows, run_bench
+from antipodal.files import claim, partial_folder
 from antipodal.mesh import save_mesh
 from antipodal.objects import make_objects
 from antipodal.policy.weighed import DEFAULT_WEIGHED
@@ -44,6 +45,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=191)
     options = parser.parse_args()
     folder = options.output / "objects"
+    told = {"n_objects": options.n_objects, "seed": options.seed}
+    claim(options.output / "config.json", told, "set of objects")
     if not folder.is_dir():
         make(folder, options.n_objects, options.seed)
     rows = []
@@ -63,12 +66,12 @@ def main() -> None:
 
 def make(folder: Path, n: int, seed: int) -> None:
     """Objects of many sizes."""
-    rng, partial = np.random.default_rng(seed), folder.with_suffix(".part")
-    partial.mkdir(parents=True, exist_ok=True)
-    for mesh in sorted(make_objects(n, seed), key=lambda mesh: mesh.name):
-        scale = np.exp(rng.uniform(*np.log(SCALES)))
-        save_mesh(mesh.scaled(scale), partial / f"{mesh.name}.ply")
-    partial.rename(folder)
+    rng = np.random.default_rng(seed)
+    with partial_folder(folder) as unfinished:
+        for mesh in sorted(make_objects(n, seed), key=lambda mesh: mesh.name):
+            scale = np.exp(rng.uniform(*np.log(SCALES)))
+            save_mesh(mesh.scaled(scale), unfinished / f"{mesh.name}.ply")
+        unfinished.rename(folder)
 
 
 def report(name: str, rows: list[dict]) -> None:

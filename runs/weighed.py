@@ -27,7 +27,7 @@ from antipodal.bench.oracle import label_epsilon
 from antipodal.bench.scenes import draw_trial, photograph, settled
 from antipodal.dataset.epsilon import fast_ferrari_canny
 from antipodal.errors import AntipodalError
-from antipodal.files import write_json
+from antipodal.files import claim, write_json
 from antipodal.gripper import load_gripper
 from antipodal.policy import make_policy
 from antipodal.policy.finish import unlike
@@ -58,7 +58,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
     items = list_objects(options.objects)
-    (options.output / "parts").mkdir(parents=True, exist_ok=True)
+    told = {
+        "gripper": load_gripper(options.gripper).to_json(),
+        "camera": options.camera,
+        "seed": options.seed,
+        "objects": [[item.name, item.sha256] for item in items],
+    }
+    claim(options.output / "config.json", told, "run")
     work = partial(one_object, options)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for n, _ in enumerate(pool.imap_unordered(work, items), 1):

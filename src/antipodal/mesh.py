@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int
 
 from . import transforms
 from .errors import InvalidConfig, InvalidMesh, UnknownAsset
+from .files import write_bytes
 from .raycast import RayCaster
 from .values import array
 
@@ -225,10 +227,10 @@ def save_mesh(mesh: TriMesh, path: str | Path) -> None:
     """Write the mesh in metres; the suffix chooses the format."""
     import trimesh
 
-    try:
-        trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(path)
-    except OSError as error:  # of a full disk, say, which does not name the file
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    path, content = Path(path), io.BytesIO()
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    solid.export(content, file_type=path.suffix[1:].lower())
+    write_bytes(content.getvalue(), path)
 
 
 def repair(mesh: TriMesh) -> Repair:

@@ -145,7 +145,9 @@ def result_alone() -> Iterator[None]:
 
 def stdout(text: str) -> None:
     """Print a result to stdout, at once: a verb that goes on running prints its address so."""
-    print(text, file=RESULT.get() or sys.stdout, flush=True)
+    result = RESULT.get() or sys.stdout
+    result.write(text + "\n")
+    result.flush()
 
 
 def stderr(text: str) -> None:

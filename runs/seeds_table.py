@@ -48,6 +48,7 @@ def main() -> None:
     print("|---" * 8 + "|")
     by_success = sorted(trials, key=lambda p: -trials[p].success[first.graspable].sum())
     graspable = weights * first.graspable
+    executed = {planner: kept(t, weights) for planner, t in trials.items()}
     for planner in by_success:
         t = trials[planner]
         cells = [
@@ -67,8 +68,8 @@ def main() -> None:
             f"{100 * t.success.mean():.1f} %",
             share(t.success, weights * confident(t)),
             f"{100 * confident(t)[t.success].mean():.1f} %",
-            share(t.success, kept(t, weights)),
-            lead(t, kept(t, weights), other, kept(other, weights)),
+            share(t.success, executed[planner]),
+            lead(t, executed[planner], other, executed[given.minus]),
             f"{average_precision(told(t), t.success):.3f}",
         ]
         print(f"| {label(planner)} | {' | '.join(cells)} |")

@@ -300,9 +300,8 @@ def _fit(
                 weights_only=True,
             )
         except SystemExit as end:
-            if isinstance(
-                end.__context__, KeyboardInterrupt
-            ):  # which Lightning makes an exit with 1
+            # Lightning makes an exit with 1 of Ctrl-C
+            if isinstance(end.__context__, KeyboardInterrupt):
                 raise end.__context__ from None
             raise
     return time.monotonic() - begin

@@ -60,13 +60,23 @@ class CompactConfig:
 COMPACT = CompactConfig()
 
 
-class Block(nn.Module):
-    """Two 3×3 convolutions around an identity [He16]."""
+def convolution(
+    n_in: int, n_out: int, size: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    """A padded convolution and its normalisation, which holds the bias."""
+    pad = dilation * (size - 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, size, stride, pad, dilation, bias=False), nn.BatchNorm2d(n_out)
+    )
 
-    def __init__(self, n: int) -> None:
+
+class Block(nn.Module):
+    """Two 3×3 convolutions around an identity [He16]; the first may be dilated."""
+
+    def __init__(self, n: int, dilation: int = 1) -> None:
         super().__init__()
-        self.first = _conv(n, n)
-        self.second = _conv(n, n)
+        self.first = convolution(n, n, dilation=dilation)
+        self.second = convolution(n, n)
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(x + self.second(functional.relu(self.first(x))))
@@ -103,10 +113,14 @@ class Compact(nn.Module):
         self.stem = Stem(self.N_INPUTS, self.N_CONSTANT, full)
         self.stem_norm = nn.BatchNorm2d(full)
         self.middle = nn.Sequential(
-            _conv(full, half, 2), nn.ReLU(), *(Block(half) for _ in range(config.n_blocks))
+            convolution(full, half, stride=2),
+            nn.ReLU(),
+            *(Block(half) for _ in range(config.n_blocks)),
         )
         self.late = nn.Sequential(
-            _conv(half, quarter, 2), nn.ReLU(), *(Block(quarter) for _ in range(config.n_blocks))
+            convolution(half, quarter, stride=2),
+            nn.ReLU(),
+            *(Block(quarter) for _ in range(config.n_blocks)),
         )
         self.squeeze = nn.Sequential(nn.Conv2d(quarter, 8, 1), nn.ReLU())
         n_features = 2 * quarter + 8 * (config.input_size // 4) ** 2 + 1 + len(TOLD)
@@ -202,9 +216,3 @@ class Compact(nn.Module):
         for block in self.modules():
             if isinstance(block, Block):
                 nn.init.zeros_(block.second[1].weight)  # type: ignore[arg-type]
-
-
-def _conv(n_in: int, n_out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(n_out)
-    )

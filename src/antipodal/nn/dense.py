@@ -14,27 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..policy.height_window import N_ANGLES, TIP_DEPTHS
+from .compact import Block, convolution
 
 N_CHANNELS = N_ANGLES * len(TIP_DEPTHS)
-
-
-def _convolution(n_in: int, n_out: int, size: int, stride: int = 1, dilation: int = 1) -> nn.Module:
-    pad = dilation * (size - 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, size, stride, pad, dilation, bias=False), nn.BatchNorm2d(n_out)
-    )
-
-
-class _Block(nn.Module):
-    """x + conv(relu(conv(x)))."""
-
-    def __init__(self, n: int, dilation: int) -> None:
-        super().__init__()
-        self.first = _convolution(n, n, 3, dilation=dilation)
-        self.second = _convolution(n, n, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.second(functional.relu(self.first(x))))
 
 
 class DenseNetwork(nn.Module):
@@ -42,12 +24,12 @@ class DenseNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fold = _convolution(1, 32, 6, stride=2)
-        self.fine = _convolution(32, 32, 3)
-        self.down = _convolution(32, 64, 3, stride=2)
-        self.blocks = nn.Sequential(_Block(64, 1), _Block(64, 2))
+        self.fold = convolution(1, 32, 6, stride=2)
+        self.fine = convolution(32, 32)
+        self.down = convolution(32, 64, stride=2)
+        self.blocks = nn.Sequential(Block(64, 1), Block(64, 2))
         self.up = nn.Conv2d(64, 32, 1)
-        self.join = _convolution(64, 32, 3)
+        self.join = convolution(64, 32)
         self.head = nn.Conv2d(32, 4 * N_CHANNELS, 1)
         nn.init.constant_(self.head.bias, -4.0)  # type: ignore[arg-type]
 

@@ -6,9 +6,7 @@ import json
 import logging
 import os
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from .precision import (
     write_bfloat16,
     write_int8,
 )
+from .quiet import quiet
 from .run import Run, describe, expect_crops, open_run, split_as
 from .scores import classification
 from .stream import GraspRows
@@ -46,6 +45,8 @@ N_CALIBRATION = 512
 N_COMPARED = 20_000
 """Held-out crops that the precisions are compared on."""
 N_TIMED = 15
+EXPORTERS_OWN = (".*treespec, LeafSpec.*", "# The axis name: .* will not be used")
+"""Warnings of the exporter about its own internals."""
 
 
 class Exported(nn.Module):
@@ -233,7 +234,8 @@ def save_graph(
     output: str = "quality",
 ) -> None:
     """Write a module with one output as ONNX with its description of itself."""
-    with _quiet():
+    # its log: operators of packages that are not installed
+    with quiet("torch.onnx", logging.ERROR, *EXPORTERS_OWN):
         program = torch.onnx.export(
             graph,
             tuple(example.values()),
@@ -348,18 +350,3 @@ def _provenance(run: Run) -> dict[str, Any]:
         "dataset": data,
         **{k: run.result[k] for k in ("n_train", "n_validation", "validation", "calibration")},
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks on operators of packages that are not installed, and on its own internals."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-            warnings.filterwarnings("ignore", message="# The axis name: .* will not be used")
-            yield
-    finally:
-        log.setLevel(level)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from ..errors import InvalidConfig
 from ..files import write_bytes
 from ..quality import METADATA_KEY
 from .data import GraspBatch
+from .quiet import quiet
 
 StoredPrecision = Literal["float32", "bfloat16", "int8"]
 EXPORT_PRECISIONS: tuple[StoredPrecision, ...] = ("float32", "bfloat16", "int8")
@@ -97,7 +97,7 @@ def write_int8(source: Path, path: Path, calibration: Sequence[GraspBatch]) -> N
     graph = onnx.load(source).graph
     inputs = [entry.name for entry in graph.input]
     products = [node.name for node in graph.node if node.op_type in PRODUCTS]
-    with _quiet():
+    with quiet("", logging.ERROR):  # the quantiser advises on the root logger
         quantize_static(
             source,
             path,
@@ -125,15 +125,3 @@ def _save(model: Any, precision: StoredPrecision, path: Path) -> None:
     del model.metadata_props[:]
     helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
     write_bytes(model.SerializeToString(), path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser advises on the root logger."""
-    log = logging.getLogger()
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)

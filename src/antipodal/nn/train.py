@@ -13,9 +13,7 @@ import dataclasses
 import json
 import logging
 import time
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +37,7 @@ from .data import GraspBatch
 from .module import LOGGED_EVERY, GraspModule, computed_in, hardware
 from .networks import Network, network_for, normalise
 from .pretrained import Pretrained, load_pretrained
+from .quiet import quiet
 from .run import SCHEMA, describe, read_config, read_result, split_as
 from .scores import classification
 from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
@@ -48,6 +47,18 @@ ORDERED_BATCH = 1024
 """Rows of a batch where nothing is learned."""
 SAVED_EVERY = 300.0
 """What a kill costs at most, s of training."""
+KNOWN = (
+    # several devices each validate on everything, and so agree
+    "It is recommended to use .self.log.*sync_dist",
+    # a frozen normalisation is meant
+    "Found .* in eval mode at the start of training",
+    # resuming is meant to find checkpoints, and a small data set may have fewer batches than a log line
+    "Checkpoint directory .* is not empty",
+    "The number of training batches",
+    # Lightning's own use of torch
+    ".*treespec, LeafSpec.*",
+)
+"""What Lightning says about good practice that we know of."""
 
 
 def train(
@@ -229,7 +240,7 @@ def new_trainer(
         accelerator == "auto" and torch.cuda.is_available()
     )
     autocast = gpu and config.precision == "bfloat16"
-    with _quiet():
+    with quiet("lightning.pytorch", logging.WARNING, *KNOWN):
         return pl.Trainer(
             accelerator=accelerator,
             devices=n_devices,
@@ -290,7 +301,7 @@ def _fit(
     if trainer.is_global_zero:
         for left in last.parent.glob("*.ckpt.*.tmp"):  # by a kill while it was written
             left.unlink()
-    with _quiet(), kept_memory():
+    with quiet("lightning.pytorch", logging.WARNING, *KNOWN), kept_memory():
         try:
             trainer.fit(
                 module,
@@ -397,29 +408,3 @@ def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
             f"{run_dir} holds a run with other settings ({'; '.join(differing)}): "
             "use another folder, or the same settings"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what Lightning says about good practice that we know of."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # several devices each validate on everything, and so agree
-            warnings.filterwarnings(
-                "ignore", message="It is recommended to use .self.log.*sync_dist"
-            )
-            # a frozen normalisation is meant
-            warnings.filterwarnings(
-                "ignore", message="Found .* in eval mode at the start of training"
-            )
-            # resuming is meant to find checkpoints, and a small data set may have fewer batches than a log line
-            warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
-            warnings.filterwarnings("ignore", message="The number of training batches")
-            # Lightning's own use of torch
-            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-            yield
-    finally:
-        log.setLevel(level)

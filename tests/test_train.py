@@ -295,12 +295,19 @@ def test_ctrl_c_in_training_is_told_as_anywhere_else(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(GraspModule, "training_step", stop)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        assert run(["train", str(boxes), "-o", str(tmp_path / "run"), "--epochs", "1"]) == 130
-    finally:
-        signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+    assert run(["train", str(boxes), "-o", str(tmp_path / "run"), "--epochs", "1"]) == 130
     assert capsys.readouterr().err.endswith("antipodal train: interrupted\n")
+
+
+@pytest.mark.parametrize("step", ["configure_optimizers", "training_step"])
+def test_after_ctrl_c_in_training_the_next_one_is_heard(
+    step: str, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GraspModule, step, lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(boxes, tmp_path, TINY, accelerator="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_n_train_draws_rows_of_the_training_side_and_leaves_the_other_alone(boxes: Path) -> None:

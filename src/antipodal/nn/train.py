@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -298,6 +299,7 @@ def _fit(
 ) -> float:
     """Train to the last epoch; return how long it took, s."""
     last, begin = _last_checkpoint(run_dir), time.monotonic()
+    interrupted = signal.getsignal(signal.SIGINT)
     if trainer.is_global_zero:
         for left in last.parent.glob("*.ckpt.*.tmp"):  # by a kill while it was written
             left.unlink()
@@ -315,6 +317,10 @@ def _fit(
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise end.__context__ from None
             raise
+        finally:
+            # and, after one before the first step, ignores the next; a thread may train, but not set this
+            if signal.getsignal(signal.SIGINT) is not interrupted:
+                signal.signal(signal.SIGINT, interrupted)
     return time.monotonic() - begin
 
 

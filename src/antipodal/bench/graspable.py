@@ -56,10 +56,7 @@ def judge(trial: TrialScene, gripper: GripperModel, cache: Path | None = None) -
 def _key(trial: TrialScene, gripper: GripperModel) -> str:
     """Hash of all that the verdict depends on."""
     digest = hashlib.sha256(f"{__version__} {OracleConfig()} {gripper}".encode())
-    for module in (
-        *(oracle, success, pads, collision),
-        *(robust, epsilon, metrics, contact, sampling),
-    ):
+    for module in (oracle, success, pads, collision, robust, epsilon, metrics, contact, sampling):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(repr(success.hold_model()).encode())
     mesh = trial.scene.mesh

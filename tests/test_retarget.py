@@ -226,6 +226,24 @@ def test_a_part_whose_copy_is_trained_on_is_not_new(parts, tmp_path, monkeypatch
     assert said[1].startswith("6 parts in m") and "4 to train on, 2 are held out" in said[1]
 
 
+def test_what_is_said_of_the_parts_is_said_before_anything_is_made_of_them(
+    parts, tmp_path, monkeypatch
+):
+    class Enough(Exception):
+        pass
+
+    def stop(*_):
+        raise Enough
+
+    shutil.copy(parts / "block0.ply", parts / "pin9.ply")
+    monkeypatch.setattr(module, "make_object_set", stop)
+    said: list[str] = []
+    with pytest.raises(Enough):
+        retarget(Cell(parts, tmp_path / "cell", "yumi", None), module.Callbacks(said.append))
+    assert said[0].endswith("copies are left out, 1 of another's file: pin9 (as block0)")
+    assert said[1].startswith("6 parts in m")
+
+
 def test_a_gripper_and_a_camera_count_by_what_their_files_say(parts, tmp_path, monkeypatch):
     class Enough(Exception):
         pass

@@ -251,15 +251,11 @@ def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> list[Obj
         The parts, copies left out: what a copy of was trained on is not new.
     """
     out = cell.output
-    if not (out / "objects" / "objects.json").is_file():
+    is_made = (out / "objects" / "objects.json").is_file()
+    if not is_made:
         for name in MADE:
             shutil.rmtree(out / name, ignore_errors=True)
-        imported = import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
-        make_object_set(out / "sources" / "procedural", budget.n_procedural, cell.seed)
-        parts = distinct(imported.records, lambda line: None)
-        _copy(out, {r.file for r in parts} - _held_out(parts), "sources/parts")
-        import_meshes(out / "sources", out / "objects", "m")
-    shutil.rmtree(out / "sources", ignore_errors=True)
+        import_meshes(cell.parts, out / "parts", cell.mesh_unit, licence="the user's")
     imported = load_object_set(out / "parts")
     for name, reason in imported.refused.items():
         say(f"refused {name}: {reason}")
@@ -269,6 +265,11 @@ def _objects(cell: Cell, budget: Budget, say: Callable[[str], None]) -> list[Obj
     n_new = len(_held_out(parts))
     unit = imported.source["unit_reason"]
     say(f"{len(parts)} parts in {unit}; {len(parts) - n_new} to train on, {n_new} are held out")
+    if not is_made:
+        make_object_set(out / "sources" / "procedural", budget.n_procedural, cell.seed)
+        _copy(out, {record.file for record in parts} - _held_out(parts), "sources/parts")
+        import_meshes(out / "sources", out / "objects", "m")
+    shutil.rmtree(out / "sources", ignore_errors=True)
     return parts
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..camera import CameraIntrinsics
 from ..camera_files import load_camera
 from ..errors import AntipodalError
+from ..policy.pose_check import not_downwards
 from .finding import Finding
 
 TRAINED_DISTANCE = (0.4, 1.05)
@@ -34,18 +35,10 @@ def examine_camera(camera: str | Path) -> list[Finding]:
     findings = check_intrinsics(found.intrinsics)
     if found.T_world_camera is None:
         return [*findings, NO_POSE]
+    if (words := not_downwards(found.T_world_camera)) is not None:
+        return [*findings, Finding("error", words)]
     downward = -float(found.T_world_camera[2, 2])
-    if downward < 0.1:
-        findings.append(
-            Finding(
-                "error",
-                f"T_world_camera says that the camera looks {np.rad2deg(np.arcsin(-downward)):.0f}° above the horizon: "
-                "expected downwards; does its z point along the view, and the world's z up?",
-            )
-        )
-    else:
-        findings.append(check_tilt(float(np.arccos(min(downward, 1.0)))))
-    return findings
+    return [*findings, check_tilt(float(np.arccos(min(downward, 1.0))))]
 
 
 def check_intrinsics(intrinsics: CameraIntrinsics) -> list[Finding]:

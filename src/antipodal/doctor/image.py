@@ -11,7 +11,7 @@ from ..camera import CameraIntrinsics, DepthImage
 from ..camera_files import Camera, load_camera, load_depth
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
-from ..policy.pose_check import disagreement
+from ..policy.pose_check import disagreement, not_downwards
 from ..policy.relief import across
 from ..policy.repair import flying_pixels
 from ..policy.table import DEFAULT_TABLE, TablePlane, fit_table, objects_on
@@ -114,14 +114,9 @@ def _flying(image: DepthImage) -> Finding:
 
 def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
     """The plane, as the planner will find it: with the pose if that is known."""
-    normal = image.table_normal_camera()
-    if normal is not None and -normal[2] < 0.1:
-        return [
-            Finding(
-                "error",
-                "T_world_camera: the camera does not look down: does its z point along the view, and the world's z up?",
-            )
-        ]
+    T = image.T_world_camera
+    if T is not None and (words := not_downwards(T)) is not None:
+        return [Finding("error", words)]
     table = fit_table(image, None, np.random.default_rng(DEPTH_SEED))
     off = disagreement(image, None, table)
     wrong = [] if off is None else [Finding("error" if off.is_certain else "warning", off.words)]
@@ -130,7 +125,7 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
             *wrong,
             Finding(
                 "warning",
-                f"no table: no plane{'' if normal is None else ' across world z'} holds "
+                f"no table: no plane{'' if T is None else ' across world z'} holds "
                 f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
             ),
         ]

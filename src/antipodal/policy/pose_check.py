@@ -13,8 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
+from ..transforms import Transform
 from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, share_on
 
+MIN_DOWNWARD = 0.1
+"""Least component of the approach along the optical axis: a camera that looks sideways sees no way in."""
 CHECK_SEED = 0
 """Random state of the plane fit: the planner's own draws stay what they are."""
 MIN_OFF = float(np.deg2rad(3.0))
@@ -57,6 +60,17 @@ class Disagreement(NamedTuple):
             f"{found}: expected a table across z; does the pose belong to this view? For a ramp leave it out, for "
             "one large object give its mask"
         )
+
+
+def not_downwards(T_world_camera: Transform) -> str | None:
+    """One line on a camera that does not look down; None if it does."""
+    up = float(T_world_camera[2, 2])
+    if -up >= MIN_DOWNWARD:
+        return None
+    return (
+        f"T_world_camera: the camera's optical axis points {np.rad2deg(np.arcsin(up)):.0f}° above the horizon: "
+        "expected a camera that looks down; does its z point along the view, and the world's z up?"
+    )
 
 
 def disagreement(

@@ -12,13 +12,11 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
+from .pose_check import not_downwards
 from .relief import Relief, build_relief
 from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
 from .request import Asked, Request, as_request, object_mask, region
 from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, objects_on, raised
-
-MIN_DOWNWARD = 0.1
-"""Least component of the approach along the optical axis: a camera that looks sideways sees no way in."""
 
 
 class View(NamedTuple):
@@ -101,15 +99,12 @@ def look(
 
 def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray, "3"]:
     """Direction of approach in the camera frame: minus the table's normal, else the optical axis (reference §8.7)."""
-    normal = image.table_normal_camera()
-    if normal is None:
+    T = image.T_world_camera
+    if T is None:
         return OPTICAL_AXIS if table is None else -table.normal_camera
-    if -normal[2] < MIN_DOWNWARD:
-        raise InvalidConfig(
-            f"T_world_camera: the camera's optical axis points {np.rad2deg(np.arcsin(normal[2])):.0f}° above the "
-            "horizon: expected a camera that looks down; does its z point along the view, and the world's z up?"
-        )
-    return -normal
+    if (words := not_downwards(T)) is not None:
+        raise InvalidConfig(words)
+    return -T[2, :3]  # world z, seen from the camera
 
 
 def _refuse(

@@ -10,6 +10,7 @@ import pytest
 from antipodal import transforms
 from antipodal.camera import DepthImage
 from antipodal.doctor import examine_depth
+from antipodal.grasp import PlanarGrasp
 from antipodal.planning import NO_POSE, PlanInputs, describe, plan_image
 from antipodal.policy import make_policy
 from antipodal.policy.base import Plan
@@ -43,6 +44,10 @@ POLICY = make_policy("antipodal", lambda _, grasps: np.full(len(grasps), 0.9), Y
 """Scores every candidate alike."""
 
 
+def unasked(_: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
+    raise AssertionError(f"{len(grasps)} grasps were scored")
+
+
 def plan(image: DepthImage, mask: np.ndarray | None = None) -> Plan:
     return POLICY(image, mask, np.random.default_rng(0))
 
@@ -63,6 +68,15 @@ def test_a_pose_of_another_view_is_refused_with_the_angle_that_it_is_off(degrees
     assert len(refused.grasps) == 0
     assert f"{degrees:.0f}." in str(refused.reason) or f"{degrees - 0.1:.1f}" in str(refused.reason)
     assert "does the pose belong to this view?" in str(refused.reason)
+
+
+def test_nothing_is_scored_under_a_pose_that_is_refused():
+    """Nor sampled: each grasp would be one that is thrown away."""
+    image = pictured(TURNED, transforms.inverse(TURNED))
+    for name in ("antipodal", "cem", "dense"):
+        refused = make_policy(name, unasked, YUMI)(image, None, np.random.default_rng(0))
+        assert "its inverse fits" in str(refused.reason)
+        assert refused.counts["scored"] == refused.counts.get("sampled", 0) == 0
 
 
 @pytest.mark.parametrize("degrees", [0.0, 1.0, 2.0])

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from ..grasp import Grasp, PlanarGrasp
 from .base import Plan, Rejected, empty_plan, no_grasps
 from .constraints import Checked
-from .pose_check import NO_TABLE, disagreement
 from .reasons import explain
 from .request import Request
 from .view import View
@@ -25,36 +24,23 @@ def finished_plan(
 ) -> Plan:
     """Sort scored grasps, best first, and keep as many, as unlike each other, as the request asks for.
 
-    An empty set becomes an empty plan with its reason, and so does any where the image refutes the camera's pose.
+    An empty set becomes an empty plan with its reason.
     """
-    refusal, warnings = _check_pose(view)
     order = _best_unlike(grasps, quality, view)
-    order = order if refusal is None else order[:0]
     counts = {**view.repaired, **counts, "scored": len(grasps), "planned": len(order)}
     if len(order) == 0:
-        plan = empty_plan(explain(counts, view.objects, refusal or view.refusal), counts)
-        return plan._replace(approach_axis=view.approach_axis, rejected=rejected, warnings=warnings)
+        plan = empty_plan(explain(counts, view.objects, view.refusal), counts)
+        return plan._replace(
+            approach_axis=view.approach_axis, rejected=rejected, warnings=view.warnings
+        )
     return Plan(
         grasps[order],
         quality[order],
         view.approach_axis,
         counts,
         rejected=rejected,
-        warnings=warnings,
+        warnings=view.warnings,
     )
-
-
-def _check_pose(view: View) -> tuple[str | None, tuple[str, ...]]:
-    """Why nothing may be planned under the camera's pose, and what is doubtful about it.
-
-    Here, not in ``look``: what follows an object looks at windows of an image, which the object may fill.
-    """
-    if view.image.T_world_camera is None:
-        return None, ()
-    off = disagreement(view.image, view.request.mask, view.table)
-    if off is None:
-        return None, () if view.table is not None else (NO_TABLE,)
-    return (off.words, ()) if off.is_certain else (None, (off.words,))
 
 
 def is_enough(

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
-from .pose_check import not_downwards
+from .pose_check import NO_TABLE, disagreement, not_downwards
 from .relief import Relief, build_relief
 from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
 from .request import Asked, Request, as_request, object_mask, region
@@ -39,6 +39,8 @@ class View(NamedTuple):
     """Why no grasp may be planned at all; ``objects`` is then False everywhere."""
     repaired: Mapping[str, int] = {}
     """``flying_px`` dropped and ``filled_px`` filled, if any."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the camera's pose."""
 
 
 def look(
@@ -95,6 +97,27 @@ def look(
         refusal,
         {name: n for name, n in changed.items() if n},
     )
+
+
+def look_at_whole(
+    image: DepthImage,
+    asked: Asked,
+    rng: np.random.Generator,
+    config: TableConfig = DEFAULT_TABLE,
+    mend: RepairConfig = DEFAULT_REPAIR,
+) -> View:
+    """Look as :func:`look` does, and compare the camera's pose with the image: where it is refuted, all is refused.
+
+    Not for a window of an image, which the object that is followed may fill.
+    """
+    view = look(image, asked, rng, config, mend)
+    off = disagreement(image, view.request.mask, view.table)
+    if off is None:
+        doubtful = image.T_world_camera is not None and view.table is None
+        return view._replace(warnings=(NO_TABLE,)) if doubtful else view
+    if off.is_certain:
+        return view._replace(refusal=off.words, objects=np.zeros(image.depth.shape, bool))
+    return view._replace(warnings=(off.words,))
 
 
 def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray, "3"]:

@@ -11,7 +11,7 @@ import trimesh
 
 from antipodal import transforms
 from antipodal.raycast import Hits, RayCaster
-from conftest import box, sphere
+from conftest import box, moller_trumbore, sphere
 
 
 def unit(v: np.ndarray) -> np.ndarray:
@@ -118,18 +118,6 @@ def test_a_fine_sphere_is_met_at_its_analytic_distance(rng: np.random.Generator)
     error = hits.distance[central] - analytic
     assert error.min() > -1e-9
     assert error.max() < 2 * sagitta
-
-
-def moller_trumbore(triangles: np.ndarray, o: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """First distance of each ray by testing every triangle in float64; inf for a miss."""
-    a, b, c = np.moveaxis(triangles, 1, 0)
-    p = np.cross(d[:, None], c - a)
-    determinant = np.sum(p * (b - a), -1)
-    u = np.sum((o[:, None] - a) * p, -1) / determinant
-    q = np.cross(o[:, None] - a, b - a)
-    v = np.sum(q * d[:, None], -1) / determinant
-    t = np.sum(q * (c - a), -1) / determinant
-    return np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0), t, np.inf).min(1)
 
 
 def test_the_same_distances_as_testing_every_triangle(rng: np.random.Generator) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import re
 import resource
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from matplotlib.figure import Figure
 
 from antipodal.draw import save_figure
 from antipodal.errors import InvalidConfig
-from antipodal.files import partial_folder, publishing, write_bytes, writing
+from antipodal.files import alone, partial_folder, publishing, write_bytes, writing
 from antipodal.mesh import save_mesh
 from antipodal.quality import METADATA_KEY
 from conftest import sphere
@@ -140,6 +143,25 @@ def test_what_kills_left_is_gone_after_the_next(
         (folder / path.name).write_bytes(b"whole")
     left = [path] if how is publishing else []
     assert list(path.parent.iterdir()) == left
+
+
+def test_a_folder_is_held_on_windows_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locking(descriptor: int, mode: int, n_bytes: int) -> None:
+        """Hold a file as Windows' own is said to: EACCES where another holds it."""
+        assert (mode, n_bytes) == (2, 1)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PermissionError(errno.EACCES, "Permission denied") from error
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    told = pytest.raises(InvalidConfig, match="another process is writing")
+    with alone(tmp_path), told, alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("how", [partial_folder, publishing])

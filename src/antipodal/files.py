@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,14 +70,12 @@ def alone(path: Path, written: Path | None = None) -> Iterator[None]:
     path.mkdir(parents=True, exist_ok=True)
     with (path / LOCK).open("ab") as file:  # never replaced, unlike what is written atomically
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            _lock(file)
+        except (BlockingIOError, PermissionError) as error:
             raise InvalidConfig(
                 f"another process is writing {written or path}: let it end, or choose another place"
             ) from error
-        except (ImportError, OSError):  # Windows, and network disks without locks
+        except OSError:  # network disks without locks
             pass
         yield
 
@@ -153,3 +152,15 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock a file until it is closed; BlockingIOError, or PermissionError on Windows, where it is locked already."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

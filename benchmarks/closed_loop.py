@@ -6,7 +6,7 @@ scenes: objects, poses, friction, paths and calibration errors.
 
     python benchmarks/closed_loop.py [N_SCENES] [SEED] [ROWS.jsonl]    (default: 40 scenes, seed 7; ten minutes)
 
-With a file, each trial is appended to it, and what it already holds is not run again.
+With a file, each trial is appended to it, and what it already holds of that seed is not run again.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     if path is not None and path.is_file():
         rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row for row in rows if row.get("seed") == seed]
     index = n_used = 0
     while n_used < n_scenes:
         done = {(r["index"], r["case"]) for r in rows}
-        new = run_object(index, seed, done)
+        new = [{"seed": seed, **row} for row in run_object(index, seed, done)]
         rows += new
         n_used += any(r["index"] == index and r["case"] for r in rows)
         if path is not None:
@@ -94,17 +95,22 @@ def run_object(index: int, seed: int, done: set[tuple[int, str]]) -> list[dict[s
         return []
     mesh = rescale(make_one(index, seed, FAMILIES), SMALLEST_SIDE)
     world = World(mesh, convex_pieces(mesh), GRIPPER)
-    if not counts(mesh, world, index):
+    draw = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+    if not counts(mesh, world, draw):
         return [{"index": index, "case": ""}]
-    return [run(mesh, world, index, case) for case in CASES if (index, case) not in done]
+    return [
+        {"index": index, **run(mesh, world, draw, case)}
+        for case in CASES
+        if (index, case) not in done
+    ]
 
 
-def counts(mesh: Any, world: World, index: int) -> bool:
+def counts(mesh: Any, world: World, draw: int) -> bool:
     """Whether a grasp is found in the first picture."""
-    scene = draw_scene(mesh, world, 0.0, (0.0, 0.0), index)
+    scene = draw_scene(mesh, world, 0.0, (0.0, 0.0), draw)
     if scene is None:
         return False
-    rng = np.random.default_rng([index, 2])
+    rng = np.random.default_rng([draw, 2])
     image = photograph(
         mesh,
         GRIPPER,
@@ -121,18 +127,17 @@ def counts(mesh: Any, world: World, index: int) -> bool:
     return len(plan.grasps) > 0 and plan.quality[0] >= MIN_QUALITY
 
 
-def run(mesh: Any, world: World, index: int, case: str) -> dict[str, Any]:
-    """One trial."""
+def run(mesh: Any, world: World, draw: int, case: str) -> dict[str, Any]:
+    """One trial of the scene that ``draw`` is the seed of."""
     speed, shift, turn, loop, locates, calibrates = CASES[case]
-    scene = draw_scene(mesh, world, speed, (shift, turn), index)
+    scene = draw_scene(mesh, world, speed, (shift, turn), draw)
     assert scene is not None  # it has been drawn before
     tracker = ClosedLoopPolicy(QUALITY, GRIPPER, planner=PLANNER)
-    rng = np.random.default_rng([index, 3])
+    rng = np.random.default_rng([draw, 3])
     controller = LoopController(loop, PLANNER, tracker, GRIPPER, rng, locates, calibrates)
     start = time.perf_counter()
     result = run_scene(scene, world, controller, CONFIG)
     return {
-        "index": index,
         "case": case,
         "object": mesh.name,
         "outcome": result.outcome.value,

@@ -67,7 +67,8 @@ def main_table(report: Report) -> str:
             percent(p["robust_grasp_rate"]),
             number(p["average_precision"]),
         ]
-        values += [number(p["ece"]), f"{1e3 * p['plan_time_median']:.0f}"]
+        time = p["plan_time_median"]
+        values += [number(p["ece"]), "" if time is None else f"{1e3 * time:.0f}"]
         lines.append(f"| {name} | {' | '.join(values)} |")
     return "\n".join(lines)
 
@@ -93,10 +94,9 @@ def comparison_lines(report: Report) -> str:
     lines = []
     for c in report["comparisons"]:
         if any(spec.startswith("builtin") for spec in (c["better"], c["worse"])):
-            low, high = (100 * x for x in c["interval"])
+            low, high = (points(x) for x in c["interval"])
             lines.append(
-                f"* {label(c['better'])} − {label(c['worse'])}: "
-                f"{100 * c['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+                f"* {label(c['better'])} − {label(c['worse'])}: {points(c['difference'])} [{low}, {high}]"
             )
     return "\n".join(lines)
 
@@ -130,11 +130,17 @@ def label(spec: str) -> str:
 def rate(values: Report, name: str) -> str:
     """A rate in per cent with its 95 % interval."""
     low, high = values[name.replace("rate", "interval")]
+    if low is None:
+        return percent(values[name])
     return f"{percent(values[name])} [{100 * low:.0f}–{100 * high:.0f}]"
 
 
 def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}"
 
 
 def number(value: float | None) -> str:

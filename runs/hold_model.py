@@ -6,7 +6,7 @@
     python runs/hold_model.py out/hold/objects out/hold/lifts
 
 Only lifts whose hand came in free count. Prints the scores of a cross-validation by object, beside robust ε alone;
-with --check those of the fitted model on other lifts, say with another hand, too.
+with --check those of the fitted model on other lifts, say with another hand, of objects that it was not fitted to.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
         "lifts", type=Path, help="output of `antipodal bench agreement --near-misses`"
     )
     parser.add_argument("-o", "--output", type=Path, default=ASSET)
-    parser.add_argument("--check", type=Path, help="other lifts of the same objects")
+    parser.add_argument("--check", type=Path, help="other lifts of the same object set")
     arguments = parser.parse_args()
     lifts = read_lifts(arguments.objects, arguments.lifts)
     mean, scale = lifts.features.mean(0), lifts.features.std(0)
@@ -83,6 +83,8 @@ def main() -> None:
     if arguments.check is not None:
         others = read_lifts(arguments.objects, arguments.check)
         fitted = read_hold_model(values["mean"], values["scale"], values["coefficients"])
+        new = ~np.isin(others.objects, lifts.objects)
+        others = Lifts(*(column[new] for column in others))
         print(json.dumps(scores(others, fitted(others.features)), indent=1))
 
 

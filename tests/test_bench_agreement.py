@@ -17,6 +17,7 @@ from antipodal.bench.agreement import (
     summarise_agreement,
 )
 from antipodal.bench.disagreements import draw_disagreements, worst_disagreements
+from antipodal.bench.scores import wilson
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
 from antipodal.gripper_files import save_gripper
@@ -60,6 +61,18 @@ def test_every_grasp_is_counted_in_exactly_one_bin_and_agreement_is_that_of_the_
     assert said["below"]["outcomes"] == {"MISSED": 1, "SLIPPED_LIFT": 1, "SUCCESS": 1}
     low, high = said["above"]["success_interval"]
     assert 0 < low < 2 / 3 < high < 1
+
+
+def test_intervals_are_of_as_many_objects_as_there_are() -> None:
+    # four objects, each all or nothing: 500 grasps of each tell no more than one
+    rows = [
+        row(0.01, "SUCCESS" if i % 2 else "MISSED", str(i), hold=0.9)
+        for i in range(4)
+        for _ in range(500)
+    ]
+    said = summarise_agreement(rows)["p_success"]
+    assert said["above"]["success_interval"] == pytest.approx(list(wilson(2, 4)))
+    assert said["agreement_interval"] == pytest.approx(list(wilson(2, 4)))
 
 
 def test_the_chance_of_success_is_that_of_both_and_is_judged_as_a_probability() -> None:

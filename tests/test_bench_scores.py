@@ -10,6 +10,7 @@ from antipodal.bench.scores import (
     Outcomes,
     beats,
     calibration,
+    share_interval,
     success_coverage,
     summarise,
     wilson,
@@ -49,6 +50,30 @@ def test_no_success_and_only_successes_have_one_sided_intervals() -> None:
     assert wilson(0, 8) == pytest.approx((0.0, z2 / (8 + z2)))
     assert wilson(8, 8) == pytest.approx((8 / (8 + z2), 1.0))
     assert all(np.isnan(wilson(0, 0)))
+
+
+@pytest.mark.parametrize("n_success", [0, 1, 9, 29, 30])
+@pytest.mark.parametrize("per_object", [1, 7])
+def test_trials_that_agree_on_each_object_count_as_one(n_success: int, per_object: int) -> None:
+    rng = np.random.default_rng(n_success)
+    order = rng.permutation(30 * per_object)
+    success = np.repeat(np.arange(30) < n_success, per_object)[order]
+    found = share_interval(success, np.repeat(np.arange(30), per_object)[order])
+    alike = 0 < n_success < 30  # all or none: nothing tells how alike the trials of an object are
+    m = 1 if alike else per_object
+    assert found == pytest.approx(wilson(n_success * m, 30 * m))
+
+
+def test_an_interval_of_lifts_of_objects_holds_the_truth_as_often_as_it_says() -> None:
+    rng, truth, n_runs = np.random.default_rng(0), 0.5, 500
+    held = np.zeros(2)
+    for _ in range(n_runs):  # 40 objects, some easier than others, 50 lifts of each
+        success = (rng.random((50, 40)) < rng.beta(1, 1, 40)).ravel()
+        grouped = share_interval(success, np.tile(np.arange(40), 50))
+        alone = wilson(int(success.sum()), len(success))
+        held += [grouped.low < truth < grouped.high, alone.low < truth < alone.high]
+    assert held[0] / n_runs == pytest.approx(0.95, abs=0.03)
+    assert held[1] / n_runs < 0.5  # what it would be if lifts were independent
 
 
 def test_a_planners_calibration_error_is_that_of_ten_bins(rng: np.random.Generator) -> None:

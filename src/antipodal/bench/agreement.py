@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool, Float, Shaped
 
 from .. import __version__
 from ..collision import approach_is_free
@@ -42,7 +43,7 @@ from .objects import BenchObject, distinct, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE, Progress, run_missing
 from .scenes import CAMERAS, TrialScene, draw_trial, settled
-from .scores import wilson
+from .scores import share_interval
 from .trials import UNDIGESTED
 
 EPSILON_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
@@ -171,15 +172,15 @@ def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Say how well each label, and the number behind it, foretell success; near misses are left out."""
     rows = [row for row in rows if not row["moved"]]
     success = np.array([row["success"] for row in rows], bool)
-    outcomes = [row["outcome"] for row in rows]
+    made = _Made(success, *(np.array([row[k] for row in rows], str) for k in ("outcome", "object")))
     epsilon = np.array([row["robust_epsilon"] for row in rows], float)
     p = np.array([p_success(row) for row in rows], float)
-    foretold = _foretold(p, success, outcomes, 0.5, P_EDGES)
+    foretold = _foretold(p, made, 0.5, P_EDGES)
     foretold |= {"brier": brier_score(p, success), "ece": expected_calibration_error(p, success)}
     return {
         "n": len(rows),
         "n_objects": len({row["object"] for row in rows}),
-        "robust_epsilon": _foretold(epsilon, success, outcomes, SUCCESS_THRESHOLD, EPSILON_EDGES),
+        "robust_epsilon": _foretold(epsilon, made, SUCCESS_THRESHOLD, EPSILON_EDGES),
         "p_success": foretold if len(rows) else {},
     }
 
@@ -302,23 +303,29 @@ def _part(output: Path, item: BenchObject) -> Path:
     return output / "parts" / f"{item.name.replace('/', '-')}-{item.sha256[:8]}.json"
 
 
+class _Made(NamedTuple):
+    """What the grasps led to."""
+
+    success: Bool[np.ndarray, "N"]
+    outcome: Shaped[np.ndarray, "N"]
+    object: Shaped[np.ndarray, "N"]
+
+
 def _foretold(
-    value: np.ndarray,
-    success: np.ndarray,
-    outcomes: Sequence[str],
-    threshold: float,
-    edges: Sequence[float],
+    value: Float[np.ndarray, "N"], made: _Made, threshold: float, edges: Sequence[float]
 ) -> dict[str, Any]:
     """What a value over its threshold, and its order, say of success; and the rows in bins of it."""
     predicted = value > threshold
-    auc = area_under_roc(value, success)
+    right = predicted == made.success
+    auc = area_under_roc(value, made.success)
     return {
-        "agreement": float((predicted == success).mean()) if len(value) else None,
+        "agreement": float(right.mean()) if len(value) else None,
+        "agreement_interval": list(share_interval(right, made.object)) if len(value) else None,
         "auc": None if np.isnan(auc) else auc,
-        "above": _share(success, outcomes, predicted),
-        "below": _share(success, outcomes, ~predicted),
+        "above": _share(made, predicted),
+        "below": _share(made, ~predicted),
         "bins": [
-            {"range": [lo, hi if np.isfinite(hi) else None], **_share(success, outcomes, inside)}
+            {"range": [lo, hi if np.isfinite(hi) else None], **_share(made, inside)}
             for lo, hi, inside in _bins(value, edges)
         ],
     }
@@ -330,12 +337,12 @@ def _bins(value: np.ndarray, edges: Sequence[float]) -> Iterator[tuple[float, fl
         yield lo, hi, (value > lo) & (value <= hi)
 
 
-def _share(success: np.ndarray, outcomes: Sequence[str], inside: np.ndarray) -> dict[str, Any]:
-    n, n_success = int(inside.sum()), int(success[inside].sum())
-    counts = Counter(o for o, take in zip(outcomes, inside, strict=True) if take)
+def _share(made: _Made, inside: Bool[np.ndarray, "N"]) -> dict[str, Any]:
+    """Success of some of the grasps, of which each object has several."""
+    success, outcome, group = (entry[inside] for entry in made)
     return {
-        "n": n,
-        "success_rate": n_success / n if n else None,
-        "success_interval": list(wilson(n_success, n)) if n else None,
-        "outcomes": dict(sorted(counts.items())),
+        "n": len(success),
+        "success_rate": float(success.mean()) if len(success) else None,
+        "success_interval": list(share_interval(success, group)) if len(success) else None,
+        "outcomes": dict(sorted(Counter(outcome.tolist()).items())),
     }

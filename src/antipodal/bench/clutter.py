@@ -38,7 +38,7 @@ from .pool import Crew, Progress, crew_task, run_missing
 from .rows import make_planner, not_a_probability, planner_names
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
-from .scores import CONFIDENT, N_BINS, wilson
+from .scores import CONFIDENT, N_BINS, share_interval
 from .trials import UNDIGESTED, At, ObjectJob
 
 N_OBJECTS = 5
@@ -183,7 +183,8 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     rounds = sorted({r["round"] for r in rows})
     unusable = len(drawn) - len(rounds)
     executed = [r for r in rows if r["outcome"] != Outcome.NO_GRASP.name]
-    n_success = sum(r["outcome"] == Outcome.SUCCESS.name for r in executed)
+    success = np.array([r["outcome"] == Outcome.SUCCESS.name for r in executed], bool)
+    pile = np.array([r["round"] for r in executed])
     taken = np.array([sum(r["n_taken"] for r in rows if r["round"] == k) for k in rounds])
     first = np.array([max(r["n_before"] for r in rows if r["round"] == k) for k in rounds])
     if not len(rounds):
@@ -207,8 +208,8 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
         "n_rounds_unusable": unusable,
         "n_plans": len(rows),
         "n_grasps": len(executed),
-        "grasp_success_rate": n_success / len(executed) if executed else None,
-        "grasp_success_interval": list(wilson(n_success, len(executed))) if executed else None,
+        "grasp_success_rate": float(success.mean()) if executed else None,
+        "grasp_success_interval": list(share_interval(success, pile)) if executed else None,
         "n_confident": int(sure.sum()),
         "precision": float(held[sure].mean()) if sure.any() else None,
         "ece": expected_calibration_error(quality, held, N_BINS) if judged else None,

@@ -22,9 +22,9 @@ from .scores import (
     beats,
     calibration,
     rate,
+    share_interval,
     success_coverage,
     summarise,
-    wilson,
 )
 
 THIRDS = ("easy", "middle", "hard")
@@ -190,11 +190,10 @@ def _by(
 
 def _share(outcomes: Outcomes) -> dict[str, Any]:
     reachable = outcomes[outcomes.graspable]
-    n, n_success = len(reachable.success), int(reachable.success.sum())
     return {
-        "n_graspable": n,
+        "n_graspable": len(reachable.success),
         "success_rate": rate(reachable.success),
-        "success_interval": list(wilson(n_success, n)),
+        "success_interval": list(share_interval(reachable.success, reachable.object_id)),
     }
 
 

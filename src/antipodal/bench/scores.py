@@ -1,8 +1,8 @@
 """What the trials amount to: rates with intervals, calibration, and who beats whom.
 
 Definitions [Mahler17, §VI-A]: success rate, precision (success among grasps with quality > 0.5), robust grasp rate
-(share of plans with quality > 0.5), planning time. Objects, not trials, are the independent unit of comparisons between
-planners. NaN (in reports null) where nothing defines a number.
+(share of plans with quality > 0.5), planning time. Objects, not trials, are the independent unit, of shares as of
+comparisons. NaN (in reports null) where nothing defines a number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ..scores import average_precision, brier_score, calibration_bins, expected_calibration_error
 
@@ -54,8 +54,8 @@ class Outcomes:
         )
 
 
-def wilson(n_success: int, n: int) -> Interval:
-    """Score interval of a share [Wilson27]: the p at which |p̂ − p| = z √(p(1−p)/n)."""
+def wilson(n_success: float, n: float) -> Interval:
+    """Score interval of a share of independent trials [Wilson27]: the p at which |p̂ − p| = z √(p(1−p)/n)."""
     if n == 0:
         return Interval(float("nan"), float("nan"))
     z2 = LEVEL_Z**2
@@ -66,6 +66,21 @@ def wilson(n_success: int, n: int) -> Interval:
     low = 0.0 if n_success == 0 else float(center - half)
     high = 1.0 if n_success == n else float(center + half)
     return Interval(low, high)
+
+
+def share_interval(success: Bool[np.ndarray, "N"], group: Shaped[np.ndarray, "N"]) -> Interval:
+    """Interval of a share whose trials come in groups, as those of one object do: Wilson's of fewer trials [Rao92].
+
+    Of n/d, d being how much the groups raise the variance of the share above that of independent trials:
+    Σ_g (Σ_{i∈g} (s_i − p̂))² = d · n p̂ (1 − p̂). Groups of one give d = 1, groups of m that agree d = m.
+    """
+    n, n_success = len(success), int(success.sum())
+    if n_success in (0, n):  # nothing tells how alike a group is
+        return wilson(n_success, n)
+    p = n_success / n
+    excess = np.bincount(np.unique(group, return_inverse=True)[1], success - p)
+    effect = max(1.0, float((excess**2).sum()) / (n * p * (1 - p)))
+    return wilson(n_success / effect, n / effect)
 
 
 def rate(success: Bool[np.ndarray, "N"]) -> float:
@@ -173,13 +188,12 @@ def summarise(
 def _rates(outcomes: Outcomes, suffix: str) -> dict[str, float | list[float]]:
     with np.errstate(invalid="ignore"):
         confident = outcomes.quality > CONFIDENT
-    n, n_success = len(outcomes.success), int(outcomes.success.sum())
-    n_confident, n_kept = int(confident.sum()), int(outcomes.success[confident].sum())
+    success, group = outcomes.success, outcomes.object_id
     return {
-        f"success_rate{suffix}": rate(outcomes.success),
-        f"success_interval{suffix}": list(wilson(n_success, n)),
-        f"precision{suffix}": rate(outcomes.success[confident]),
-        f"precision_interval{suffix}": list(wilson(n_kept, n_confident)),
+        f"success_rate{suffix}": rate(success),
+        f"success_interval{suffix}": list(share_interval(success, group)),
+        f"precision{suffix}": rate(success[confident]),
+        f"precision_interval{suffix}": list(share_interval(success[confident], group[confident])),
         f"robust_grasp_rate{suffix}": rate(confident),
-        f"robust_grasp_interval{suffix}": list(wilson(n_confident, n)),
+        f"robust_grasp_interval{suffix}": list(share_interval(confident, group)),
     }

@@ -17,13 +17,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.cbook import STEP_LOOKUP_MAP
+from matplotlib.colors import to_hex, to_rgba_array
 
 from antipodal.dataset.store import Dataset
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.files import write_json
 from antipodal.nn.config import COMPACT_TRAINING, TrainConfig
 from antipodal.nn.evaluate import evaluate
-from antipodal.nn.plots import Scored, crop_picture, precision_recall, read_history
+from antipodal.nn.plots import (
+    Scored,
+    calibration,
+    crop_picture,
+    error_histogram,
+    precision_recall,
+    read_history,
+    roc,
+    training_errors,
+    training_losses,
+)
 from antipodal.nn.run import open_run, split_as
 from antipodal.nn.scores import classification
 from antipodal.nn.stream import GraspRows, GraspStream, Loading
@@ -201,6 +212,54 @@ def test_the_area_below_the_drawn_precision_is_the_average_precision() -> None:
     x, y = STEP_LOOKUP_MAP[line.get_drawstyle()](line.get_xdata(), line.get_ydata())
     assert (x[0], x[-1]) == (0, 1)
     assert np.trapezoid(y, x) == pytest.approx(average_precision(quality, success > 0.5))
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_right_of_the_histograms_middle_are_the_errors_of_the_confusion_matrix(
+    binary: bool,
+) -> None:
+    rng = np.random.default_rng(4)
+    quality = np.append(rng.random(400), [0.5, 0.5, 0.0, 1.0])
+    success = np.append(rng.random(400), [0.9, 0.1, 1.0, 0.0])
+    success = np.round(success) if binary else success
+    counted = classification(quality, success)
+    for positive, n, errors in (
+        (True, "true_positives", "false_negatives"),
+        (False, "true_negatives", "false_positives"),
+    ):
+        axes = error_histogram("validation", Scored(quality, success), positive).axes[0]
+        right = [bar.get_height() for bar in axes.patches if bar.get_x() + 1e-9 > 0.5]
+        assert sum(right) == counted[errors] > 0
+        assert sum(bar.get_height() for bar in axes.patches) == counted[n] + counted[errors]
+        if binary:
+            truth = float(positive)
+            error = np.abs(quality - truth)[(success == truth) & (quality != 0.5)]
+            assert (
+                sum(bar.get_height() for bar in axes.patches if bar.get_x() < 0.245)
+                == (error < 0.25).sum()
+            )
+
+
+def test_a_split_has_one_colour_in_every_picture() -> None:
+    rng = np.random.default_rng(3)
+    scored = Scored(rng.random(50), rng.random(50))
+    splits = {"validation": scored, "training": scored}
+    course = np.array([[0.0, 0.5], [1.0, 0.4]])
+    history = {f"{s}_{v}": course for s in splits for v in ("loss", "accuracy")}
+    figures = [precision_recall(splits), roc(splits), calibration(splits)]
+    figures += [training_losses(history), training_errors(history)]
+    seen: dict[str, set[str]] = {}
+    for figure in figures:
+        legend = figure.axes[0].get_legend()
+        assert legend is not None
+        for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            name = text.get_text().split(":")[0]
+            seen.setdefault(name, set()).add(to_hex(to_rgba_array(handle.get_color())[0]))
+    for name in splits:
+        axes = error_histogram(name, scored, True).axes[0]
+        seen[name].add(to_hex(axes.patches[0].get_facecolor()))
+    assert {name: len(colors) for name, colors in seen.items()} == dict.fromkeys(splits, 1)
+    assert not seen["training"] & seen["validation"]
 
 
 def test_a_crop_s_near_pixels_are_light_and_what_is_missing_is_far() -> None:

@@ -102,7 +102,7 @@ def draw_charts(
     }
     for name, one in scored.items():
         for word, positive in (("positive", True), ("negative", False)):
-            charts[f"{word}_{name}_errors"] = plots.error_histogram(one, positive)
+            charts[f"{word}_{name}_errors"] = plots.error_histogram(name, one, positive)
     if run is not None:
         history = plots.read_history(run.path)
         share = float(run.result["train_positive_share"])

@@ -22,6 +22,8 @@ from ..scores import (
     threshold_curve,
 )
 
+SPLIT_COLORS = {"validation": COLORS[0], "training": COLORS[1], "all": COLORS[0]}
+"""The same in every picture of a page."""
 ERROR_BINS = 100
 RELATIVE_RANGE = 0.03
 """A crop is drawn from white, this far above the grasp, to black, as far below it, m."""
@@ -43,8 +45,8 @@ class Scored(NamedTuple):
 def precision_recall(splits: Mapping[str, Scored]) -> Figure:
     """Precision against recall over all thresholds."""
     figure, axes = chart(5.6, 4.2)
-    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
-        quality, truth = scored.quality, scored.truth
+    for name, scored in splits.items():
+        color, quality, truth = SPLIT_COLORS[name], scored.quality, scored.truth
         if truth.any():
             _, hits, misses = threshold_curve(quality, truth)
             recall, precision = hits / truth.sum(), hits / (hits + misses)
@@ -60,8 +62,8 @@ def roc(splits: Mapping[str, Scored]) -> Figure:
     """True against false positive rate over all thresholds."""
     figure, axes = chart(5.6, 4.2)
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
-    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
-        quality, truth = scored.quality, scored.truth
+    for name, scored in splits.items():
+        color, quality, truth = SPLIT_COLORS[name], scored.quality, scored.truth
         if truth.any() and not truth.all():
             _, hits, misses = threshold_curve(quality, truth)
             x, y = np.append(0, misses / (~truth).sum()), np.append(0, hits / truth.sum())
@@ -74,7 +76,8 @@ def calibration(splits: Mapping[str, Scored]) -> Figure:
     """Share of successes among grasps of like quality; on the diagonal q means what it says."""
     figure, axes = chart(5.6, 4.2)
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", linewidth=1)
-    for color, (name, scored) in zip(COLORS, splits.items(), strict=False):
+    for name, scored in splits.items():
+        color = SPLIT_COLORS[name]
         mean, share, count = calibration_bins(scored.quality, scored.success).T
         used = count > 0
         error = 1.96 * np.sqrt(share[used] * (1 - share[used]) / count[used])
@@ -85,12 +88,18 @@ def calibration(splits: Mapping[str, Scored]) -> Figure:
     return _unit_square(figure, axes, "predicted quality", "share of successes")
 
 
-def error_histogram(scored: Scored, positive: bool) -> Figure:
-    """|quality − truth| of the successes, or of the failures: right of ½ are the errors."""
+def error_histogram(name: str, scored: Scored, positive: bool) -> Figure:
+    """|quality − truth| of a split's successes, or of its failures: right of ½ are the errors.
+
+    Truth is 0 or 1, also where the label is a probability: |q − P| over ½ is another thing than a wrong decision.
+    """
     figure, axes = chart(5.6, 3.0)
     part = scored.truth == positive
-    error = np.abs(scored.quality[part] - scored.success[part])
-    axes.hist(error, np.linspace(0, 1, ERROR_BINS + 1).tolist(), color=COLORS[0])
+    edges = np.linspace(0, 1, ERROR_BINS + 1)
+    count = np.histogram(scored.quality[part], edges)[0]
+    if positive:  # mirrored, not 1 − q: ½ itself is said to succeed, which is right here
+        count = count[::-1]
+    axes.hist(edges[:-1], edges.tolist(), weights=count, color=SPLIT_COLORS[name])
     axes.axvline(0.5, color=FAINT, linestyle=":")
     axes.set(
         xlabel=f"|quality − truth| of {int(part.sum())} {'successes' if positive else 'failures'}",
@@ -188,10 +197,10 @@ def _history(
     history: Mapping[str, np.ndarray], lines: Mapping[str, str], label: str, f: Any
 ) -> Figure:
     figure, axes = chart(5.6, 3.4)
-    for color, (name, column) in zip(COLORS, lines.items(), strict=False):
+    for name, column in lines.items():
         if column in history:
             epoch, value = history[column].T
-            axes.plot(epoch + 1, f(value), "o-", ms=4, color=color, label=name)
+            axes.plot(epoch + 1, f(value), "o-", ms=4, color=SPLIT_COLORS[name], label=name)
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

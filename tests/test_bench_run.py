@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -21,18 +22,19 @@ import pytest
 from antipodal.bench import trials as trials_module
 from antipodal.bench.charts import OUTCOME_COLORS, outcome_chart
 from antipodal.bench.config import BenchConfig
+from antipodal.bench.frames import execute_again, recorded
 from antipodal.bench.objects import list_objects
 from antipodal.bench.page import write_page
 from antipodal.bench.planner import FunctionPlanner, Observation, Ranked, no_grasp
 from antipodal.bench.replay import replay
 from antipodal.bench.report import make_report, open_trials
 from antipodal.bench.rows import make_planner, planner_names
-from antipodal.bench.runner import BenchRun, planner_hash, run_bench
+from antipodal.bench.runner import BenchRun, open_run, planner_hash, run_bench
 from antipodal.bench.timing import time_object
 from antipodal.bench.trials import ObjectJob, run_object
 from antipodal.cli import run as command
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
-from antipodal.gripper import load_gripper
+from antipodal.gripper import GripperModel, load_gripper
 from antipodal.mesh import save_mesh
 from antipodal.sim.trial import TrialConfig
 from conftest import box
@@ -285,6 +287,34 @@ def test_a_recorded_trial_replays_to_the_same_end(finished: Path, tmp_path: Path
     with Image.open(tmp_path / "trial.gif") as film:
         assert film.n_frames == result["n_frames"] > 8  # type: ignore[attr-defined]
         assert film.format == "GIF"
+
+
+@pytest.mark.parametrize(("suffix", "fps"), [(".gif", 35), (".gif", 45), (".mp4", 35)])
+def test_a_film_lasts_as_long_as_what_it_shows(
+    suffix: str, fps: float, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+    from PIL import Image, ImageSequence
+
+    rows, (folder, run) = rows_of(finished), open_run(finished)
+    number = next(i for i, r in enumerate(rows) if r["planner"] == GOOD)
+    gripper = GripperModel.from_json(run["gripper"], "gripper")
+    _, blocks = execute_again(recorded(rows[number], run, gripper), 1000)  # one of every 10 ms
+    counted = itertools.count()
+
+    def numbered(*_: object) -> np.ndarray:
+        return np.full((380, 400, 3), next(counted) % 256, np.uint8)
+
+    monkeypatch.setattr("antipodal.bench.replay.picture", numbered)
+    file = tmp_path / f"trial{suffix}"
+    replay(folder, number, file, fps=fps)
+    if suffix == ".gif":
+        with Image.open(file) as film:
+            seconds = sum(f.info["duration"] for f in ImageSequence.Iterator(film)) / 1000
+    else:
+        film = cv2.VideoCapture(str(file))
+        seconds = film.get(cv2.CAP_PROP_FRAME_COUNT) / film.get(cv2.CAP_PROP_FPS)
+    assert seconds == pytest.approx(0.01 * len(blocks), abs=1.5 / fps)
 
 
 def test_a_replay_is_shown_by_the_systems_viewer_or_says_that_it_is_not(

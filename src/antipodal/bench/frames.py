@@ -60,7 +60,7 @@ class RecordingWorld(World):
         if self.time < self._next - self._interval:  # placed anew
             self._next = 0.0
         if self.time >= self._next:
-            self._next = self.time + self._interval
+            self._next += self._interval  # of the grid: the steps between would add up
             self.snapshots.append(Snapshot(self.T_world_obj, self.T_world_grasp, self.jaw_width))
 
 

@@ -41,7 +41,8 @@ def replay(
         trial: row of the table.
         output: a .gif or .mp4 file.
         objects: folder of the meshes, if it has moved.
-        fps: frames per second, 1 to 50; the film runs in real time.
+        fps: frames per second, 1 to 50; the film runs in real time. Those of a GIF last whole hundredths of a second:
+            35 are 33.3.
 
     Returns:
         ``planner``, ``object``, ``outcome``, ``recorded_outcome``, ``same``, ``n_frames``.
@@ -55,6 +56,8 @@ def replay(
         raise InvalidConfig(f"replay {output}: expected a name that ends in {', '.join(SUFFIXES)}")
     if not 1 <= fps <= 50:
         raise InvalidConfig(f"fps {fps}: expected 1 to 50")
+    if output.suffix.lower() == ".gif":
+        fps = 100 / round(100 / fps)  # before anything is filmed: a GIF counts in 10 ms
     folder, run = open_run(trials)
     table = read_table(folder / "trials.parquet")
     if not 0 <= trial < table.num_rows:

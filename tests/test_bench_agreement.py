@@ -16,8 +16,14 @@ from antipodal.bench.agreement import (
     run_agreement,
     summarise_agreement,
 )
-from antipodal.bench.disagreements import draw_disagreements, worst_disagreements
+from antipodal.bench.disagreements import (
+    LABEL_PX,
+    TILE_PX,
+    draw_disagreements,
+    worst_disagreements,
+)
 from antipodal.bench.scores import wilson
+from antipodal.cli import run as command
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
 from antipodal.gripper_files import save_gripper
@@ -166,14 +172,40 @@ def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path
     upside_down = [
         {**r, "hold_probability": 0.0, "success": True, "outcome": "SUCCESS"} for r in rows
     ]
+    lost = [{**r, "hold_probability": 1.0, "success": False, "outcome": "MISSED"} for r in rows]
     path = tmp_path / "worst.png"
-    draw_disagreements(upside_down, meshes, load_gripper("yumi"), path, n=2)
-    assert path.stat().st_size < 100_000
-    with PIL.Image.open(path) as picture:
-        assert picture.size[1] == 240
-        grey = np.asarray(picture.convert("L"))
-    tiles = np.split(grey, grey.shape[1] // 240, 1)
+
+    def drawn(rows: list[dict]) -> np.ndarray:
+        assert draw_disagreements(rows, meshes, load_gripper("yumi"), path, n=2)
+        assert path.stat().st_size < 100_000
+        with PIL.Image.open(path) as picture:
+            return np.asarray(picture.convert("L"))
+
+    below = drawn(upside_down)
+    height = TILE_PX + LABEL_PX
+    assert len(below) == height  # one row
+    tiles = np.split(below[LABEL_PX:], below.shape[1] // TILE_PX, 1)
     assert all(tile.std() > 10 for tile in tiles)
+    # a row says which kind it is, alone or beside the other
+    both = drawn(lost + upside_down)
+    assert len(both) == 2 * height
+    words = [strip < 128 for strip in (below[:LABEL_PX], both[:LABEL_PX], both[height:][:LABEL_PX])]
+    assert all(word.any() for word in words)
+    assert (words[0] == words[2]).all() and (words[0] != words[1]).any()
+
+
+def test_what_was_not_found_is_said(
+    meshes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("block", "bar"):
+        (meshes / f"{name}.ply").unlink()  # what is left fits in no hand, or is a sheet
+    picture = tmp_path / "worst.png"
+    arguments = ["bench", "agreement", "--objects", str(meshes), "-o", str(tmp_path / "a")]
+    arguments += ["-n", "7", "--workers", "1", "--pictures", str(picture)]
+    assert command(arguments) == 0
+    said = capsys.readouterr().out
+    assert "0 collision-free grasps found on 0 of 2 objects (1 refused), 7 asked for" in said
+    assert f"no picture {picture}" in said and not picture.exists()
 
 
 def test_a_config_without_sense_is_refused() -> None:

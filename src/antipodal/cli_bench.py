@@ -153,6 +153,12 @@ def bench_agreement(
     config = AgreementConfig(n, seed, gripper, max_objects, near_misses)
     with progress_bar("objects") as progress:
         result = run_agreement(objects, output, config, workers, progress, cache)
+    found = result["n"] + result["n_near_misses"]
+    drawn, refused = (len(result["config"][name]) for name in ("objects", "refused"))
+    said = (
+        f"{found} collision-free grasps found on {result['n_objects']} of {drawn} objects ({refused} refused), "
+        f"{n} asked for\n{table(result)}"
+    )
     if pictures is not None:
         from .bench.disagreements import draw_disagreements
         from .bench.runner import read_rows
@@ -160,8 +166,12 @@ def bench_agreement(
 
         rows = read_rows(output / "agreement.parquet")
         pieces = cache or output / "pieces"
-        draw_disagreements(rows, objects, load_gripper(gripper), pictures, pieces)
-    emit(result, table(result), json)
+        if not draw_disagreements(rows, objects, load_gripper(gripper), pictures, pieces):
+            said += (
+                f"\nno picture {pictures}: no grasp that P(hold) promised was lost in the hand, none that it did not "
+                "promise was lifted"
+            )
+    emit(result, said, json)
     return 0
 
 
@@ -197,7 +207,8 @@ def bench_replay(
         output: the .gif or .mp4 file; default trial-N.gif beside the table.
         view: open the film with the system's viewer, the browser say; no OpenGL is needed.
         objects: folder of the meshes, where it has moved since the run.
-        fps: frames per second of simulated time.
+        fps: frames per second of simulated time, 1 to 50; those of a GIF last whole hundredths of a second, so that 35
+            are 33.3.
         json: print the result as JSON.
     """
     from .bench.replay import replay, show

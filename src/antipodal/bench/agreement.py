@@ -170,6 +170,7 @@ def run_agreement(
 
 def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Say how well each label, and the number behind it, foretell success; near misses are left out."""
+    n_executed = len(rows)
     rows = [row for row in rows if not row["moved"]]
     success = np.array([row["success"] for row in rows], bool)
     made = _Made(success, *(np.array([row[k] for row in rows], str) for k in ("outcome", "object")))
@@ -179,6 +180,7 @@ def summarise_agreement(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     foretold |= {"brier": brier_score(p, success), "ece": expected_calibration_error(p, success)}
     return {
         "n": len(rows),
+        "n_near_misses": n_executed - len(rows),
         "n_objects": len({row["object"] for row in rows}),
         "robust_epsilon": _foretold(epsilon, made, SUCCESS_THRESHOLD, EPSILON_EDGES),
         "p_success": foretold if len(rows) else {},

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -20,6 +21,10 @@ from .objects import load_object
 
 TILE_PX = 240
 """Side of one picture."""
+LABEL_PX = 28
+"""Height of the strip above a row that says what it shows."""
+KINDS = ("promised, lost", "not promised, lifted")
+"""Of disagreements, by P(hold) > ½."""
 
 
 def worst_disagreements(
@@ -44,20 +49,31 @@ def draw_disagreements(
     path: str | Path,
     cache: Path | None = None,
     n: int = 6,
-) -> None:
-    """Execute the worst disagreements again and save their last frames: failures above, successes below."""
-    pictures = [
-        np.concatenate([_tile(row, objects_dir, gripper, cache) for row in line], 1)
-        for line in worst_disagreements(rows, n)
+) -> bool:
+    """Execute the worst disagreements again and save their last frames, the failures above; False: there are none."""
+    lines = [
+        (kind, np.concatenate([_tile(row, objects_dir, gripper, cache) for row in line], 1))
+        for kind, line in zip(KINDS, worst_disagreements(rows, n), strict=True)
         if line
     ]
-    if not pictures:
-        return
-    width = max(p.shape[1] for p in pictures)
-    padded = [
-        np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in pictures
-    ]
-    write_bytes(small_png(np.concatenate(padded, 0)), Path(path))
+    if not lines:
+        return False
+    width = max(tiles.shape[1] for _, tiles in lines)
+    picture = np.concatenate([_labelled(kind, tiles, width) for kind, tiles in lines], 0)
+    write_bytes(small_png(picture), Path(path))
+    return True
+
+
+def _labelled(
+    kind: str, tiles: UInt8[np.ndarray, "S W 3"], width: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A row of pictures, filled up to ``width``, under what it shows."""
+    margin = ((LABEL_PX, 0), (0, width - tiles.shape[1]), (0, 0))
+    padded = np.pad(tiles, margin, constant_values=255)
+    place = (8, LABEL_PX - 9)
+    return cv2.putText(
+        padded, kind, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (31, 41, 51), 1, cv2.LINE_AA
+    )
 
 
 def _tile(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from antipodal import draw_dataset
 from antipodal.alignment import align_with_table
 from antipodal.dataset.generate import generate
 from antipodal.dataset.model import PAPER, GenerativeModel
@@ -19,6 +20,7 @@ from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.robust import Perturbation
 from antipodal.stable_pose import StablePose
+from antipodal.viewer.filters import LABELS, Filter, read_filter_facts, select
 from conftest import box, cylinder
 
 SMALL: GenerativeModel = dataclasses.replace(
@@ -117,6 +119,22 @@ def test_the_jaws_are_drawn_at_their_opening() -> None:
     metric = {"window_px": None, "window_m": 0.128, "size": 32}
     np.testing.assert_allclose(_half_widths(paper, shown), 6.25)
     np.testing.assert_allclose(_half_widths(metric, shown), 6.25)
+
+
+def test_a_class_of_one_name_has_one_count_in_numbers_pictures_and_viewer(
+    dataset: Dataset,
+) -> None:
+    facts = draw_dataset._read_facts(dataset)
+    facts["positive"] = facts["collision_free"] & (facts["robust_epsilon"] > 0.002)
+    titles = [part.get_suptitle() for part in draw_dataset._draw_crops(dataset, facts).subfigs]
+    counts = {title.split(": ")[0]: int(title.split(": ")[1].split()[0]) for title in titles}
+    seen = read_filter_facts(dataset)
+    shown = {label: len(select(seen, Filter(label=label))) for label in LABELS}
+    assert counts == shown
+    said = summary(dataset)["datapoints_by_outcome"]
+    assert said["free, a jaw meets nothing"] > 0
+    assert all(said[name] == shown[name] for name in said.keys() & shown.keys())
+    assert sum(said.values()) == sum(shown.values())
 
 
 def test_pictures_are_written_and_coloured_by_outcome(dataset: Dataset, tmp_path: Path) -> None:

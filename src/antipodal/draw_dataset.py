@@ -69,7 +69,7 @@ def _draw_crops(dataset: Dataset, facts: dict[str, np.ndarray]) -> Figure:
     free, positive = facts["collision_free"], facts["positive"]
     classes = [
         ("positive", POSITIVE, positive),
-        ("free, not robust", LOOSE, free & ~positive),
+        ("free, not positive", LOOSE, free & ~positive),
         ("in collision", COLLISION, ~free),
     ]
     rng = np.random.default_rng(0)
@@ -258,7 +258,7 @@ def _draw_outcomes(axes: Axes, facts: dict[str, np.ndarray]) -> None:
     robust = facts["robust_epsilon"] > SUCCESS_THRESHOLD
     bars = {
         "free, robust:\npositive": (positive, POSITIVE),
-        "free,\nnot robust": (free & ~positive, LOOSE),
+        "free,\nnot positive": (free & ~positive, LOOSE),
         "in collision,\nrobust": (~free & robust, COLLISION),
         "in collision,\nnot robust": (~free & ~robust, COLLISION),
     }

@@ -12,8 +12,8 @@ from ..dataset.schema import SUCCESS_THRESHOLD
 from ..dataset.store import Dataset
 from ..errors import InvalidConfig
 
-Label = Literal["positive", "free, not robust", "in collision"]
-LABELS: tuple[Label, ...] = ("positive", "free, not robust", "in collision")
+Label = Literal["positive", "free, not positive", "in collision"]
+LABELS: tuple[Label, ...] = ("positive", "free, not positive", "in collision")
 METRICS = ("robust_epsilon", "epsilon", "depth", "angle", "width")
 """Numbers of a datapoint by which it is filtered and ordered; ``epsilon`` is its grasp's."""
 FACTS = ("collision_free", "robust_epsilon", "depth", "angle", "width", "object_id", "grasp_id")

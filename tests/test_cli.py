@@ -72,6 +72,8 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys) -> None:
     assert exit_.value.code == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "Example: antipodal " + " ".join(verb) in shown
+    # of a flag --no-x it would say that x is left out unless asked for
+    assert "(default: True)" not in shown
 
 
 @pytest.mark.parametrize(

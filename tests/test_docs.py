@@ -101,7 +101,7 @@ def unknown_in(words: list[str]) -> list[str]:
     known = {"--help"}
     for name, parameter in inspect.signature(verbs, eval_str=True).parameters.items():
         name = next(iter(renamed(parameter.annotation)), name)
-        known |= {f"--{name.replace('_', '-')}", f"--no-{name.replace('_', '-')}"}
+        known.add(f"--{name.replace('_', '-')}")
     flags = [word.split("=")[0].strip("[]") for word in words]
     return [flag for flag in flags if flag.startswith("--") and flag not in known]
 

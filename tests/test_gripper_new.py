@@ -58,7 +58,7 @@ def test_the_second_palm_box_of_the_hand_it_is_like_is_kept_behind_the_first(
     like = load_gripper("robotiq_2f85")
     file = tmp_path / "mine.toml"
     longer = {"finger_depth": "65 mm", "palm_height": "50 mm"}
-    assert new(file, like="robotiq_2f85", ask=False, **longer) == 0
+    assert new(file, like="robotiq_2f85", no_ask=True, **longer) == 0
     made = load_gripper(file)
     first, second = made.palm_boxes
     # fingers 10 mm longer and the first box 5 mm higher: the second stands 15 mm further back
@@ -135,7 +135,7 @@ def test_answers_that_end_too_early_and_impossible_hands_are_refused(
     ):
         new(tmp_path / "a.toml")
     with pytest.raises(InvalidConfig, match=r"max_width = 85\.0: expected .* 1 m; millimetres"):
-        new(tmp_path / "a.toml", ask=False, max_width="85")
+        new(tmp_path / "a.toml", no_ask=True, max_width="85")
     assert not list(tmp_path.iterdir())
 
 
@@ -192,7 +192,7 @@ def test_a_base_in_another_unit_or_before_the_hand_is_refused(
     distance: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidConfig, match=message):
-        new(tmp_path / "a.toml", ask=False, base_distance=distance)
+        new(tmp_path / "a.toml", no_ask=True, base_distance=distance)
     assert not list(tmp_path.iterdir())
 
 
@@ -200,7 +200,7 @@ def test_new_warns_as_show_does_of_a_base_before_the_palms_face(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.toml"
-    assert new(file, ask=False, base_distance="5 mm") == 0
+    assert new(file, no_ask=True, base_distance="5 mm") == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning:")]
     assert any("before the palm's face" in line for line in warned)
     assert show(str(file)) == 0
@@ -212,7 +212,7 @@ def test_new_and_show_say_where_the_base_is(
 ) -> None:
     words = "the base is 155 mm behind the grasp's centre, the jaws close along its y"
     file = tmp_path / "mine.toml"
-    assert new(file, ask=False, base_distance="155 mm", closing_axis="y") == 0
+    assert new(file, no_ask=True, base_distance="155 mm", closing_axis="y") == 0
     assert words in capsys.readouterr().out
     assert words in file.read_text()
     assert show(str(file)) == 0

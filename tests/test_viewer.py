@@ -342,4 +342,4 @@ def test_wrong_inputs_are_one_line_and_open_no_server(tmp_path: Path) -> None:
             prepare(path, ViewOptions(**options))
         assert "\n" not in str(caught.value)
     with pytest.raises(UnknownAsset, match="no file or folder"):
-        view_command(tmp_path / "gone.ply", open=False)
+        view_command(tmp_path / "gone.ply", no_open=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def gripper_new(
     output: Output = Path("gripper.toml"),
     like: str = "franka_hand",
-    ask: bool = True,
+    no_ask: bool = False,
     name: str | None = None,
     min_width: str | None = None,
     max_width: str | None = None,
@@ -46,7 +46,7 @@ def gripper_new(
     Args:
         output: the TOML file; the picture is beside it, as PNG.
         like: the gripper whose numbers are the defaults.
-        ask: --no-ask takes the defaults instead of asking.
+        no_ask: take the defaults instead of asking.
         name: a word for this hand.
         min_width: smallest distance between the jaws.
         max_width: largest distance between the jaws.
@@ -71,7 +71,7 @@ def gripper_new(
     from .gripper_questions import gripper_from_answers
 
     model = load_gripper(like)
-    gripper = gripper_from_answers(_answers(given, model, ask), model)
+    gripper = gripper_from_answers(_answers(given, model, ask=not no_ask), model)
     more = len(gripper.palm_boxes) - 1
     notes = [f"palm_boxes after the first: {more}, as {model.name} has them"] if more else []
     base = examine_base(gripper)

@@ -24,7 +24,7 @@ def view(
     objects: Path | None = None,
     seed: int = 0,
     port: int = 8080,
-    open: bool = True,
+    no_open: bool = False,
 ) -> int:
     """Show a mesh, a depth image, a data set or a benchmark in the browser, until Ctrl-C.
 
@@ -46,7 +46,7 @@ def view(
         objects: of a benchmark: folder of the meshes, where it has moved since.
         seed: of grasps or plan.
         port: where to listen; the next free one if it is taken.
-        open: the browser; --no-open prints the address alone.
+        no_open: print the address, and leave the browser closed.
     """
     from .viewer.app import ViewOptions, prepare
     from .viewer.server import open_server, url_of
@@ -59,7 +59,7 @@ def view(
         show(server)
         url = url_of(server)
         emit({}, f"{kind} {path.name}: {url} (Ctrl-C ends it)", False)
-        if open:
+        if not no_open:
             import webbrowser
 
             webbrowser.open(url)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antipodal import transforms
-from antipodal.camera import CameraIntrinsics, DepthImage
+from antipodal.camera import MIN_DEPTH, CameraIntrinsics, DepthImage
+from antipodal.doctor import examine_depth
 from antipodal.errors import AntipodalError
 from antipodal.gripper import load_gripper
 from antipodal.policy import POLICIES, Request, make_policy
@@ -166,6 +168,22 @@ def test_anything_gives_an_error_in_words_or_a_safe_plan():
 
     check()
     assert ends["grasps"] >= 3 and ends["error"] >= 3
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_unit_that_is_ten_times_too_small_is_refused_in_the_doctors_words(name):
+    policy, rng = make_policy(name, flat_quality, YUMI), np.random.default_rng(0)
+    depth = np.full((60, 80), 0.35)
+    depth[25:32, 30:50] = 0.31
+    camera = CameraIntrinsics(**SANE)
+    plan = policy(DepthImage(depth / 10, camera), None, rng)
+    errors = [f.message for f in examine_depth(depth / 10, camera) if f.severity == "error"]
+    assert len(plan.grasps) == 0
+    assert errors == [plan.reason]
+    assert "median 0.035 m: expected metres" in errors[0]
+    for factor, is_refused in ((0.99, True), (1.01, False)):  # of the least median
+        plan = policy(DepthImage(depth / 0.35 * MIN_DEPTH * factor, camera), None, rng)
+        assert ("is the unit right" in f"{plan.reason}, {plan.warnings}") == is_refused
 
 
 def test_any_request_on_a_sound_image_is_refused_or_met():

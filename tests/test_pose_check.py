@@ -15,7 +15,8 @@ from antipodal.planning import NO_POSE, PlanInputs, describe, plan_image
 from antipodal.policy import make_policy
 from antipodal.policy.base import Plan
 from antipodal.policy.pose_check import NO_TABLE, disagreement
-from antipodal.policy.table import fit_table
+from antipodal.policy.table import TableConfig, fit_table
+from antipodal.policy.view import look_at_whole
 from antipodal.render.depth import render
 from antipodal.render.noise import observe
 from conftest import box
@@ -93,6 +94,16 @@ def test_a_pose_that_is_somewhat_off_plans_with_a_warning_in_text_and_json():
     assert "4.0° off the world's horizontal" in warning
     assert found.to_json(INTRINSICS)["warnings"] == [warning]
     assert warning in describe(found, 0.1)
+
+
+def test_a_pose_is_doubted_with_the_tolerance_that_the_table_is_given():
+    """No plane of 6 mm is found in 40 mm of noise, one of 80 mm is."""
+    image = pictured(TURNED, tilted(TURNED, 20.0))
+    noise = np.random.default_rng(0).normal(0, 0.04, INTRINSICS.shape)
+    image = image.with_depth(np.where(image.valid, image.depth + noise, 0))
+    view = look_at_whole(image, None, np.random.default_rng(0), TableConfig(tolerance=0.08))
+    (warning,) = view.warnings
+    assert "off the world's horizontal" in warning
 
 
 def test_without_a_pose_there_is_nothing_to_doubt():

@@ -20,6 +20,8 @@ from .values import config_from_dict, is_number, rigid
 
 MAX_DEPTH = 20.0
 """A median depth beyond this is taken for a wrong unit [m]."""
+MIN_DEPTH = 0.1
+"""So is one below this [m]."""
 
 
 @dataclass(frozen=True)
@@ -223,3 +225,17 @@ class DepthImage:
         if self.T_world_camera is None:
             return None
         return transforms.inverse(self.T_world_camera)[:3, 2]
+
+
+def depths_in_words(image: DepthImage) -> str:
+    """Say where most depths of an image lie."""
+    near, median, far = np.percentile(image.depth[image.valid], [1, 50, 99])
+    return f"depth {near:.3f}–{far:.3f} m, median {median:.3f} m"
+
+
+def wrong_unit(image: DepthImage) -> str | None:
+    """One line on depths too small to be metres; None if they may be metres."""
+    # counted, not sorted: every plan asks
+    if 2 * np.count_nonzero(image.valid & (image.depth < MIN_DEPTH)) <= image.valid.sum():
+        return None
+    return f"{depths_in_words(image)}: expected metres, some tenths at least; is the unit right?"

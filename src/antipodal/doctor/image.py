@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..camera import CameraIntrinsics, DepthImage
+from ..camera import CameraIntrinsics, DepthImage, depths_in_words, wrong_unit
 from ..camera_files import Camera, load_camera, load_depth
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
@@ -79,13 +79,10 @@ def _read(
 
 
 def _range(image: DepthImage) -> Finding:
-    near, median, far = np.percentile(image.depth[image.valid], [1, 50, 99])
-    words = f"depth {near:.3f}–{far:.3f} m, median {median:.3f} m"
-    if median < 0.1:
-        return Finding(
-            "error", f"{words}: expected metres, some tenths at least; is the unit right?"
-        )
-    if median > 3.0:
+    if (wrong := wrong_unit(image)) is not None:
+        return Finding("error", wrong)
+    words = depths_in_words(image)
+    if np.median(image.depth[image.valid]) > 3.0:
         return Finding("warning", f"{words}: far for grasping; is the unit right?")
     return Finding("ok", words)
 

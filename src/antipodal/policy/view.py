@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..camera import DepthImage
+from ..camera import DepthImage, wrong_unit
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
 from .pose_check import NO_TABLE, disagreement, not_downwards
@@ -106,17 +106,19 @@ def look_at_whole(
     config: TableConfig = DEFAULT_TABLE,
     mend: RepairConfig = DEFAULT_REPAIR,
 ) -> View:
-    """Look as :func:`look` does, and compare the camera's pose with the image: where it is refuted, all is refused.
+    """Look as :func:`look` does, and doubt unit and pose: where the image refutes one of them, all is refused.
 
     Not for a window of an image, which the object that is followed may fill.
     """
     view = look(image, asked, rng, config, mend)
-    off = disagreement(image, view.request.mask, view.table)
+    if (words := wrong_unit(image)) is not None:
+        return _refused(view, words)
+    off = disagreement(image, view.request.mask, view.table, config)
     if off is None:
         doubtful = image.T_world_camera is not None and view.table is None
         return view._replace(warnings=(NO_TABLE,)) if doubtful else view
     if off.is_certain:
-        return view._replace(refusal=off.words, objects=np.zeros(image.depth.shape, bool))
+        return _refused(view, off.words)
     return view._replace(warnings=(off.words,))
 
 
@@ -128,6 +130,10 @@ def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray
     if (words := not_downwards(T)) is not None:
         raise InvalidConfig(words)
     return -T[2, :3]  # world z, seen from the camera
+
+
+def _refused(view: View, words: str) -> View:
+    return view._replace(refusal=words, objects=np.zeros(view.image.depth.shape, bool))
 
 
 def _refuse(

@@ -23,6 +23,8 @@ from antipodal.doctor import (
     wall_thickness,
 )
 from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_PITCH, TRAINED_TILT
+from antipodal.gripper import gripper_names, load_gripper
+from antipodal.gripper_files import save_gripper
 from antipodal.mesh import TriMesh
 from antipodal.render.depth import render_depth
 from antipodal.render.noise import observe
@@ -120,6 +122,16 @@ def test_cameras_are_read_and_their_oddities_named(tmp_path):
         f'{{"fx": 525, "fy": 525, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480, "T_world_camera": {pose}}}'
     )
     assert "90° above the horizon" in said(examine(up), "error")
+
+
+def test_a_hand_with_a_built_in_ones_name_and_other_numbers_is_warned_of(tmp_path):
+    save_gripper(dataclasses.replace(YUMI, max_width=0.06), tmp_path / "my.toml")
+    assert "gripper yumi: a built-in gripper has this name" in said(
+        examine(tmp_path / "my.toml"), "warning"
+    )
+    for name in gripper_names():  # a copy is the same hand, its quaternion rounded or not
+        save_gripper(load_gripper(name), tmp_path / "copy.toml")
+        assert {f.severity for f in examine(tmp_path / "copy.toml")} == {"ok"}
 
 
 def test_grippers_are_read_and_their_oddities_named(tmp_path):

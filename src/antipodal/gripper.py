@@ -34,6 +34,9 @@ NOT_NEGATIVE = ("min_width", "tip_overhang", "jaw_clearance")
 TOLD = ("max_width", "tip_overhang", "jaw_width", "jaw_thickness", "finger_depth")
 """Fields that a network may be told of, in this order."""
 
+SAME = 1e-9
+"""Nearer than this two numbers of a hand are one, m or N: a rotation is written as a quaternion, and rounded."""
+
 
 class Boxes(NamedTuple):
     """Axis-aligned boxes in the grasp frame."""
@@ -184,6 +187,22 @@ def gripper_names() -> list[str]:
     return sorted(p.name for p in _assets().iterdir() if (p / "gripper.toml").is_file())
 
 
+def check_name(gripper: GripperModel) -> str | None:
+    """One line on a hand that has a built-in one's name and other numbers; None if its name means it alone."""
+    if gripper.name not in gripper_names() or is_same(gripper, load_gripper(gripper.name)):
+        return None
+    return (
+        f"gripper {gripper.name}: a built-in gripper has this name and other numbers: expected a name of its own; "
+        "change 'name' in its file"
+    )
+
+
+def is_same(one: GripperModel, other: GripperModel) -> bool:
+    """Whether two hands have the same numbers, whatever they are called."""
+    a, b = _numbers(one), _numbers(other)
+    return a.shape == b.shape and np.allclose(a, b, rtol=0.0, atol=SAME)
+
+
 def load_gripper(name_or_path: str | Path) -> GripperModel:
     """Load a gripper by built-in name, or from a TOML file or a folder with ``gripper.toml``.
 
@@ -212,6 +231,12 @@ def load_gripper(name_or_path: str | Path) -> GripperModel:
         raise InvalidConfig(f"gripper {text}: palm_boxes: expected tables [[palm_boxes]]")
     values["palm_boxes"] = tuple(boxes)
     return config_from_dict(GripperModel, values, f"gripper {text}")
+
+
+def _numbers(gripper: GripperModel) -> Float[np.ndarray, "n"]:
+    numbers = [getattr(gripper, name) for name in POSITIVE + NOT_NEGATIVE]
+    palm = [x for box in gripper.palm_boxes for x in (*box["center"], *box["size"])]
+    return np.array([*numbers, *palm, *gripper.T_gripper_grasp.ravel()])
 
 
 def _pose(values: Any, where: str) -> Float[np.ndarray, "4 4"]:

@@ -34,7 +34,7 @@ from .dataset.run import run_generate, with_camera
 from .doctor import Finding, examine_camera, examine_gripper, examine_mesh
 from .errors import InvalidConfig
 from .files import alone, claim, write_json
-from .gripper import gripper_names, load_gripper
+from .gripper import check_name, gripper_names, load_gripper
 from .mesh import MESH_SUFFIXES
 from .nn.config import PRESETS as NETWORKS
 from .nn.export import export_run
@@ -190,8 +190,9 @@ def _steps(cell: Cell, tell: Callbacks) -> dict[str, Any]:
 
 
 def _examine(cell: Cell, say: Callable[[str], None]) -> None:
-    """Refuse a gripper or camera that cannot be read; say what is odd about it."""
-    load_gripper(cell.gripper)
+    """Refuse a gripper or camera that cannot be read, or would be taken for another; say what is odd about it."""
+    if (misnamed := check_name(load_gripper(cell.gripper))) is not None:
+        raise InvalidConfig(misnamed)
     if cell.camera is not None:
         load_camera(cell.camera)
         _say_odd(examine_camera(cell.camera), say)

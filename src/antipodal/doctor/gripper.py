@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import transforms
 from ..errors import AntipodalError
-from ..gripper import GripperModel, load_gripper
+from ..gripper import GripperModel, check_name, load_gripper
 from ..gripper_files import base_in_words
 from .finding import Finding
 from .finding import millimetres as _mm
@@ -32,6 +32,8 @@ def examine_gripper(gripper: GripperModel | str | Path) -> list[Finding]:
         ),
         examine_base(hand),
     ]
+    if (misnamed := check_name(hand)) is not None:
+        findings.append(Finding("warning", misnamed))
     longest = max(hand.max_width, hand.finger_depth, hand.jaw_width, hand.jaw_thickness)
     if longest > 0.3:
         findings.append(

@@ -348,15 +348,28 @@ def test_a_cell_holds_the_commands_that_plan_and_serve_with_it(
     with running_command(
         [str(cell / "serve.sh"), "--port", "0", "--workers", "1"], tmp_path
     ) as service:
-        answer = httpx.post(
-            f"{service.url}/v1/plan",
-            data={"request": (cell / "request.json").read_text()},
-            files={"depth": depth.read_bytes()},
-            timeout=60,
-        )
-    served = answer.json()["grasps"]
-    assert served == planned[: len(served)]
-    assert served
+        request = json.loads((cell / "request.json").read_text())
+        for asked in (request, {"camera": request["camera"]}):  # the cell's hand, named or not
+            answer = httpx.post(
+                f"{service.url}/v1/plan",
+                data={"request": json.dumps(asked)},
+                files={"depth": depth.read_bytes()},
+                timeout=60,
+            ).json()
+            served = answer["grasps"]
+            assert answer["gripper"] == request["gripper"]
+            assert served == planned[: len(served)]
+            assert served
+
+
+def test_a_hand_that_would_be_taken_for_a_built_in_one_is_refused_at_once(
+    parts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "import_meshes", None)  # nothing is made
+    save_gripper(replace(load_gripper("yumi"), max_width=0.06), tmp_path / "my.toml")
+    with pytest.raises(InvalidConfig, match=r"gripper yumi: .* expected a name of its own"):
+        retarget(Cell(parts, tmp_path / "cell", str(tmp_path / "my.toml"), None))
+    assert not (tmp_path / "cell").exists()
 
 
 def block_on_a_table(intrinsics: CameraIntrinsics) -> DepthImage:

@@ -25,14 +25,17 @@ from antipodal import transforms
 from antipodal.camera import DepthImage
 from antipodal.camera_files import load_depth
 from antipodal.errors import InvalidConfig, InvalidImage, UnknownAsset
+from antipodal.gripper import gripper_names
+from antipodal.gripper_files import save_gripper
 from antipodal.planning import PlanInputs, plan_image
 from antipodal.policy import POLICIES, make_policy
 from antipodal.policy.request import Request, as_request
 from antipodal.quality import load_quality
+from antipodal.service import worker
 from antipodal.service.client import PlanClient
 from antipodal.service.faults import KINDS, ServiceError
-from antipodal.service.schemas import PlanOptions
-from antipodal.service.worker import Job, Refusal, WarmPlanner
+from antipodal.service.schemas import PlanOptions, parse_options
+from antipodal.service.worker import Answer, Job, Refusal, Setup, WarmPlanner, load_planner
 from service_process import Service, command, npy, refused, running
 
 K = 5
@@ -359,11 +362,62 @@ def test_a_taken_port_and_a_short_key_are_refused(service, tmp_path) -> None:
         assert run.returncode == 2 and said in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "trained_for", "planned_for"),
+    [
+        ([], "yumi", "yumi"),
+        ([], "franka_hand", "franka_hand"),
+        (["a"], "yumi", "a"),
+        (["robotiq_2f85"], "yumi", "robotiq_2f85"),
+        ([], "theirs", None),
+        (["a", "b"], "yumi", None),
+    ],
+)
+def test_a_request_without_a_gripper_is_planned_for_the_services_own_or_refused(
+    given, trained_for, planned_for, tmp_path, monkeypatch, scene
+) -> None:
+    monkeypatch.setattr(worker, "POLICIES", {})  # nobody waits for it to be warm
+    quality = dataclasses.replace(BUILTIN, gripper=trained_for)
+    monkeypatch.setattr(worker, "load_quality", lambda _: quality)
+    for name, width in (("a", 0.06), ("b", 0.07)):
+        save_gripper(
+            dataclasses.replace(YUMI, name=name, max_width=width), tmp_path / f"{name}.toml"
+        )
+    grippers = tuple(n if n in gripper_names() else str(tmp_path / f"{n}.toml") for n in given)
+    planner = load_planner(Setup("builtin", grippers, tmp_path))
+    options = {"camera": {"intrinsics": scene[0].intrinsics.to_json()}}
+    depth = npy(scene[0].depth)
+    for name in (None, "b") if "b" in given else (None, "yumi"):
+        told = options if name is None else options | {"gripper": name}
+        answer = planner.answer(Job(parse_options(json.dumps(told)), depth, ".npy"))
+        if (meant := name or planned_for) is None:
+            assert isinstance(answer, Refusal) and answer.code == "invalid_config"
+            assert "gripper: the request names none" in answer.message
+            assert all(known in answer.message for known in (*given, "yumi"))
+            continue
+        assert isinstance(answer, Answer)
+        values = json.loads(answer.body)
+        assert values["gripper"] == answer.log["gripper"] == meant
+        assert values["grasps"][0]["width"] == planner.grippers[meant].max_width
+
+
+def test_two_hands_of_one_name_are_refused_and_a_copy_is_the_hand_itself(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(worker, "POLICIES", {})
+    path = tmp_path / "my.toml"
+    save_gripper(YUMI, path)
+    assert load_planner(Setup("builtin", (str(path),), tmp_path)).default == "yumi"
+    save_gripper(dataclasses.replace(YUMI, max_width=0.06), path)
+    with pytest.raises(InvalidConfig, match=r"gripper yumi: .*expected different names"):
+        load_planner(Setup("builtin", (str(path),), tmp_path))
+
+
 def test_a_bug_of_ours_costs_one_answer_and_no_worker(tmp_path, capfd) -> None:
     def broken(image: DepthImage, grasps: object) -> np.ndarray:
         raise ZeroDivisionError("not the caller's fault")
 
-    planner = WarmPlanner(cast(Any, broken), {"yumi": YUMI}, tmp_path)
+    planner = WarmPlanner(cast(Any, broken), {"yumi": YUMI}, tmp_path, "yumi")
     depth = io.BytesIO()
     image, _ = seen(box())
     np.save(depth, image.depth)

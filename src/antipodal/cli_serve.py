@@ -31,7 +31,8 @@ def serve(
         host: address to bind; other than loopback only with --api-key-file.
         port: 0 takes any free one and logs it.
         model: "builtin", or an ONNX file.
-        gripper: gripper.toml files that callers may name, beside the built-in grippers.
+        gripper: gripper.toml files that callers may name, beside the built-in grippers. A single one, file or name, is
+            meant where a request names none; without any it is the one that the model was trained for.
         workers: processes that plan; one per core if not given.
         api_key_file: file with the key that callers must send as "Authorization: Bearer KEY".
         max_megabytes: largest request.

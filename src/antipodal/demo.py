@@ -68,7 +68,7 @@ def run_demo(folder: str | Path, seed: int) -> dict[str, Any]:
     result = {
         "object": mesh.name,
         "seed": seed,
-        "plan": {**plan.to_json(image.intrinsics), "plan_time": plan_time},
+        "plan": {"gripper": gripper.name, **plan.to_json(image.intrinsics), "plan_time": plan_time},
         "trial": trial.to_json(),
         "files": ["demo.png", "demo.json"],
     }

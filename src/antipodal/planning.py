@@ -103,6 +103,7 @@ def plan_image(inputs: PlanInputs, seed: int, repeat: int = 1) -> PlanResult:
         times.append(time.perf_counter() - start)
     plan, plan_time = plans[-1], float(np.median(times))
     values = {
+        "gripper": inputs.gripper.name,
         **plan.to_json(inputs.image.intrinsics),
         "plan_time": plan_time,
         "waypoints": plan_waypoints(plan, inputs),

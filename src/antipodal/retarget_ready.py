@@ -47,7 +47,7 @@ def write_ready(folder: Path, gripper: str, camera: str | None) -> None:
     what = "Plans on a depth image: ./plan.sh depth.png" + ("" if camera else " --camera …")
     _write_script(folder / "plan.sh", "plan", what, hand + seen_by)
     what = "Serves this cell; callers send request.json beside the depth image."
-    _write_script(folder / "serve.sh", "serve", what, "" if known_hand else hand)
+    _write_script(folder / "serve.sh", "serve", what, hand)
 
 
 def _write_script(path: Path, verb: str, what: str, rest: str) -> None:

@@ -76,7 +76,8 @@ class PlanClient:
         Args:
             image: sent as float32 with its camera and pose: nothing is lost.
             asked: a :class:`~antipodal.policy.request.Request`, an object mask alone, or None, as a policy takes it.
-            options: gripper, policy, k, seed; see ``/openapi.json``.
+            options: gripper, policy, k, seed; see ``/openapi.json``. Without a gripper it is the service's own, whose
+                name :meth:`plan_json` gives.
 
         Raises:
             InvalidImage, InvalidConfig, UnknownAsset: as the planner would here.

@@ -51,7 +51,7 @@ class ServiceConfig:
     model: str = "builtin"
     """Built-in network, or an ONNX file."""
     grippers: tuple[str, ...] = ()
-    """Gripper files that callers may name beside the built-in ones."""
+    """Names, or files that callers may name beside the built-in ones; a single one is meant where none is named."""
     n_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that plan."""
     api_key: str | None = field(default=None, repr=False)

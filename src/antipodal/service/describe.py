@@ -13,6 +13,7 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 TEMPLATE = "#/components/schemas/{model}"
 
 EXAMPLE_PLAN: dict[str, Any] = {
+    "gripper": "yumi",
     "grasps": [
         {
             "center_px": [322.5, 240.1],

@@ -92,7 +92,11 @@ class PlanOptions(_Strict):
     """What to plan: everything of a request but its images."""
 
     camera: Name | CameraBody = Field(description="a preset's name, or a camera")
-    gripper: Name = Field("yumi", description="name of a gripper that the service knows")
+    gripper: Name | None = Field(
+        None,
+        description="name of a gripper that the service knows; null = the one that it was started with, or that its "
+        "model was trained for",
+    )
     policy: Literal["auto", "cem", "antipodal", "dense"] = Field(
         "auto",
         description="cem refines by the cross-entropy method; antipodal ranks a fixed set; dense tries every place; "
@@ -137,6 +141,7 @@ class GraspJson(BaseModel):
 class PlanJson(BaseModel):
     """A plan; empty, with its reason, where there is no grasp."""
 
+    gripper: str = Field(description="name of the hand that the grasps are for")
     grasps: list[GraspJson]
     counts: dict[str, int] = Field(description="how many candidates each stage saw and rejected")
     reason: str | None = Field(description="why the plan is empty, in words")

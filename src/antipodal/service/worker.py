@@ -21,7 +21,7 @@ from ..camera import CameraIntrinsics, DepthImage
 from ..camera_files import load_depth, load_mask
 from ..errors import AntipodalError, InvalidConfig, UnknownAsset
 from ..files import plain
-from ..gripper import GripperModel, gripper_names, load_gripper
+from ..gripper import GripperModel, gripper_names, is_same, load_gripper
 from ..planning import PlanInputs, plan_image
 from ..policy import POLICIES, make_policy
 from ..policy.request import Request
@@ -78,12 +78,15 @@ class WarmPlanner:
     quality: NetworkQuality
     grippers: Mapping[str, GripperModel]
     scratch: Path
+    default: str | None
+    """Gripper of a request that names none; None: each must name its own."""
 
     def answer(self, job: Job) -> Answer | Refusal:
         """Decode, plan, encode."""
         try:
             result = plan_image(self._inputs(job), job.options.seed)
             log = {
+                "gripper": result.json["gripper"],
                 "plan_time": result.json["plan_time"],
                 "n_grasps": len(result.plan.grasps),
                 "reason": result.plan.reason,
@@ -100,11 +103,14 @@ class WarmPlanner:
 
     def _inputs(self, job: Job) -> PlanInputs:
         options = job.options
-        if options.gripper not in self.grippers:
-            raise UnknownAsset(
-                f"unknown gripper '{options.gripper}': expected one of {', '.join(sorted(self.grippers))}"
+        name, known = options.gripper or self.default, ", ".join(sorted(self.grippers))
+        if name is None:
+            raise InvalidConfig(
+                f"gripper: the request names none and the service has no default: expected one of {known}"
             )
-        hand = self.grippers[options.gripper]
+        if name not in self.grippers:
+            raise UnknownAsset(f"unknown gripper '{name}': expected one of {known}")
+        hand = self.grippers[name]
         camera = camera_of(options)
         with _File(self.scratch / f"depth{job.depth_suffix}", job.depth) as path:
             image = load_depth(path, camera, options.depth_unit)
@@ -139,17 +145,21 @@ def load_planner(setup: Setup) -> WarmPlanner:
     import cv2
 
     cv2.setNumThreads(1)  # the cores are shared out among the workers
-    hands = [load_gripper(name) for name in (*gripper_names(), *setup.grippers)]
-    names = [hand.name for hand in hands]
-    if len(set(names)) < len(names):
-        raise InvalidConfig(f"grippers {', '.join(names)}: expected different names")
-    planner = WarmPlanner(
-        load_quality(setup.model), dict(zip(names, hands, strict=True)), setup.scratch
-    )
-    image = _box_on_a_table()
+    quality, grippers = load_quality(setup.model), {}
+    given = [load_gripper(name) for name in setup.grippers]
+    for hand in [*map(load_gripper, gripper_names()), *given]:
+        if not is_same(grippers.setdefault(hand.name, hand), hand):
+            raise InvalidConfig(
+                f"gripper {hand.name}: two different ones have this name: expected different names; change 'name' in "
+                "its file"
+            )
+    names = [hand.name for hand in given] or [quality.gripper]  # which it was trained for
+    default = names[0] if len(names) == 1 and names[0] in grippers else None
+    planner = WarmPlanner(quality, grippers, setup.scratch, default)
+    image, hand = _box_on_a_table(), grippers[default or gripper_names()[0]]
     for name in POLICIES:
-        policy = make_policy(name, planner.quality, hands[0])
-        plan_image(PlanInputs(image, Request(), hands[0], policy), seed=0)
+        policy = make_policy(name, quality, hand)
+        plan_image(PlanInputs(image, Request(), hand, policy), seed=0)
     return planner
 
 

@@ -277,6 +277,14 @@ def test_a_form_in_an_odd_charset_is_refused_in_one_line(service, charset) -> No
         assert message and "\n" not in message
 
 
+def test_what_a_library_has_to_say_is_a_line_of_json_too(service) -> None:
+    head = {"content-type": "multipart/form-data; boundary=a"}
+    part = b'--a\r\nContent-Disposition\r: form-data; name="depth"\r\n\r\n\r\n--a--\r\n'
+    refused(httpx.post(f"{service.url}/v1/plan", content=part, headers=head), "invalid_request")
+    said = [e for e in service.log() if e["level"] == "warning"]
+    assert any("invalid character" in e["event"] for e in said)
+
+
 def test_other_paths_methods_and_hosts_are_refused_in_the_same_shape(service) -> None:
     refused(httpx.get(f"{service.url}/v1/plans"), "not_found")
     assert (

@@ -299,6 +299,15 @@ def test_ctrl_c_in_training_is_told_as_anywhere_else(
     assert capsys.readouterr().err.endswith("antipodal train: interrupted\n")
 
 
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Python hears Ctrl-C, also where the suite runs in the background of a shell that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("at_a_terminal")
 @pytest.mark.parametrize("step", ["configure_optimizers", "training_step"])
 def test_after_ctrl_c_in_training_the_next_one_is_heard(
     step: str, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,10 +42,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def write_logs_as_json() -> None:
-    """Send the package's and uvicorn's records to stderr as JSON; the last call counts."""
+    """Send what any library has to say to stderr as JSON, of the package itself more; the last call counts."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
-    for name, level in (("antipodal", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (
+        ("", logging.WARNING),
+        ("antipodal", logging.INFO),
+        ("uvicorn", logging.WARNING),
+    ):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(level)

@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from antipodal.camera_files import members
 from antipodal.camera_formats import read_values
 from antipodal.draw import save_plan
 from antipodal.errors import AntipodalError, InvalidConfig
@@ -45,10 +46,7 @@ def member(image: Path, camera: Path) -> str:
     Raises:
         InvalidConfig: the image's name does not say which of them.
     """
-    held = read_values(camera).get("intrinsics")
-    if not isinstance(held, dict) or {"fx", "_fx", "K"} & set(held):
-        return str(camera)
-    names = [name for name, value in held.items() if isinstance(value, list) and len(value) == 3]
+    names = members(read_values(camera).get("intrinsics"))
     if not names:
         return str(camera)
     whole = [n for n in names if re.search(rf"(?<![^\W_]){re.escape(n)}(?![^\W_])", image.stem)]
@@ -101,9 +99,8 @@ def main() -> None:
     asked.output.mkdir(parents=True, exist_ok=True)
     rows, pictures = [], []
     for path, file in images:
-        name = path.relative_to(
-            asked.folder
-        ).as_posix()  # a folder's or a file's name alone may come again
+        # a folder's or a file's name alone may come again
+        name = path.relative_to(asked.folder).as_posix()
         try:
             camera = member(path, file)
             inputs = read_inputs(path, camera, None, asked.gripper, "builtin", asked.policy, None)

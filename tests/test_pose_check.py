@@ -16,7 +16,7 @@ from antipodal.policy import make_policy
 from antipodal.policy.base import Plan
 from antipodal.policy.pose_check import NO_TABLE, disagreement
 from antipodal.policy.table import TableConfig, fit_table
-from antipodal.policy.view import look_at_whole
+from antipodal.policy.view import doubted, look
 from antipodal.render.depth import render
 from antipodal.render.noise import observe
 from conftest import box
@@ -101,7 +101,8 @@ def test_a_pose_is_doubted_with_the_tolerance_that_the_table_is_given():
     image = pictured(TURNED, tilted(TURNED, 20.0))
     noise = np.random.default_rng(0).normal(0, 0.04, INTRINSICS.shape)
     image = image.with_depth(np.where(image.valid, image.depth + noise, 0))
-    view = look_at_whole(image, None, np.random.default_rng(0), TableConfig(tolerance=0.08))
+    config = TableConfig(tolerance=0.08)
+    view = doubted(look(image, None, np.random.default_rng(0), config), config)
     (warning,) = view.warnings
     assert "off the world's horizontal" in warning
 

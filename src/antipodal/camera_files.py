@@ -252,14 +252,12 @@ def _parse(
     values: dict[str, Any], name: str, member: str | None, image_shape: tuple[int, int] | None
 ) -> Camera:
     inner = values.get("intrinsics", values)
-    if isinstance(inner, dict) and not {"fx", "_fx", "K"} & set(inner):
-        matrices = {k: v for k, v in inner.items() if _is_matrix(v)}
-        if matrices and member not in matrices:
+    if matrices := members(inner):
+        if member not in matrices:
             raise InvalidConfig(
                 f"camera {name} holds several: choose one as {name}#{', #'.join(matrices)}"
             )
-        if matrices:
-            inner, member = {"K": matrices[member]}, None
+        inner, member = {"K": matrices[member]}, None
     if member is not None:
         raise InvalidConfig(f"camera {name} holds one camera: drop '#{member}'")
     if _is_matrix(inner):
@@ -278,6 +276,13 @@ def _parse(
             "which maps camera points to the world; rename it, invert it (as an extrinsic is), or take it out"
         )
     return Camera(name, intrinsics, pose, _unit(values, name))
+
+
+def members(intrinsics: object) -> dict[str, Any]:
+    """The cameras of a file whose ``intrinsics`` are several matrices, by name; none where it holds one camera."""
+    if not isinstance(intrinsics, dict) or {"fx", "_fx", "K"} & set(intrinsics):
+        return {}
+    return {name: value for name, value in intrinsics.items() if _is_matrix(value)}
 
 
 POSE = re.compile(r"T_((world|base|robot)_cam\w*|cam\w*_(world|base|robot))", re.IGNORECASE)

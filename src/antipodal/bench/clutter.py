@@ -199,10 +199,9 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     resampled = np.random.default_rng(seed).integers(0, len(rounds), (2000, len(rounds)))
     low, high = np.quantile(taken[resampled].sum(-1) / first[resampled].sum(-1), [0.025, 0.975])
     times = [r["plan_time"] for r in rows if np.isfinite(r["plan_time"] or np.nan)]
-    told = [r for r in executed if r["quality"] is not None]
-    quality = np.array([r["quality"] for r in told], float)
-    held = np.array([r["outcome"] == Outcome.SUCCESS.name for r in told], bool)
-    sure, judged = quality > CONFIDENT, told and not not_a_probability(rows[0]["planner"])
+    told = np.array([r["quality"] is not None for r in executed], bool)
+    quality, held = np.array([r["quality"] for r in executed], float)[told], success[told]
+    sure, judged = quality > CONFIDENT, told.any() and not not_a_probability(rows[0]["planner"])
     return {
         "n_rounds": len(rounds),
         "n_rounds_unusable": unusable,

@@ -35,7 +35,7 @@ def examine_camera(camera: str | Path) -> list[Finding]:
     findings = check_intrinsics(found.intrinsics)
     if found.T_world_camera is None:
         return [*findings, NO_POSE]
-    if (words := not_downwards(found.T_world_camera)) is not None:
+    if (words := not_downwards(found.T_world_camera[2, :3])) is not None:
         return [*findings, Finding("error", words)]
     downward = -float(found.T_world_camera[2, 2])
     return [*findings, check_tilt(float(np.arccos(min(downward, 1.0))))]

@@ -111,8 +111,8 @@ def _flying(image: DepthImage) -> Finding:
 
 def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
     """The plane, as the planner will find it: with the pose if that is known."""
-    T = image.T_world_camera
-    if T is not None and (words := not_downwards(T)) is not None:
+    normal = image.table_normal_camera()
+    if normal is not None and (words := not_downwards(normal)) is not None:
         return [Finding("error", words)]
     table = fit_table(image, None, np.random.default_rng(DEPTH_SEED))
     off = disagreement(image, None, table)
@@ -122,7 +122,7 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
             *wrong,
             Finding(
                 "warning",
-                f"no table: no plane{'' if T is None else ' across world z'} holds "
+                f"no table: no plane{'' if normal is None else ' across world z'} holds "
                 f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
             ),
         ]

@@ -31,7 +31,7 @@ from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
-from .view import View, look_at_whole
+from .view import View, doubted, look
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def cem_policy(
     """Build the cross-entropy policy; its plan holds every grasp that was scored, best first."""
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = look_at_whole(image, asked, rng, table, mend)
+        view = doubted(look(image, asked, rng, table, mend), table)
         hand = view.request.opened(gripper)
         tried: Tried = []
         seeds, counts = _seeds(view, hand, rng, config, sampler, constraints, tried)

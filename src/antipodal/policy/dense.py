@@ -52,7 +52,7 @@ from .rank import scorer
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
-from .view import View, look_at_whole
+from .view import View, doubted, look
 
 WindowFn = Callable[[Float[np.ndarray, "S S"], Int[np.ndarray, "K 2"]], Float[np.ndarray, "A D K"]]
 """(heights of a window, strokes; cells) → log-odds of every angle and tip depth at those cells."""
@@ -174,7 +174,7 @@ def dense_policy(
     told = shipped_window_quality() if network is None else network
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = look_at_whole(image, asked, rng, table, mend)
+        view = doubted(look(image, asked, rng, table, mend), table)
         hand = view.request.opened(gripper)
         tried: list[tuple[PlanarGrasp, Checked]] = []
         counts = {"cells": 0, "clear": 0, "sampled": 0}

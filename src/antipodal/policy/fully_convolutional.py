@@ -23,7 +23,7 @@ from .constraints import ConstraintConfig, check_grasps
 from .finish import finished_plan
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
-from .view import View, look_at_whole
+from .view import View, doubted, look
 
 
 class DenseQualityFn(Protocol):
@@ -94,7 +94,7 @@ def fully_convolutional_policy(
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         filled = image.inpaint()
-        view = look_at_whole(image, asked, rng, table)
+        view = doubted(look(image, asked, rng, table), table)
         hand = view.request.opened(gripper)
         objects = filled.valid if view.objects is None else view.objects
         cells = object_cells(objects, quality.window_px, quality.stride)

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..camera import DepthImage
-from ..transforms import Transform
 from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, share_on
 
 MIN_DOWNWARD = 0.1
@@ -62,9 +61,9 @@ class Disagreement(NamedTuple):
         )
 
 
-def not_downwards(T_world_camera: Transform) -> str | None:
-    """One line on a camera that does not look down; None if it does."""
-    up = float(T_world_camera[2, 2])
+def not_downwards(up_camera: Float[np.ndarray, "3"]) -> str | None:
+    """One line on a camera that does not look down, by world z in its frame; None if it does."""
+    up = float(up_camera[2])
     if -up >= MIN_DOWNWARD:
         return None
     return (

@@ -17,7 +17,7 @@ from .image_sampler import PAPER_SAMPLER, SamplerConfig, sample_grasps
 from .repair import DEFAULT_REPAIR, RepairConfig
 from .request import Asked
 from .table import DEFAULT_TABLE, TableConfig
-from .view import View, look_at_whole
+from .view import View, doubted, look
 from .view_quality import Score, ViewQuality
 
 
@@ -41,7 +41,7 @@ def rank_policy(
     """
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = look_at_whole(image, asked, rng, table, mend)
+        view = doubted(look(image, asked, rng, table, mend), table)
         hand = view.request.opened(gripper)
         sample = sample_grasps(view, hand, rng, sampler)
         checked = check_grasps(view, sample.grasps, hand, constraints)

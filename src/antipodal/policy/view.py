@@ -99,18 +99,12 @@ def look(
     )
 
 
-def look_at_whole(
-    image: DepthImage,
-    asked: Asked,
-    rng: np.random.Generator,
-    config: TableConfig = DEFAULT_TABLE,
-    mend: RepairConfig = DEFAULT_REPAIR,
-) -> View:
-    """Look as :func:`look` does, and doubt unit and pose: where the image refutes one of them, all is refused.
+def doubted(view: View, config: TableConfig) -> View:
+    """Compare unit and pose of a view with its image: where that refutes one of them, all is refused.
 
     Not for a window of an image, which the object that is followed may fill.
     """
-    view = look(image, asked, rng, config, mend)
+    image = view.image
     if (words := wrong_unit(image)) is not None:
         return _refused(view, words)
     off = disagreement(image, view.request.mask, view.table, config)
@@ -124,12 +118,12 @@ def look_at_whole(
 
 def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray, "3"]:
     """Direction of approach in the camera frame: minus the table's normal, else the optical axis (reference §8.7)."""
-    T = image.T_world_camera
-    if T is None:
+    normal = image.table_normal_camera()
+    if normal is None:
         return OPTICAL_AXIS if table is None else -table.normal_camera
-    if (words := not_downwards(T)) is not None:
+    if (words := not_downwards(normal)) is not None:
         raise InvalidConfig(words)
-    return -T[2, :3]  # world z, seen from the camera
+    return -normal
 
 
 def _refused(view: View, words: str) -> View:

@@ -22,7 +22,7 @@ from antipodal.bench.disagreements import (
     draw_disagreements,
     worst_disagreements,
 )
-from antipodal.bench.scores import wilson
+from antipodal.bench.scores import auc_interval, wilson
 from antipodal.cli import run as command
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import load_gripper
@@ -107,6 +107,26 @@ def test_the_area_under_the_curve_is_the_share_of_ordered_pairs(rng: np.random.G
         ((a > b) + 0.5 * (a == b)).mean(), abs=1e-12
     )
     assert summarise_agreement([row(0.01, "SUCCESS", "a")])["robust_epsilon"]["auc"] is None
+
+
+def test_an_interval_of_the_area_is_as_wide_as_areas_drawn_again_are() -> None:
+    rng = np.random.default_rng(2)
+
+    def drawn(
+        n: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # eight grasps an object share its difficulty
+        ease = np.repeat(rng.normal(size=n), 8)
+        quality = ease + 0.5 * rng.normal(size=8 * n)
+        return quality, rng.random(8 * n) < 1 / (1 + np.exp(-2 * ease)), np.repeat(np.arange(n), 8)
+
+    quality, success, _ = drawn(20_000)
+    truth = area_under_roc(quality, success)
+    intervals = np.array([auc_interval(*drawn(60)) for _ in range(600)])
+    held = ((intervals[:, 0] < truth) & (truth < intervals[:, 1])).mean()
+    assert 0.92 < held < 0.98
+    alone = np.array([auc_interval(*drawn(60)[:2], np.arange(480)) for _ in range(600)])
+    assert ((alone[:, 0] < truth) & (truth < alone[:, 1])).mean() < 0.85  # as if none were alike
+    assert np.isnan(auc_interval(np.arange(4.0), np.array([0, 0, 1, 1], bool), np.arange(4))).all()
 
 
 def test_the_worst_disagreements_are_the_extremes_without_collisions_one_per_object() -> None:
@@ -206,6 +226,30 @@ def test_what_was_not_found_is_said(
     said = capsys.readouterr().out
     assert "0 collision-free grasps found on 0 of 2 objects (1 refused), 7 asked for" in said
     assert f"no picture {picture}" in said and not picture.exists()
+    assert command([*arguments, "--json"]) == 0
+    assert f"no picture {picture}" in json.loads(capsys.readouterr().out)["no_picture"]
+
+
+def test_what_the_labels_foretold_is_printed(
+    meshes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "bench",
+        "agreement",
+        "--objects",
+        str(meshes),
+        "-o",
+        str(tmp_path / "a"),
+        "-n",
+        "7",
+    ]
+    assert command([*arguments, "--workers", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    found = json.loads((tmp_path / "a" / "agreement.json").read_text())
+    for line, label in zip(said[-2:], (found["robust_epsilon"], found["p_success"]), strict=True):
+        low, high = (f"{100 * bound:.0f}" for bound in label["agreement_interval"])
+        assert f"{100 * label['agreement']:.0f}% [{low}–{high}]" in line
+        assert f" of {label['above']['n']} " in line
 
 
 def test_a_config_without_sense_is_refused() -> None:

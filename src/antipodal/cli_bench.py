@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
-from .terminal import MaybeOutput, Output, emit, progress_bar, table
+from .terminal import MaybeOutput, Output, emit, progress_bar
 
 Millimetres = Annotated[tuple[float, ...], tyro.conf.arg(name="execution-error-mm")]
 
@@ -108,10 +108,12 @@ def bench_clutter(
     run = ClutterRun(policy, objects, output, rounds, gripper, config, workers, cache)
     with progress_bar("rounds") as progress:
         report = run_clutter(run, progress)
-    lines = ["planner              grasps  success  declutter  picks/plan"]
+    lines = ["planner              grasps  success [95 %]  declutter [95 %]  picks/plan"]
     for name, p in report["planners"].items():
+        success = _share(p["grasp_success_rate"], p["grasp_success_interval"])
+        declutter = _share(p["declutter_rate"], p["declutter_interval"])
         lines.append(
-            f"{name:<20} {p['n_grasps']:6d}   {_percent(p['grasp_success_rate'])}     {_percent(p['declutter_rate'])}  "
+            f"{name:<20} {p['n_grasps']:6d}  {success:<14}  {declutter:<16}  "
             f"{_number(p.get('picks_per_plan'), 10, 2)}"
         )
     emit(report, "\n".join(lines), json)
@@ -157,7 +159,7 @@ def bench_agreement(
     drawn, refused = (len(result["config"][name]) for name in ("objects", "refused"))
     said = (
         f"{found} collision-free grasps found on {result['n_objects']} of {drawn} objects ({refused} refused), "
-        f"{n} asked for\n{table(result)}"
+        f"{n} asked for\n{_agreement_table(result)}"
     )
     if pictures is not None:
         from .bench.disagreements import draw_disagreements
@@ -167,10 +169,11 @@ def bench_agreement(
         rows = read_rows(output / "agreement.parquet")
         pieces = cache or output / "pieces"
         if not draw_disagreements(rows, objects, load_gripper(gripper), pictures, pieces):
-            said += (
-                f"\nno picture {pictures}: no grasp that P(hold) promised was lost in the hand, none that it did not "
+            result["no_picture"] = (
+                f"no picture {pictures}: no grasp that P(hold) promised was lost in the hand, none that it did not "
                 "promise was lifted"
             )
+            said += f"\n{result['no_picture']}"
     emit(result, said, json)
     return 0
 
@@ -264,6 +267,34 @@ def report_table(report: dict[str, Any]) -> str:
         f"{first['n_graspable']} of {first['n_trials']} trials graspable; success is over those"
     )
     return "\n".join(lines)
+
+
+def _agreement_table(result: dict[str, Any]) -> str:
+    lines = [
+        f"{'label':<17} {'AUC [95 %]':<21} {'agreement':<12}  {'lifted of its yes':<21}  of its no"
+    ]
+    for name, label in (
+        ("robust ε > 0.002", result["robust_epsilon"]),
+        ("P(success) > ½", result["p_success"]),
+    ):
+        if label.get("agreement") is None:
+            continue
+        area = f"{label['auc']:.3f}" if label["auc"] is not None else "–"
+        if label["auc_interval"]:
+            area += " [{:.3f}–{:.3f}]".format(*label["auc_interval"])
+        shares = [_share(label["agreement"], label["agreement_interval"])]
+        shares += [
+            f"{_share(label[side]['success_rate'], label[side]['success_interval'])} of {label[side]['n']}"
+            for side in ("above", "below")
+        ]
+        lines.append(f"{name:<17} {area:<21} {shares[0]:<12}  {shares[1]:<21}  {shares[2]}")
+    return "\n".join(lines)
+
+
+def _share(rate: float | None, interval: list[float] | None) -> str:
+    if rate is None or interval is None:
+        return "–"
+    return f"{100 * rate:.0f}% [{100 * interval[0]:.0f}–{100 * interval[1]:.0f}]"
 
 
 def _percent(value: float | None) -> str:

@@ -43,7 +43,7 @@ from .objects import BenchObject, distinct, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE, Progress, run_missing
 from .scenes import CAMERAS, TrialScene, draw_trial, settled
-from .scores import share_interval
+from .scores import auc_interval, share_interval
 from .trials import UNDIGESTED
 
 EPSILON_EDGES = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, np.inf)
@@ -320,10 +320,12 @@ def _foretold(
     predicted = value > threshold
     right = predicted == made.success
     auc = area_under_roc(value, made.success)
+    interval = auc_interval(value, made.success, made.object)
     return {
         "agreement": float(right.mean()) if len(value) else None,
         "agreement_interval": list(share_interval(right, made.object)) if len(value) else None,
         "auc": None if np.isnan(auc) else auc,
+        "auc_interval": list(interval) if np.isfinite(interval).all() else None,
         "above": _share(made, predicted),
         "below": _share(made, ~predicted),
         "bins": [

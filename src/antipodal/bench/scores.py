@@ -12,8 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.special import expit, logit
+from scipy.stats import rankdata
 
-from ..scores import average_precision, brier_score, calibration_bins, expected_calibration_error
+from ..scores import (
+    area_under_roc,
+    average_precision,
+    brier_score,
+    calibration_bins,
+    expected_calibration_error,
+)
 
 CONFIDENT = 0.5
 """A grasp counts as planned to succeed above this quality."""
@@ -81,6 +89,32 @@ def share_interval(success: Bool[np.ndarray, "N"], group: Shaped[np.ndarray, "N"
     excess = np.bincount(np.unique(group, return_inverse=True)[1], success - p)
     effect = max(1.0, float((excess**2).sum()) / (n * p * (1 - p)))
     return wilson(n_success / effect, n / effect)
+
+
+def auc_interval(
+    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], group: Shaped[np.ndarray, "N"]
+) -> Interval:
+    """Interval of the area under the ROC curve A of trials that come in groups [Obuchowski97].
+
+    A is a mean over pairs; a success' part in it is the share of failures below it, a failure's that of successes above
+    it [DeLong88]. What they differ by from A, over n₊ and n₋, added up in each group and squared, is the variance. Its
+    normal interval is taken on ln A/(1 − A), which keeps it within 0 and 1. NaN where A is undefined, 0 or 1.
+    """
+    area, nan = area_under_roc(quality, success), float("nan")
+    if not 0 < area < 1:
+        return Interval(nan, nan)
+    below = np.empty(len(quality))
+    for mine in (
+        success,
+        ~success,
+    ):  # ranks among all less those among one's own: the others below, ties count half
+        below[mine] = (rankdata(quality)[mine] - rankdata(quality[mine])) / (~mine).sum()
+    part = np.where(success, below - area, 1 - below - area) / np.where(
+        success, success.sum(), (~success).sum()
+    )
+    variance = (np.bincount(np.unique(group, return_inverse=True)[1], part) ** 2).sum()
+    half = LEVEL_Z * np.sqrt(variance) / (area * (1 - area))
+    return Interval(*(float(expit(logit(area) + side * half)) for side in (-1, 1)))
 
 
 def rate(success: Bool[np.ndarray, "N"]) -> float:

@@ -35,7 +35,7 @@ from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
 from ..values import NOT_NEGATIVE, POSITIVE, expect
 from .motion import DWELL
 from .support import BLOCK, SupportPath, Vector
-from .trial import SLIPPED, Outcome, Stage, TrialConfig, _is_held, _keep, _transports
+from .trial import Outcome, Stage, TrialConfig, lift_and_keep
 from .world import GRAVITY, World
 
 
@@ -297,17 +297,7 @@ class _Bed:
             self._step(velocity, config.closing_speed)
             if abs(world.jaw_speed) > 0.02 * config.closing_speed:
                 still_since = self.time
-        if world.jaw_forces().max() == 0.0:
-            return Outcome.MISSED, Stage.CLOSE
-        lost_in_lift = Outcome.SLIPPED_LIFT if _is_held(world) else Outcome.MISSED
-        stage = Stage.LIFT
-        for stage, gravity, velocities_world in _transports(config):
-            world.set_gravity(gravity)
-            if not _keep(world, self.R_grasp_world, velocities_world, config):
-                return (lost_in_lift if stage is Stage.LIFT else SLIPPED[stage]), stage
-            if stage is Stage.LIFT and world.table_force() > 0.0:
-                return Outcome.SLIPPED_LIFT, stage
-        return Outcome.SUCCESS, stage
+        return lift_and_keep(world, self.R_grasp_world, config)
 
     def _servo(self) -> tuple[Vector, Vector]:
         """Velocity against the support that keeps the hand over the grasp, and the way left to it, m; grasp axes."""

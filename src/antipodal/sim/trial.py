@@ -315,18 +315,24 @@ def _stages(
     if collided is not None:
         return collided, Stage.APPROACH, start_height
     _close(world, config)
+    return *lift_and_keep(world, R_grasp_world, config), start_height
+
+
+def lift_and_keep(
+    world: World, R_grasp_world: np.ndarray, config: TrialConfig
+) -> tuple[Outcome, Stage]:
+    """From closed jaws on, lift, carry and shake until the object is lost; return the outcome and the last stage."""
     if world.jaw_forces().max() == 0.0:
-        return Outcome.MISSED, Stage.CLOSE, start_height
+        return Outcome.MISSED, Stage.CLOSE
     lost_in_lift = Outcome.SLIPPED_LIFT if _is_held(world) else Outcome.MISSED
     stage = Stage.LIFT
     for stage, gravity, velocities_world in _transports(config):
         world.set_gravity(gravity)
         if not _keep(world, R_grasp_world, velocities_world, config):
-            lost = lost_in_lift if stage is Stage.LIFT else SLIPPED[stage]
-            return lost, stage, start_height
+            return (lost_in_lift if stage is Stage.LIFT else SLIPPED[stage]), stage
         if stage is Stage.LIFT and world.table_force() > 0.0:
-            return Outcome.SLIPPED_LIFT, stage, start_height
-    return Outcome.SUCCESS, stage, start_height
+            return Outcome.SLIPPED_LIFT, stage
+    return Outcome.SUCCESS, stage
 
 
 def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterator[np.ndarray]]]:

@@ -28,6 +28,10 @@ REJECTED_COLORS = (
     "#c5b0d5", "#d62728", "#e377c2", "#1f77b4", "#2ca02c", "#98df8a",
 )  # fmt: skip
 """One for each of :data:`~antipodal.policy.reasons.REJECTIONS`."""
+N_OTHERS = 20
+"""Runners-up that are drawn beside the best grasp."""
+N_EACH = 60
+"""Rejected candidates that are drawn of each reason, at most."""
 JAW_COLOR, AXIS_COLOR, OTHER_COLOR, MASK_COLOR = "#ff7f0e", "#ffd92f", "#7fd6ff", "#2ca02c"
 
 
@@ -44,12 +48,10 @@ def draw_depth(axes: Axes, image: DepthImage, mask: Bool[np.ndarray, "H W"] | No
     axes.set_yticks([])
 
 
-def draw_plan(
-    axes: Axes, image: DepthImage, plan: Plan, gripper: GripperModel, n_others: int = 20
-) -> None:
+def draw_plan(axes: Axes, image: DepthImage, plan: Plan, gripper: GripperModel) -> None:
     """Draw the best grasp's two fingertips and closing axis to scale, and the runners-up thin."""
     grasps_camera = plan.grasps.to_grasp(image.intrinsics, plan.approach_axis)
-    for ends in image.intrinsics.project(grasps_camera[1 : 1 + n_others].jaws):
+    for ends in image.intrinsics.project(grasps_camera[1 : 1 + N_OTHERS].jaws):
         axes.plot(ends[:, 0], ends[:, 1], color=OTHER_COLOR, lw=0.7, alpha=0.5)
     if len(plan.grasps) == 0:
         axes.set_title(f"no grasp: {plan.reason}", fontsize=9, wrap=True)
@@ -62,7 +64,7 @@ def draw_plan(
     axes.plot(*best.center_px, "o", ms=4, color=AXIS_COLOR, mec="black", mew=0.6)
 
 
-def draw_rejected(axes: Axes, image: DepthImage, plan: Plan, n_each: int = 60) -> None:
+def draw_rejected(axes: Axes, image: DepthImage, plan: Plan) -> None:
     """Draw the closing lines of rejected candidates, a colour for each reason, with a legend of how many there were."""
     if plan.rejected is None or len(plan.rejected.grasps) == 0:
         return
@@ -71,7 +73,7 @@ def draw_rejected(axes: Axes, image: DepthImage, plan: Plan, n_each: int = 60) -
         rows = np.flatnonzero(plan.rejected.reason == k)
         if len(rows) == 0:
             continue
-        rows = rows[:: -(-len(rows) // n_each)]
+        rows = rows[:: -(-len(rows) // N_EACH)]
         color = REJECTED_COLORS[k % len(REJECTED_COLORS)]
         centers = image.intrinsics.project(grasps_camera.center[rows])
         axes.plot(*centers.T, ".", color=color, ms=2.5, alpha=0.9)

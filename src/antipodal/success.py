@@ -181,13 +181,12 @@ def free_share(
     gripper: GripperModel,
     rng: np.random.Generator,
     execution: ExecutionNoise = EXECUTION_NOISE,
-    approach_distance: float = EXECUTED_APPROACH.approach_distance,
 ) -> Float[np.ndarray, "N"]:
     """P(free): share of approaches, displaced by the execution error, that touch neither object nor table."""
     n, s = len(grasps_world), execution.n_free
-    approach = replace(EXECUTED_APPROACH, approach_distance=approach_distance)
     executed = displaced(grasps_world, s, rng, execution)
-    return approach_is_free(mesh, T_world_obj, executed, gripper, approach).reshape(n, s).mean(-1)
+    free = approach_is_free(mesh, T_world_obj, executed, gripper, EXECUTED_APPROACH)
+    return free.reshape(n, s).mean(-1)
 
 
 def hold_probability(

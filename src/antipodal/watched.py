@@ -81,13 +81,13 @@ class Child:
         """Whether the process runs; it may yet hang."""
         return self.process.poll() is None
 
-    def ask(self, message: object, limit: float, place: Hashable = None) -> Any:
+    def ask(self, message: object, limit: float) -> Any:
         """Send a message and wait for the answer; the clock runs from the start: who hangs does not read either.
 
         Raises:
             Lost: no answer; the child has ended.
         """
-        with self._clock(limit, place):
+        with self._clock(limit, None):
             self.pipe.send(message)
             return self.pipe.recv()
 

@@ -144,9 +144,7 @@ def success_coverage(outcomes: Outcomes) -> Coverage:
     return Coverage(taken / max(1, len(outcomes.success)), np.cumsum(s)[last] / taken, q[last])
 
 
-def beats(
-    a: Outcomes, b: Outcomes, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
-) -> dict[str, float | list[float]]:
+def beats(a: Outcomes, b: Outcomes, rng: np.random.Generator) -> dict[str, float | list[float]]:
     """Compare two planners on their shared graspable trials: difference of success rates, drawn by object.
 
     Both must list the same trials. Whole objects are drawn with replacement, with both planners' trials on them.
@@ -165,7 +163,7 @@ def beats(
         mean = float(gain.mean()) if len(gain) else nan
         return {"difference": mean, "interval": [nan, nan], "probability": nan}
     total, count = np.bincount(inverse, gain), np.bincount(inverse)
-    drawn = rng.integers(0, len(ids), (n_resamples, len(ids)))
+    drawn = rng.integers(0, len(ids), (N_RESAMPLES, len(ids)))
     difference = total[drawn].sum(-1) / count[drawn].sum(-1)
     low, high = np.quantile(difference, [0.025, 0.975])
     ahead = float((difference > 0).mean() + (difference == 0).mean() / 2)
@@ -185,11 +183,9 @@ class Reliability(NamedTuple):
     n: Int[np.ndarray, "B"]
 
 
-def calibration(
-    quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"], n_bins: int = N_BINS
-) -> Reliability:
+def calibration(quality: Float[np.ndarray, "N"], success: Bool[np.ndarray, "N"]) -> Reliability:
     """Group planned grasps by quality in equal bins of [0, 1]."""
-    mean, share, count = calibration_bins(quality, success, n_bins).T
+    mean, share, count = calibration_bins(quality, success, N_BINS).T
     used = count > 0
     return Reliability(mean[used], share[used], count[used].astype(int))
 

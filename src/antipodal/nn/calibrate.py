@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 
 LARGEST_LOG_ODDS = 30.0
 """Of a probability that rounding made 0 or 1."""
+MAX_STEPS = 50
+"""Of Newton's method, which ends when it gains no more."""
 
 
 class Calibration(NamedTuple):
@@ -25,7 +27,7 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(
-    log_odds: Float[np.ndarray, "N"], success: Float[np.ndarray, "N"], n_iterations: int = 50
+    log_odds: Float[np.ndarray, "N"], success: Float[np.ndarray, "N"]
 ) -> Calibration:
     """Minimise the cross-entropy over scale and offset by Newton's method with halved steps.
 
@@ -43,7 +45,7 @@ def fit_calibration(
     features = np.stack([np.asarray(log_odds, float), np.ones(len(success))], -1)
     x = np.array([1.0, 0.0])
     loss = _loss(features @ x, target)
-    for _ in range(n_iterations):
+    for _ in range(MAX_STEPS):
         p = 0.5 * (1 + np.tanh(features @ x / 2))
         gradient = features.T @ (p - target)
         # 1e-6 keeps the matrix invertible where every log-odds is the same

@@ -25,7 +25,7 @@ from ..gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, GripperModel
 from ..mesh import TriMesh
 from ..success import EXECUTION_NOISE, execution_error
 from ..values import NOT_NEGATIVE, POSITIVE, array, expect
-from .decompose import Cache, convex_pieces
+from .decompose import convex_pieces
 from .motion import DWELL, line, oscillation, rest
 from .world import GRAVITY, TIMESTEP, World
 
@@ -203,7 +203,6 @@ def run_trial(
     seed: int,
     *,
     config: TrialConfig | None = None,
-    cache: Cache | None = None,
 ) -> TrialResult:
     """Build a world and execute one grasp in it; for many trials of one object, build the ``World`` once.
 
@@ -215,14 +214,13 @@ def run_trial(
         friction: Coulomb coefficient of every contact.
         seed: of the execution error.
         config: the protocol; default the benchmark's whole trial.
-        cache: where convex pieces are kept.
 
     Raises:
         InvalidMesh: the object has no volume.
         InvalidConfig: the grasp is wider than the gripper or not single; friction out of range.
         SimulationDiverged: the engine lost the state; carries seed and step.
     """
-    world = World(mesh, convex_pieces(mesh, cache=cache), gripper)
+    world = World(mesh, convex_pieces(mesh), gripper)
     return execute(world, T_world_obj, grasp_world, friction, seed, config)
 
 

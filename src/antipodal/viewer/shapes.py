@@ -14,6 +14,8 @@ ROD = 0.0012
 """Thickness of a grasp's lines, m."""
 STEM = 0.02
 """Length of the line that shows where the hand comes from, m."""
+N_EDGES = 32
+"""Of a friction cone that is drawn."""
 
 
 class Shape(NamedTuple):
@@ -38,14 +40,14 @@ def box(size: Float[np.ndarray, "3"]) -> Shape:
     return Shape((UNIT_BOX_VERTICES - 0.5) * size, UNIT_BOX_FACES)
 
 
-def cone(contact: Contact, friction: float, height: float, n_edges: int = 32) -> Shape:
+def cone(contact: Contact, friction: float, height: float) -> Shape:
     """The friction cone of one contact: apex at the point, axis along the inward normal, slope μ."""
-    edges = contact.friction_cone(friction, n_edges)
+    edges = contact.friction_cone(friction, N_EDGES)
     rim = contact.point + height * edges
     base = contact.point + height * contact.inward_normal
     vertices = np.concatenate([contact.point[None], base[None], rim])
-    i = np.arange(n_edges)
-    j = (i + 1) % n_edges
+    i = np.arange(N_EDGES)
+    j = (i + 1) % N_EDGES
     # rim turns from t₁ to n × t₁: seen along the normal from the apex it turns clockwise
     sides = np.stack([np.zeros_like(i), 2 + j, 2 + i], -1)
     lid = np.stack([np.ones_like(i), 2 + i, 2 + j], -1)

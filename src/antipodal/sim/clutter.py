@@ -28,15 +28,15 @@ from .trial import (
     Outcome,
     Stage,
     TrialConfig,
-    _approach,
-    _check_grasp,
-    _close,
-    _is_held,
-    _keep,
-    _settle,
-    _transports,
+    approach,
+    check_grasp,
+    close_jaws,
+    come_to_rest,
+    is_held,
+    keep,
+    transports,
 )
-from .world import _OBJECT, _TABLE, World, _add_hand, _add_object, _contact, _corners, _new_spec
+from .world import OBJECT, TABLE, World, add_hand, add_object, box_corners, contact_of, new_spec
 
 Poses = Float[np.ndarray, "N 4 4"]
 
@@ -76,7 +76,7 @@ class Pile(World):
         super().__init__(meshes[0], pieces[0], gripper, _compile(meshes, pieces, gripper, walls))
         bodies = [self.model.body(_name(i)).id for i in range(len(meshes))]
         self._bodies = bodies
-        self._corners_obj = np.stack([_corners(mesh) for mesh in meshes])
+        self._corners_obj = np.stack([box_corners(mesh) for mesh in meshes])
         self._is_object = np.isin(self.model.geom_bodyid, bodies)
         self._addresses = [int(self.model.joint(_name(i)).qposadr[0]) for i in range(len(meshes))]
 
@@ -154,7 +154,7 @@ def settle_pile(
 ) -> tuple[Poses, Bool[np.ndarray, "N"]]:
     """Wait until everything rests, or for the time limit; return the poses then, and which objects rest."""
     pile.place_all(T_world_obj, np.eye(4), friction, 0, config.timestep)
-    resting = _settle(pile, np.eye(3), config, np.inf)
+    resting = come_to_rest(pile, np.eye(3), config, np.inf)
     return pile.poses, resting
 
 
@@ -174,7 +174,7 @@ def pick(
         InvalidConfig: the grasp is wider than the gripper or not single.
         SimulationDiverged: the engine lost the state.
     """
-    _check_grasp(grasp_world, pile.gripper)
+    check_grasp(grasp_world, pile.gripper)
     T_world_grasp = execution_error(grasp_world.pose, config, np.random.default_rng(seed))
     pile.place_all(T_world_obj, T_world_grasp, friction, seed, config.timestep)
     before = pile.centers[:, 2]
@@ -194,16 +194,16 @@ def pick(
 
 
 def _grasp(pile: Pile, T_world_grasp: transforms.Transform, config: TrialConfig) -> Outcome:
-    collided = _approach(pile, config)
+    collided = approach(pile, config)
     if collided is not None:
         return collided
-    _close(pile, config)
-    if not _is_held(pile):
+    close_jaws(pile, config)
+    if not is_held(pile):
         return Outcome.MISSED
     R_grasp_world = T_world_grasp[:3, :3].T
-    for stage, gravity, velocities_world in _transports(config):
+    for stage, gravity, velocities_world in transports(config):
         pile.set_gravity(gravity)
-        if not _keep(pile, R_grasp_world, velocities_world, config):
+        if not keep(pile, R_grasp_world, velocities_world, config):
             return Outcome.SLIPPED_LIFT if stage is Stage.LIFT else Outcome.SLIPPED_CARRY
     return Outcome.SUCCESS
 
@@ -231,15 +231,15 @@ def _compile(
     gripper: GripperModel,
     walls: float | None,
 ) -> mujoco.MjModel:
-    spec = _new_spec()
-    _add_hand(spec, gripper)  # first: the carriage is dofs 0–2, the jaws 3–4
+    spec = new_spec()
+    add_hand(spec, gripper)  # first: the carriage is dofs 0–2, the jaws 3–4
     for i, (mesh, parts) in enumerate(zip(meshes, pieces, strict=True)):
-        _add_object(spec, mesh, parts, _name(i))
+        add_object(spec, mesh, parts, _name(i))
     for geom in spec.geoms:
-        if geom.contype == _OBJECT:
-            geom.conaffinity |= _OBJECT  # objects touch one another
+        if geom.contype == OBJECT:
+            geom.conaffinity |= OBJECT  # objects touch one another
     plane = mujoco.mjtGeom.mjGEOM_PLANE
-    spec.worldbody.add_geom(name="table", type=plane, size=[5, 5, 1], **_contact(_TABLE))
+    spec.worldbody.add_geom(name="table", type=plane, size=[5, 5, 1], **contact_of(TABLE))
     if walls is not None:
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             thick, half = 0.05, walls / 2
@@ -247,6 +247,6 @@ def _compile(
                 type=mujoco.mjtGeom.mjGEOM_BOX,
                 pos=[x * (half + thick), y * (half + thick), WALL_HEIGHT / 2],
                 size=[thick if x else half + 2 * thick, thick if y else half + 2 * thick, WALL_HEIGHT / 2],
-                **_contact(_TABLE),
+                **contact_of(TABLE),
             )  # fmt: skip
     return spec.compile()

@@ -234,7 +234,7 @@ def execute(
 ) -> TrialResult:
     """Execute one grasp in an existing world, which forgets what happened in it before. See :func:`run_trial`."""
     config = config or TrialConfig()
-    _check_grasp(grasp_world, world.gripper)
+    check_grasp(grasp_world, world.gripper)
     T_world_grasp = execution_error(grasp_world.pose, config, np.random.default_rng(seed))
     world.place(T_world_obj, T_world_grasp, friction, seed, config.timestep)
     outcome, stage, start_height = _stages(world, T_world_grasp, float(grasp_world.width), config)
@@ -265,7 +265,7 @@ def settle(
     """
     config = config or TrialConfig()
     world.place(T_world_obj, np.eye(4), friction, seed, config.timestep)
-    return world.T_world_obj if _settle(world, np.eye(3), config, np.inf).all() else None
+    return world.T_world_obj if come_to_rest(world, np.eye(3), config, np.inf).all() else None
 
 
 def trial_bodies(result: TrialResult, mesh: TriMesh, gripper: GripperModel) -> list[TrialBody]:
@@ -287,7 +287,8 @@ def _box(hand: TriMesh, index: int) -> TriMesh:
     return TriMesh(vertices, hand.faces[:n_faces], f"{hand.name} {index}")
 
 
-def _check_grasp(grasp: Grasp, gripper: GripperModel) -> None:
+def check_grasp(grasp: Grasp, gripper: GripperModel) -> None:
+    """Raise InvalidConfig unless the grasp is a single one within the gripper's stroke."""
     if grasp.batch_shape:
         raise InvalidConfig(
             f"grasp of batch shape {grasp.batch_shape}: expected a single one; index it"
@@ -304,15 +305,15 @@ def _stages(
 ) -> tuple[Outcome, Stage, float]:
     """Run stage after stage until one fails; return the outcome, the stage and the height to count the lift from."""
     R_grasp_world = T_world_grasp[:3, :3].T
-    settled = _settle(world, R_grasp_world, config, config.max_settle_motion).all()
+    settled = come_to_rest(world, R_grasp_world, config, config.max_settle_motion).all()
     start_height = float(world.object_center[2])
     if not settled:
         return Outcome.UNSTABLE, Stage.SETTLE, start_height
     world.put_hand(np.array([0.0, 0.0, -config.approach_distance]), width)
-    collided = _approach(world, config)
+    collided = approach(world, config)
     if collided is not None:
         return collided, Stage.APPROACH, start_height
-    _close(world, config)
+    close_jaws(world, config)
     return *lift_and_keep(world, R_grasp_world, config), start_height
 
 
@@ -322,18 +323,18 @@ def lift_and_keep(
     """From closed jaws on, lift, carry and shake until the object is lost; return the outcome and the last stage."""
     if world.jaw_forces().max() == 0.0:
         return Outcome.MISSED, Stage.CLOSE
-    lost_in_lift = Outcome.SLIPPED_LIFT if _is_held(world) else Outcome.MISSED
+    lost_in_lift = Outcome.SLIPPED_LIFT if is_held(world) else Outcome.MISSED
     stage = Stage.LIFT
-    for stage, gravity, velocities_world in _transports(config):
+    for stage, gravity, velocities_world in transports(config):
         world.set_gravity(gravity)
-        if not _keep(world, R_grasp_world, velocities_world, config):
+        if not keep(world, R_grasp_world, velocities_world, config):
             return (lost_in_lift if stage is Stage.LIFT else SLIPPED[stage]), stage
         if stage is Stage.LIFT and world.table_force() > 0.0:
             return Outcome.SLIPPED_LIFT, stage
     return Outcome.SUCCESS, stage
 
 
-def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterator[np.ndarray]]]:
+def transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterator[np.ndarray]]]:
     """Everything that the object has to survive in the hand: stage, gravity and the hand's velocities in the world."""
     block = _block_steps(config) * config.timestep
     x, y, z = np.eye(3)
@@ -350,7 +351,7 @@ def _transports(config: TrialConfig) -> Iterator[tuple[Stage, np.ndarray, Iterat
             yield Stage.SHAKE, gravity, rest(config.gravity_time, block)
 
 
-def _settle(
+def come_to_rest(
     world: World, R_grasp_world: np.ndarray, config: TrialConfig, max_motion: float
 ) -> Bool[np.ndarray, "N"]:
     """Wait until every object rests, for the time limit, or until one has moved too far; return which rest.
@@ -375,7 +376,7 @@ def _settle(
     return resting
 
 
-def _approach(world: World, config: TrialConfig) -> Outcome | None:
+def approach(world: World, config: TrialConfig) -> Outcome | None:
     """Go straight in; stop as soon as the hand is pushed, and say by what."""
     # a hand that starts inside the object throws it out within the first block
     if collided := _collided(world, config):
@@ -398,7 +399,7 @@ def _collided(world: World, config: TrialConfig) -> Outcome | None:
     return Outcome.COLLIDED_TABLE if by_table > by_object else Outcome.COLLIDED_OBJECT
 
 
-def _close(world: World, config: TrialConfig) -> None:
+def close_jaws(world: World, config: TrialConfig) -> None:
     """Close until the jaws stand still."""
     world.drive(np.zeros(3), config.closing_speed)
     n_steps = _block_steps(config)
@@ -410,7 +411,7 @@ def _close(world: World, config: TrialConfig) -> None:
             still_since = world.time
 
 
-def _keep(
+def keep(
     world: World,
     R_grasp_world: np.ndarray,
     velocities_world: Iterator[np.ndarray],
@@ -424,18 +425,19 @@ def _keep(
         world.step(n_steps)
         if block % LOOK_EVERY:
             continue
-        if _is_held(world):
+        if is_held(world):
             held_at = world.time
         elif world.time - held_at > RELEASE_TIME:
             return False
-    return _is_held(world)
+    return is_held(world)
 
 
 def _block_steps(config: TrialConfig) -> int:
     return max(1, round(BLOCK / config.timestep))
 
 
-def _is_held(world: World) -> bool:
+def is_held(world: World) -> bool:
+    """Whether both jaws press, with :data:`MIN_GRIP_FRACTION` of their force limit."""
     return bool(world.jaw_forces().min() > MIN_GRIP_FRACTION * world.gripper.max_force)
 
 

@@ -33,6 +33,9 @@ MASS_LIMITS = EXECUTION_NOISE.mass_bounds
 TABLE_TORSION_RADIUS = 1e-4
 """m: the table is hard, a contact with it resists spinning by its friction points alone."""
 
+OBJECT, HAND, TABLE = 1, 2, 4
+"""Collision bits."""
+
 _log = logging.getLogger(__name__)
 # Friction is this much stiffer than the normal direction, so that a held object creeps less.
 _IMPRATIO = 10.0
@@ -49,8 +52,6 @@ _JAW_ACCELERATION = 10.0
 _CLOSING_GAIN = 1.5
 # m/s: sets the damping of a jaw that is told to stand still.
 _BRAKE_SPEED = 0.02
-# Collision bits.
-_OBJECT, _HAND, _TABLE = 1, 2, 4
 
 Vector = Float[np.ndarray, "3"]
 
@@ -83,7 +84,7 @@ class World:
         self._is_jaw = np.stack([ids == body["left"], ids == body["right"]])
         self._is_hand = self._is_jaw.any(0) | (ids == body["hand"])
         self._is_table = ids == 0
-        self._corners_obj = _corners(mesh)
+        self._corners_obj = box_corners(mesh)
         self._object_qpos = int(self.model.joint("object").qposadr[0])
         self._travel_qpos = [int(self.model.joint(n).qposadr[0]) for n in ("left", "right")]
         self._seed = 0
@@ -275,7 +276,8 @@ def mass_properties(mesh: TriMesh, pieces: Pieces) -> MassProperties:
     return MassProperties(clipped, center, inertia * (clipped / mass))
 
 
-def _new_spec() -> mujoco.MjSpec:
+def new_spec() -> mujoco.MjSpec:
+    """Return an empty world with the engine's options."""
     spec = mujoco.MjSpec()
     option = spec.option
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
@@ -291,22 +293,23 @@ def _new_spec() -> mujoco.MjSpec:
     return spec
 
 
-def _corners(mesh: TriMesh) -> Float[np.ndarray, "8 3"]:
+def box_corners(mesh: TriMesh) -> Float[np.ndarray, "8 3"]:
     """Of the bounding box, obj frame."""
     return mesh.bounds[0] + mesh.extents * UNIT_BOX_VERTICES
 
 
 def _compile(mesh: TriMesh, pieces: Pieces, gripper: GripperModel) -> mujoco.MjModel:
-    spec = _new_spec()
-    _add_hand(spec, gripper)  # first: the carriage is dofs 0–2, the jaws 3–4
-    _add_object(spec, mesh, pieces, "object")
+    spec = new_spec()
+    add_hand(spec, gripper)  # first: the carriage is dofs 0–2, the jaws 3–4
+    add_object(spec, mesh, pieces, "object")
     spec.worldbody.add_geom(
-        name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 1], **_contact(_TABLE)
+        name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 1], **contact_of(TABLE)
     )
     return spec.compile()
 
 
-def _add_hand(spec: mujoco.MjSpec, gripper: GripperModel) -> None:
+def add_hand(spec: mujoco.MjSpec, gripper: GripperModel) -> None:
+    """Add the carriage with its servos, and on it the palm and two coupled jaws."""
     boxes = gripper.boxes(gripper.max_width)
     hand = spec.worldbody.add_body(name="hand", gravcomp=1.0)
     _set_inertia(
@@ -348,7 +351,8 @@ def _add_hand(spec: mujoco.MjSpec, gripper: GripperModel) -> None:
         drive.forcerange = [-gripper.max_force, gripper.max_force]
 
 
-def _add_object(spec: mujoco.MjSpec, mesh: TriMesh, pieces: Pieces, name: str) -> None:
+def add_object(spec: mujoco.MjSpec, mesh: TriMesh, pieces: Pieces, name: str) -> None:
+    """Add a free body of the pieces, with the inertia of the mesh."""
     body = spec.worldbody.add_body(name=name)
     body.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_FREE)
     _set_inertia(body, mass_properties(mesh, pieces))
@@ -356,7 +360,7 @@ def _add_object(spec: mujoco.MjSpec, mesh: TriMesh, pieces: Pieces, name: str) -
         asset = spec.add_mesh(name=f"{name}_piece_{i}", uservert=piece.vertices.ravel())
         asset.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX
         body.add_geom(
-            type=mujoco.mjtGeom.mjGEOM_MESH, meshname=asset.name, mass=0.0, **_contact(_OBJECT)
+            type=mujoco.mjtGeom.mjGEOM_MESH, meshname=asset.name, mass=0.0, **contact_of(OBJECT)
         )
 
 
@@ -366,13 +370,13 @@ def _actuator(spec: mujoco.MjSpec, joint: str) -> Any:
 
 def _add_box(body: Any, center: np.ndarray, size: np.ndarray) -> None:
     body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=size / 2, mass=0.0, **_contact(_HAND)
+        type=mujoco.mjtGeom.mjGEOM_BOX, pos=center, size=size / 2, mass=0.0, **contact_of(HAND)
     )
 
 
-def _contact(bit: int) -> dict[str, Any]:
+def contact_of(bit: int) -> dict[str, Any]:
     """Contact parameters of a geom that touches what carries another bit."""
-    others = (_OBJECT | _HAND | _TABLE) & ~bit
+    others = (OBJECT | HAND | TABLE) & ~bit
     return {
         "contype": bit,
         "conaffinity": others,

@@ -81,11 +81,11 @@ def skew(v: ArrayLike) -> Float[np.ndarray, "*batch 3 3"]:
     return K
 
 
-def look_at(eye: ArrayLike, target: ArrayLike, roll: ArrayLike = 0.0) -> Transform:
+def look_at(eye: ArrayLike, target: ArrayLike) -> Transform:
     """Pose T_world_camera of an OpenCV camera (x right, y down, z forward) at ``eye`` looking at ``target``.
 
-    Image x is horizontal (parallel to the table), image y points to decreasing world z; then a roll about the
-    optical axis. Looking straight up or down, image x is world x.
+    Image x is horizontal (parallel to the table), image y points to decreasing world z. Looking straight up or down,
+    image x is world x.
     """
     eye, target = np.asarray(eye, float), np.asarray(target, float)
     z = target - eye
@@ -94,7 +94,7 @@ def look_at(eye: ArrayLike, target: ArrayLike, roll: ArrayLike = 0.0) -> Transfo
     n = np.linalg.norm(x, axis=-1, keepdims=True)
     x = np.where(n > 1e-9, x / np.where(n > 1e-9, n, 1.0), [1.0, 0.0, 0.0])
     R = np.stack([x, np.cross(z, x), z], axis=-1)
-    return from_rt(R, eye) @ rot_z(roll)
+    return from_rt(R, eye)
 
 
 def from_wxyz(quaternion: ArrayLike) -> Float[np.ndarray, "*batch 3 3"]:

@@ -21,6 +21,7 @@ from ..scores import (
     brier_score,
     calibration_bins,
     expected_calibration_error,
+    threshold_curve,
 )
 
 CONFIDENT = 0.5
@@ -136,12 +137,9 @@ class Coverage(NamedTuple):
 def success_coverage(outcomes: Outcomes) -> Coverage:
     """One point per distinct quality. A trial without a grasp is never taken on: the curve may end below 1."""
     planned = ~np.isnan(outcomes.quality)
-    q, s = outcomes.quality[planned], outcomes.success[planned].astype(float)
-    order = np.argsort(-q, kind="stable")
-    q, s = q[order], s[order]
-    last = np.flatnonzero(np.append(np.diff(q) != 0, True)) if len(q) else np.empty(0, int)
-    taken = last + 1.0
-    return Coverage(taken / max(1, len(outcomes.success)), np.cumsum(s)[last] / taken, q[last])
+    threshold, hits, misses = threshold_curve(outcomes.quality[planned], outcomes.success[planned])
+    taken = hits + misses
+    return Coverage(taken / max(1, len(outcomes.success)), hits / taken, threshold)
 
 
 def beats(a: Outcomes, b: Outcomes, rng: np.random.Generator) -> dict[str, float | list[float]]:

@@ -196,7 +196,7 @@ def test_disagreements_are_executed_again_and_drawn(meshes: Path, tmp_path: Path
     path = tmp_path / "worst.png"
 
     def drawn(rows: list[dict]) -> np.ndarray:
-        assert draw_disagreements(rows, meshes, load_gripper("yumi"), path, n=2)
+        assert draw_disagreements(rows, meshes, load_gripper("yumi"), path)
         assert path.stat().st_size < 100_000
         with PIL.Image.open(path) as picture:
             return np.asarray(picture.convert("L"))

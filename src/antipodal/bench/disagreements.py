@@ -21,6 +21,8 @@ from .objects import load_object
 
 TILE_PX = 240
 """Side of one picture."""
+N_TILES = 6
+"""In a row, at most."""
 LABEL_PX = 28
 """Height of the strip above a row that says what it shows."""
 KINDS = ("promised, lost", "not promised, lifted")
@@ -48,12 +50,11 @@ def draw_disagreements(
     gripper: GripperModel,
     path: str | Path,
     cache: Path | None = None,
-    n: int = 6,
 ) -> bool:
     """Execute the worst disagreements again and save their last frames, the failures above; False: there are none."""
     lines = [
         (kind, np.concatenate([_tile(row, objects_dir, gripper, cache) for row in line], 1))
-        for kind, line in zip(KINDS, worst_disagreements(rows, n), strict=True)
+        for kind, line in zip(KINDS, worst_disagreements(rows, N_TILES), strict=True)
         if line
     ]
     if not lines:

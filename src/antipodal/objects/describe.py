@@ -70,9 +70,7 @@ def difficulty(
     return float(np.percentile(epsilon.mean, 75))
 
 
-def complexity(
-    mesh: TriMesh, rng: np.random.Generator, n_points: int = N_COMPLEXITY_POINTS
-) -> float:
+def complexity(mesh: TriMesh, rng: np.random.Generator) -> float:
     """Entropy in bits of how the surface turns between near points: H = −Σ p log₂ p, at most log₂ 37 = 5.2.
 
     Over pairs of surface points closer than 0.1·√area, the turn is the angle between their outward normals, positive
@@ -83,7 +81,7 @@ def complexity(
     """
     from scipy.spatial import KDTree  # compiled
 
-    points, normals = sample_surface(mesh, n_points, rng)
+    points, normals = sample_surface(mesh, N_COMPLEXITY_POINTS, rng)
     radius = NEIGHBOURHOOD * np.sqrt(mesh.face_areas.sum())
     i, j = KDTree(points).query_pairs(radius, output_type="ndarray").T
     if len(i) == 0:

@@ -69,6 +69,8 @@ MAX_TILT = float(np.deg2rad(25.0))
 """Between the normals of two sides that count as parallel, rad."""
 MIN_GRASPABLE = 0.05
 """Share of the surface that must have a parallel opposite side within MAX_THICKNESS."""
+N_RAYS = 200
+"""That measure it."""
 MAX_DRAWS = 50
 
 
@@ -144,14 +146,14 @@ def count_bodies(mesh: TriMesh) -> int:
     return len(np.unique(label[mesh.faces[:, 0]]))
 
 
-def graspable_share(mesh: TriMesh, rng: np.random.Generator, n_samples: int = 200) -> float:
+def graspable_share(mesh: TriMesh, rng: np.random.Generator) -> float:
     """Share of the surface behind which, straight through the body, a nearly parallel side lies within reach.
 
     A quick necessary condition for a parallel-jaw grasp; the real sampler is ``sampling.sample_antipodal``.
     """
     area = np.cumsum(mesh.face_areas)
-    face = np.minimum(np.searchsorted(area, rng.random(n_samples) * area[-1]), len(area) - 1)
-    weights = rng.dirichlet(np.ones(3), n_samples)
+    face = np.minimum(np.searchsorted(area, rng.random(N_RAYS) * area[-1]), len(area) - 1)
+    weights = rng.dirichlet(np.ones(3), N_RAYS)
     inward = -mesh.face_normals[face]
     points = np.einsum("nk,nkd->nd", weights, mesh.triangles[face]) + 1e-5 * inward
     hits = mesh.raycaster.first_hit(points, inward)

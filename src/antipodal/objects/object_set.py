@@ -69,7 +69,7 @@ class ObjectRecord:
 
 @dataclass(frozen=True, eq=False)
 class ObjectSet:
-    """Objects of a folder. Meshes are read when asked for: ``set[i]``, or by name."""
+    """Objects of a folder. Meshes are read when asked for: ``set[i]``."""
 
     directory: Path
     records: tuple[ObjectRecord, ...]
@@ -100,18 +100,6 @@ class ObjectSet:
 
     def __iter__(self) -> Iterator[TriMesh]:
         return (self._load(record) for record in self.records)
-
-    def mesh(self, name: str) -> TriMesh:
-        """Load one object by name.
-
-        Raises:
-            UnknownAsset: no such object; lists the first ones.
-        """
-        for record in self.records:
-            if record.name == name:
-                return self._load(record)
-        known = ", ".join(self.names[:12]) + (", …" if len(self) > 12 else "")
-        raise UnknownAsset(f"no object '{name}' in {self.directory}: expected one of {known}")
 
     def _load(self, record: ObjectRecord) -> TriMesh:
         return replace(load_mesh(self.directory / record.file), name=record.name)

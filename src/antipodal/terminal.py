@@ -16,6 +16,8 @@ import tyro
 from .files import plain
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, TaskID
+
     from .dataset.events import Report
 
 Output = Annotated[Path, tyro.conf.arg(aliases=("-o",))]
@@ -39,34 +41,16 @@ def table(values: Mapping[str, Any]) -> str:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     """Yield a callback (done, total, datapoints) that draws a bar with rate and time left on stderr."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import TimeRemainingColumn
 
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[n]}"),
-    )
-    bar = Progress(*columns, console=_err())
-    task = bar.add_task(what, total=None, n="")
+    with _bar(what, TimeRemainingColumn()) as (bar, task):
 
-    def callback(done: int, total: int, datapoints: int | None = None) -> None:
-        bar.start()  # with the first report, so that a refused input leaves one line and no bar
-        said = "" if datapoints is None else f"{datapoints} datapoints"
-        bar.update(task, completed=done, total=total, n=said)
+        def callback(done: int, total: int, datapoints: int | None = None) -> None:
+            bar.start()
+            said = "" if datapoints is None else f"{datapoints} datapoints"
+            bar.update(task, completed=done, total=total, said=said)
 
-    try:
         yield callback
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 @contextmanager
@@ -77,32 +61,40 @@ def generation_report(as_json: bool) -> Iterator[Report]:
     if as_json:
         yield lambda event: stderr(json.dumps(event_json(event)))
         return
+    with _bar("objects") as (bar, task):
+
+        def draw(event: Event) -> None:
+            bar.start()
+            if isinstance(event, ObjectRefused):
+                said = f"refused {event.name}: {event.reason}"
+                bar.console.print(said, markup=False, highlight=False)
+                return
+            said = f"{event.n_datapoints} datapoints"
+            if isinstance(event, Start) and event.n_resumed:
+                said += ", resuming"
+            if isinstance(event, Advance | Done):
+                said += f", {event.datapoints_per_second:.0f}/s"
+            if isinstance(event, Advance):
+                said += f", {_duration(event.eta_s)} left"
+            done = event.n_resumed if isinstance(event, Start) else event.n_objects
+            done = event.n_done if isinstance(event, Advance) else done
+            bar.update(task, completed=done, total=event.n_objects, said=said)
+
+        yield draw
+
+
+@contextmanager
+def _bar(what: str, *columns: ProgressColumn) -> Iterator[tuple[Progress, TaskID]]:
+    """Yield a bar on stderr and its task; start it with the first report: a refused input leaves one line, no bar."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+    shown = (TextColumn(what), BarColumn(), MofNCompleteColumn(), *columns)
     said = TextColumn("{task.fields[said]}")
-    bar = Progress(TextColumn("objects"), BarColumn(), MofNCompleteColumn(), said, console=_err())
-    task = bar.add_task("objects", total=None, said="")
-
-    def draw(event: Event) -> None:
-        bar.start()  # with the first event, so that a refused input leaves one line and no bar
-        if isinstance(event, ObjectRefused):
-            bar.console.print(
-                f"refused {event.name}: {event.reason}", markup=False, highlight=False
-            )
-            return
-        said = f"{event.n_datapoints} datapoints"
-        if isinstance(event, Start) and event.n_resumed:
-            said += ", resuming"
-        if isinstance(event, Advance | Done):
-            said += f", {event.datapoints_per_second:.0f}/s"
-        if isinstance(event, Advance):
-            said += f", {_duration(event.eta_s)} left"
-        done = event.n_resumed if isinstance(event, Start) else event.n_objects
-        done = event.n_done if isinstance(event, Advance) else done
-        bar.update(task, completed=done, total=event.n_objects, said=said)
-
+    bar = Progress(*shown, said, console=Console(stderr=True))
+    task = bar.add_task(what, total=None, said="")
     try:
-        yield draw
+        yield bar, task
     finally:
         if bar.live.is_started:
             bar.stop()
@@ -112,12 +104,6 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
-
-
-def _err() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
 
 
 @contextmanager

@@ -190,8 +190,7 @@ def save_depth(image: DepthImage, path: str | Path) -> None:
     Raises:
         InvalidImage: another suffix, or a depth beyond 6.5535 m for 16 bits.
     """
-    path = Path(path)
-    camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json()}
+    path, camera = Path(path), camera_json(image)
     if path.suffix == ".npy":
         np.save(path, image.depth)
     elif path.suffix in {".png", ".tif", ".tiff"}:
@@ -207,9 +206,17 @@ def save_depth(image: DepthImage, path: str | Path) -> None:
         camera["depth_unit"] = 1e-4
     else:
         raise InvalidImage(f"cannot write depth as '{path.suffix}': expected .npy, .png or .tiff")
-    if image.T_world_camera is not None:
-        camera["T_world_camera"] = image.T_world_camera.tolist()
     path.with_suffix(".camera.json").write_text(json.dumps(camera, indent=1))
+
+
+def camera_json(seen: Camera | DepthImage) -> dict[str, Any]:
+    """The camera, or that of an image, as JSON: what :func:`load_camera` and the service read."""
+    values: dict[str, Any] = {"intrinsics": seen.intrinsics.to_json()}
+    if seen.T_world_camera is not None:
+        values["T_world_camera"] = seen.T_world_camera.tolist()
+    if isinstance(seen, Camera) and seen.depth_unit is not None:
+        values["depth_unit"] = seen.depth_unit
+    return values
 
 
 def _assets() -> Any:

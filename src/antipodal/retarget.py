@@ -26,7 +26,7 @@ from .bench.objects import distinct
 from .bench.page import write_page
 from .bench.report import make_report, open_trials
 from .bench.runner import BenchRun, run_bench
-from .camera_files import camera_names, load_camera
+from .camera_files import camera_json, camera_names, load_camera
 from .dataset.events import Report
 from .dataset.execution import Execution
 from .dataset.model import PRESETS
@@ -42,7 +42,7 @@ from .nn.pretrained import Pretrained
 from .nn.train import train
 from .objects.object_set import ObjectRecord, import_meshes, load_object_set, make_object_set
 from .render.scene import CameraDistribution
-from .retarget_ready import camera_values, write_ready
+from .retarget_ready import write_ready
 from .retarget_verdict import NEW, SEEN, improve, summarise
 from .values import check_seed
 
@@ -234,7 +234,7 @@ def _claim(cell: Cell) -> None:
     record = {
         "parts": digest.hexdigest(),
         "gripper": hand if hand in gripper_names() else load_gripper(hand).to_json(),
-        "camera": eye if eye is None or eye in camera_names() else camera_values(load_camera(eye)),
+        "camera": eye if eye is None or eye in camera_names() else camera_json(load_camera(eye)),
         "budget": cell.budget,
         "mesh_unit": cell.mesh_unit,
         "seed": cell.seed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .camera_files import Camera, camera_names, load_camera
+from .camera_files import camera_json, camera_names, load_camera
 from .files import write_bytes, write_json
 from .gripper import gripper_names, load_gripper
 from .gripper_files import save_gripper
@@ -40,7 +40,7 @@ def write_ready(folder: Path, gripper: str, camera: str | None) -> None:
     if camera in camera_names():
         seen_by, request["camera"] = f" --camera {camera}", camera
     elif camera is not None:
-        request["camera"] = camera_values(load_camera(camera))
+        request["camera"] = camera_json(load_camera(camera))
         write_json(request["camera"], folder / "camera.json")
         seen_by = ' --camera "$here/camera.json"'
     write_json(request, folder / "request.json")
@@ -53,13 +53,3 @@ def write_ready(folder: Path, gripper: str, camera: str | None) -> None:
 def _write_script(path: Path, verb: str, what: str, rest: str) -> None:
     write_bytes(SCRIPT.format(what=what, verb=verb, rest=rest).encode(), path)
     path.chmod(0o755)
-
-
-def camera_values(camera: Camera) -> dict[str, Any]:
-    """The camera as JSON, as ``load_camera`` and the service read it."""
-    values: dict[str, Any] = {"intrinsics": camera.intrinsics.to_json()}
-    if camera.T_world_camera is not None:
-        values["T_world_camera"] = camera.T_world_camera.tolist()
-    if camera.depth_unit is not None:
-        values["depth_unit"] = camera.depth_unit
-    return values

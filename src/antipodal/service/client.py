@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 
 from ..camera import DepthImage
+from ..camera_files import camera_json
 from ..errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from ..files import plain
 from ..grasp import PlanarGrasp
@@ -92,11 +93,9 @@ class PlanClient:
         **options: Any,
     ) -> dict[str, Any]:
         """Plan grasps on the service and return its JSON object; see :meth:`plan`."""
-        camera: dict[str, Any] = {"intrinsics": image.intrinsics.to_json()}
-        if image.T_world_camera is not None:
-            camera["T_world_camera"] = image.T_world_camera.tolist()
         wanted = as_request(asked)
-        request = json.dumps({"camera": camera} | json_of(wanted) | options, default=plain)
+        values = {"camera": camera_json(image)} | json_of(wanted) | options
+        request = json.dumps(values, default=plain)
         files = {"depth": ("depth.npy", _npy(image.depth))}
         if wanted.mask is not None:
             files["mask"] = ("mask.npy", _npy(wanted.mask))

@@ -448,11 +448,14 @@ def test_training_ends_once_its_patience_has(boxes: Path, tmp_path: Path) -> Non
     assert resumed["validation"] == result["validation"]
 
 
-def test_a_run_of_before_a_setting_was_has_its_default(boxes: Path, tmp_path: Path) -> None:
+def test_a_run_of_before_a_setting_came_or_went_is_still_itself(
+    boxes: Path, tmp_path: Path
+) -> None:
     config = replace(TINY, n_epochs=1)
     result = train(boxes, tmp_path / "run", config, accelerator="cpu")
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     del saved["train"]["patience"]
+    saved["train"]["calibrate"] = True  # a setting that is no more
     (tmp_path / "run" / "config.json").write_text(json.dumps(saved))
     assert train(boxes, tmp_path / "run", config, accelerator="cpu") == result
 

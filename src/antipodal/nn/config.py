@@ -57,8 +57,6 @@ class TrainConfig:
     """Of a success in the cross-entropy that is trained on and chooses the epoch, of a failure 1 (reference §7.5)."""
     success_threshold: float = SUCCESS_THRESHOLD
     """δ: a grasp is a success if its robust ε exceeds it."""
-    calibrate: bool = True
-    """Fit Platt's scale and offset on the validation split; the export bakes them in."""
 
     def __post_init__(self) -> None:
         for name, known in (

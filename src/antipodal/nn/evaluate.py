@@ -92,7 +92,7 @@ def evaluate(
     label: TargetName = target or network.training.get("target", "robust")
     index, used = _choose(dataset, rows, network)
     answers = predict(network, dataset, index, label)
-    if used.startswith("validation") and network.training.get("calibrate", True):
+    if used.startswith("validation"):
         answers = by_others(answers)
     splits = {used: answers}
     report = {

@@ -362,16 +362,12 @@ def _validate(module: GraspModule, validation: GraspStream) -> dict[str, Any]:
     expect_finite(log_odds, module.config.learning_rate)
     source = validation.source
     success = source.success[source.rows]
-    calibration, plain = Calibration(), Calibration()(log_odds)
-    calibrated = plain
-    if module.config.calibrate:
-        calibration = fit_calibration(log_odds, success)
-        objects = source.dataset.read(["object_id"])["object_id"][source.rows]
-        calibrated = calibrated_by_others(log_odds, success, objects)
+    objects = source.dataset.read(["object_id"])["object_id"][source.rows]
+    calibrated = calibrated_by_others(log_odds, success, objects)
     return {
         "validation": classification(calibrated, success, log_odds),
-        "validation_uncalibrated": classification(plain, success, log_odds),
-        "calibration": calibration._asdict(),
+        "validation_uncalibrated": classification(Calibration()(log_odds), success, log_odds),
+        "calibration": fit_calibration(log_odds, success)._asdict(),
     }
 
 

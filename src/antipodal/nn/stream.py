@@ -37,17 +37,13 @@ class Loading:
 
     memory: float = 4.0
     """GiB that crops may take, training and validation together; beside it each reader holds one shard."""
-    n_threads: int = 2
-    """Readers; they decide nothing but the speed."""
     positive_weight: float = 0.0
     """Resampling by class in each epoch (reference §7.5): w > 1 draws 1/w of the failures, 0 < w < 1 draws w of the
     successes, 0 takes everything, as the paper's networks were trained."""
 
     def __post_init__(self) -> None:
-        if not self.memory > 0 or self.n_threads < 1:
-            raise InvalidConfig(
-                f"loading memory {self.memory} GiB, n_threads {self.n_threads}: expected more than 0 and at least 1"
-            )
+        if not self.memory > 0:
+            raise InvalidConfig(f"loading memory {self.memory} GiB: expected more than 0")
         if not 0 <= self.positive_weight < np.inf:
             raise InvalidConfig(
                 f"positive_weight {self.positive_weight}: expected 0 (off) or a positive number"
@@ -79,7 +75,7 @@ class GraspRows:
             rows: numbers of rows, rising.
             success: the label of every row of the data set.
             max_bytes: that crops may take.
-            n_threads: readers.
+            n_threads: readers; they decide nothing but the speed.
         """
         if len(rows) == 0 or len(success) != len(dataset):
             raise InvalidConfig(

@@ -85,7 +85,7 @@ def train(
         accelerator: Lightning's word: "auto", "cpu", "gpu".
         devices: how many GPUs share each batch, or processes where there is none; "auto" is every GPU. With more than
             one, Lightning's DDP starts the program that calls this once more for each of the others.
-        loading: memory and threads of the loader, resampling by class.
+        loading: memory of the loader, resampling by class.
         start: trained weights to start from; None: random ones.
 
     Returns:
@@ -171,9 +171,7 @@ def split_rows(
     success = dataset.targets(config.target, config.success_threshold)
     n = sum(map(len, sides))
     training, validation = (
-        GraspRows(
-            dataset, rows, success, loading.memory * GIBIBYTE * len(rows) / n, loading.n_threads
-        )
+        GraspRows(dataset, rows, success, loading.memory * GIBIBYTE * len(rows) / n)
         for rows in sides
     )
     return training, validation
@@ -181,12 +179,11 @@ def split_rows(
 
 def run_config(dataset: Dataset, config: TrainConfig, loading: Loading) -> dict[str, Any]:
     """What ``config.json`` of a run holds."""
-    decides = {k: v for k, v in dataclasses.asdict(loading).items() if k != "n_threads"}
     return {
         "schema": SCHEMA,
         "version": __version__,
         "train": dataclasses.asdict(config),
-        "loading": decides,
+        "loading": dataclasses.asdict(loading),
         "start": None,
         "crop": dataset.config["crop"],
         "gripper": dataset.manifest["gripper"]["name"],

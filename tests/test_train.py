@@ -515,8 +515,6 @@ def test_run_leaves_its_settings_scores_and_logs_and_is_not_trained_twice(
     assert result["n_train"] + result["n_validation"] == 300
     with pytest.raises(InvalidConfig, match=r"other settings \(seed 3 → 4\)"):
         train(boxes, run_dir, replace(config, seed=4), accelerator="cpu")
-    with pytest.raises(InvalidConfig, match="already holds a run"):
-        train(boxes, run_dir, config, resume=False, accelerator="cpu")
     # a network of another size under the same name
     run = open_run(run_dir)
     torch.save({"fc": torch.zeros(3)}, run_dir / "model.pt")

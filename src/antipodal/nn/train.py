@@ -66,21 +66,19 @@ def train(
     dataset_dir: str | Path,
     run_dir: str | Path,
     config: TrainConfig,
-    resume: bool = True,
+    *,
     progress: bool = False,
     accelerator: str = "auto",
-    *,
     devices: int | Literal["auto"] = 1,
     loading: Loading | None = None,
     start: Pretrained | None = None,
 ) -> dict[str, Any]:
-    """Train, or go on training, in ``run_dir``; a finished run returns at once.
+    """Train in ``run_dir``, or go on where it was last saved; a finished run returns at once.
 
     Args:
         dataset_dir: a finished data set.
         run_dir: made if absent.
         config: how.
-        resume: continue where ``run_dir`` was last saved, if it holds an unfinished run of the same settings.
         progress: draw a progress bar on stderr.
         accelerator: Lightning's word: "auto", "cpu", "gpu".
         devices: how many GPUs share each batch, or processes where there is none; "auto" is every GPU. With more than
@@ -92,8 +90,8 @@ def train(
         The content of ``result.json``.
 
     Raises:
-        InvalidConfig: ``run_dir`` holds a run of other settings (they are listed), or any run and ``resume`` is off;
-            devices that are not there, or do not divide a batch; training diverges.
+        InvalidConfig: ``run_dir`` holds a run of other settings (they are listed); devices that are not there, or do
+            not divide a batch; training diverges.
         IncompatibleCheckpoint: a file of the run in ``run_dir`` is damaged.
     """
     loading = loading or Loading()
@@ -108,7 +106,7 @@ def train(
     if start is not None:
         digest = load_pretrained(start, network, config.architecture, dataset.config["crop"])
         description["start"] = {"sha256": digest, "trained": start.trained, "path": str(start.run)}
-    _open_run(run_dir, description, resume)
+    _open_run(run_dir, description)
     if (run_dir / "result.json").is_file():
         return read_result(run_dir)
     if start is None:
@@ -377,17 +375,13 @@ def _last_checkpoint(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / "last.ckpt"
 
 
-def _open_run(run_dir: Path, description: dict[str, Any], resume: bool) -> None:
+def _open_run(run_dir: Path, description: dict[str, Any]) -> None:
     """Write ``config.json``, or compare it with the one that is there."""
     run_dir.mkdir(parents=True, exist_ok=True)
     file = run_dir / "config.json"
     if not file.is_file():
         write_json(description, file)
         return
-    if not resume:
-        raise InvalidConfig(
-            f"{run_dir} already holds a run: expected an empty folder, or let it resume"
-        )
     # through JSON, so that tuples and lists compare equal
     old, new = read_config(file), json.loads(json.dumps(description))
     for description in (old, new):

@@ -88,7 +88,7 @@ def later_run(objects: Path, i: int) -> Rows:
 def run(objects: Path, i: int, planner: Planner) -> Rows:
     """All trials of one object."""
     cache = objects.parent
-    job = trials.ObjectJob(i, list_objects(objects)[i], objects, CONFIG, cache, cache, {})
+    job = trials.ObjectJob(i, list_objects(objects)[i], objects, CONFIG, cache, cache)
     return trials.run_object(job, GRIPPER, {"planner": planner}, lambda *at: None)
 
 

@@ -229,7 +229,7 @@ def test_a_scene_that_cannot_be_drawn_or_seen_is_a_row_and_the_next_one_runs(
     monkeypatch.setattr(trials_module, "draw_trial", fails_first)
     config = BenchConfig(2, trial=QUICK)
     item = list_objects(objects / "boxes")[0]
-    job = ObjectJob(0, item, objects / "boxes", config, tmp_path, tmp_path, {})
+    job = ObjectJob(0, item, objects / "boxes", config, tmp_path, tmp_path)
     planners = {name: make_planner(name, load_gripper("yumi")) for name in (GOOD, BESIDE)}
     rows = run_object(job, load_gripper("yumi"), planners, lambda *at: None)
     assert [r["outcome"] for r in rows[:3]] == ["UNSTABLE", "UNSTABLE", "SUCCESS"]
@@ -245,7 +245,7 @@ def test_a_timed_plan_has_not_seen_its_image_before(objects: Path, tmp_path: Pat
         return no_grasp("only looking")
 
     item = list_objects(objects / "boxes")[0]
-    job = ObjectJob(0, item, objects / "boxes", BenchConfig(1), tmp_path, tmp_path, {})
+    job = ObjectJob(0, item, objects / "boxes", BenchConfig(1), tmp_path, tmp_path)
     planners = {"looks": FunctionPlanner(look)}
     places: list[tuple[str, str, int]] = []
     rows = time_object(job, load_gripper("yumi"), planners, lambda *at: places.append(at))

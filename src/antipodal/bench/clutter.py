@@ -143,7 +143,7 @@ def run_clutter(run: ClutterRun, progress: Progress = lambda done, total: None) 
     cache = run.cache or run.output / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     jobs = [
-        ObjectJob(r, BenchObject(f"round {r}", "", "", ""), run.objects, run.config, cache, run.output / "parts", {})
+        ObjectJob(r, BenchObject(f"round {r}", "", "", ""), run.objects, run.config, cache, run.output / "parts")
         for r in range(run.n_rounds)
     ]  # fmt: skip
     parts = [_part(job) for job in jobs]

@@ -145,8 +145,7 @@ def _jobs(run: BenchRun, objects: Sequence[BenchObject]) -> list[ObjectJob]:
     cache.mkdir(parents=True, exist_ok=True)
     parts = run.output / "parts"
     return [
-        ObjectJob(i, item, run.objects, run.config, cache, parts, {})
-        for i, item in enumerate(objects)
+        ObjectJob(i, item, run.objects, run.config, cache, parts) for i, item in enumerate(objects)
     ]
 
 

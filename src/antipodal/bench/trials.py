@@ -7,7 +7,7 @@ cannot be simulated, a planner that fails: rows with their reason.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class ObjectJob:
     """Folder of convex pieces and of judged scenes."""
     parts: Path
     """Folder of finished parts."""
-    failures: Failures
+    failures: Failures = field(default_factory=dict)
     broken: str = ""
     """Why this object cannot be run at all, known from a worker that died of it."""
 

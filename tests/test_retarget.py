@@ -166,7 +166,7 @@ def test_a_wrong_input_does_not_spoil_the_folder_for_the_right_one(parts, tmp_pa
     class Enough(Exception):
         pass
 
-    def stop(*_):
+    def stop(*_, **__):
         raise Enough
 
     monkeypatch.setattr(module, "run_generate", stop)
@@ -189,7 +189,7 @@ def test_a_part_that_gave_no_data_is_judged_as_new(parts, tmp_path, monkeypatch)
         raise Enough
 
     refused = {"refused": [{"name": "parts_pin0", "reason": "no stable pose"}]}
-    monkeypatch.setattr(module, "run_generate", lambda *_: refused)
+    monkeypatch.setattr(module, "run_generate", lambda *_, **__: refused)
     monkeypatch.setattr(module, "train", stop)
     monkeypatch.setitem(BUDGETS, "15min", Budget(1, 10, 1, 6))
     said: list[str] = []
@@ -212,7 +212,7 @@ def test_a_part_whose_copy_is_trained_on_is_not_new(parts, tmp_path, monkeypatch
         raise Enough
 
     shutil.copy(parts / "block0.ply", parts / "pin9.ply")  # block0 is held out, pin9 is not
-    monkeypatch.setattr(module, "run_generate", lambda *_: {"refused": []})
+    monkeypatch.setattr(module, "run_generate", lambda *_, **__: {"refused": []})
     monkeypatch.setattr(module, "train", stop)
     monkeypatch.setitem(BUDGETS, "15min", Budget(1, 10, 1, 6))
     said: list[str] = []
@@ -248,7 +248,7 @@ def test_a_gripper_and_a_camera_count_by_what_their_files_say(parts, tmp_path, m
     class Enough(Exception):
         pass
 
-    def stop(*_):
+    def stop(*_, **__):
         raise Enough
 
     monkeypatch.setattr(module, "run_generate", stop)

@@ -204,13 +204,13 @@ def generate(
             objects,
             output,
             preset,
-            n_datapoints,
-            gripper,
-            camera,
-            seed,
-            execution,
-            report,
-            images_per_pose,
+            n_datapoints=n_datapoints,
+            gripper=gripper,
+            camera=camera,
+            seed=seed,
+            execution=execution,
+            report=report,
+            images_per_pose=images_per_pose,
         )
     text = f"{summary_text(summary)}\nin {output}, {summary['datapoints_per_second']:.0f}/s"
     emit(summary, text, json)

@@ -153,12 +153,12 @@ def _steps(cell: Cell, tell: Callbacks) -> dict[str, Any]:
         out / "objects",
         out / "data",
         PRESET,
-        budget.n_datapoints,
-        cell.gripper,
-        cell.camera,
-        cell.seed,
-        Execution(cell.workers),
-        tell.generation,
+        n_datapoints=budget.n_datapoints,
+        gripper=cell.gripper,
+        camera=cell.camera,
+        seed=cell.seed,
+        execution=Execution(cell.workers),
+        report=tell.generation,
     )
     n_judged = _judged(out, parts, {refused["name"] for refused in facts["refused"]}, tell.step)
     tell.step("training")

@@ -27,6 +27,7 @@ def run_generate(
     objects: str | Path,
     output: str | Path,
     preset: str,
+    *,
     n_datapoints: int | None,
     gripper: str | Path,
     camera: str | Path | None,

@@ -19,7 +19,7 @@ N_RESAMPLES = 4000
 def main(out: Path) -> None:
     """Print a line per planner over the rounds of all seeds."""
     rows = [
-        row | {"round": (folder.name, row["round"])}
+        row | {"round": f"{folder.name} {row['round']}"}
         for folder in sorted(out.glob("seed-*"))
         for row in read_rows(folder / "picks.parquet")
     ]

@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -174,6 +175,23 @@ def test_a_pile_that_cannot_be_seen_is_neither_a_plan_nor_a_grasp() -> None:
     assert per_round(rows, "p").tolist() == [[[1.0, 1.0]], [[1.0, 5.0]]]
     diverged = unseen | grasp | {"round": 0}  # while the plan was executed: a failed grasp
     assert clutter_numbers([held | {"round": 0}, diverged], 0)["n_grasps"] == 2
+
+
+def test_the_table_of_several_seeds_counts_each_seeds_piles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pick = {"planner": "p", "plan": 0, "plan_time": 0.1, "T_world_grasp": [0.0] * 16}
+    for seed, outcomes in enumerate((("SUCCESS", "MISSED"), ("SUCCESS", "SUCCESS"))):
+        rows = [
+            pick | {"round": k, "outcome": outcome, "quality": 0.9, "n_before": 5}
+            | {"n_taken": int(outcome == "SUCCESS")}
+            for k, outcome in enumerate(outcomes)
+        ]  # fmt: skip
+        (tmp_path / f"seed-{seed}").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"seed-{seed}" / "picks.parquet")
+    runpy.run_path(str(RUNS / "clutter_table.py"))["main"](tmp_path)
+    said = capsys.readouterr().out
+    assert "| p | 4 | 4 | 75 % [" in said and "| 15 % [" in said
 
 
 def test_a_pile_of_many_objects_waits_where_the_engine_keeps_it() -> None:

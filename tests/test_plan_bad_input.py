@@ -186,6 +186,19 @@ def test_a_unit_that_is_ten_times_too_small_is_refused_in_the_doctors_words(name
         assert ("is the unit right" in f"{plan.reason}, {plan.warnings}") == is_refused
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_unit_that_is_ten_times_too_large_is_warned_of_in_the_doctors_words(name):
+    policy, rng = make_policy(name, flat_quality, YUMI), np.random.default_rng(0)
+    depth = np.full((60, 80), 0.35)
+    depth[25:32, 30:50] = 0.31
+    camera = CameraIntrinsics(**SANE)
+    assert not any("unit" in w for w in policy(DepthImage(depth, camera), None, rng).warnings)
+    plan = policy(DepthImage(depth * 10, camera), None, rng)
+    found = [f.message for f in examine_depth(depth * 10, camera) if f.severity == "warning"]
+    (warning,) = [w for w in plan.warnings if "unit" in w]
+    assert warning in found and "median 3.500 m: far for grasping" in warning
+
+
 def test_any_request_on_a_sound_image_is_refused_or_met():
     ends = Counter()
 

@@ -9,7 +9,7 @@ from antipodal import transforms
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig, InvalidImage
 from antipodal.grasp import Grasp, PlanarGrasp
-from antipodal.planning import DOUBT, describe
+from antipodal.planning import ADVICE, DOUBT, describe
 from antipodal.policy import POLICIES, Request, make_policy
 from antipodal.policy.base import Plan
 from antipodal.policy.constraints import ConstraintConfig, check_grasps, unseen_share
@@ -319,4 +319,12 @@ def test_a_box_smaller_than_the_object_asks_for_the_centre_and_not_for_the_edges
 @pytest.mark.parametrize(("q", "doubted"), [(0.49, True), (0.5, False), (0.9, False)])
 def test_a_plan_that_will_rather_fail_is_said_to_be_one(q, doubted):
     grasp = PlanarGrasp(np.zeros((1, 2)), np.zeros(1), np.full(1, 0.7), np.full(1, 0.05))
-    assert (DOUBT in describe(Plan(grasp, np.array([q])), 0.1)) is doubted
+    said = describe(Plan(grasp, np.array([q])), 0.1)
+    assert (DOUBT in said) is (ADVICE in said) is doubted
+
+
+def test_a_plan_that_is_warned_of_blames_neither_object_nor_hand():
+    grasp = PlanarGrasp(np.zeros((1, 2)), np.zeros(1), np.full(1, 7.0), np.full(1, 0.05))
+    said = describe(Plan(grasp, np.array([0.1]), warnings=("is the unit right?",)), 0.1)
+    assert DOUBT in said and "is the unit right?" in said
+    assert ADVICE not in said

@@ -22,6 +22,8 @@ MAX_DEPTH = 20.0
 """A median depth beyond this is taken for a wrong unit [m]."""
 MIN_DEPTH = 0.1
 """So is one below this [m]."""
+FAR_DEPTH = 3.0
+"""A median depth beyond this is doubted [m]."""
 
 
 @dataclass(frozen=True)
@@ -239,3 +241,10 @@ def wrong_unit(image: DepthImage) -> str | None:
     if 2 * np.count_nonzero(image.valid & (image.depth < MIN_DEPTH)) <= image.valid.sum():
         return None
     return f"{depths_in_words(image)}: expected metres, some tenths at least; is the unit right?"
+
+
+def far_for_grasping(image: DepthImage) -> str | None:
+    """One line on depths too large for a hand's reach; None if most of them are within it."""
+    if 2 * np.count_nonzero(image.depth > FAR_DEPTH) <= image.valid.sum():
+        return None
+    return f"{depths_in_words(image)}: far for grasping; is the unit right?"

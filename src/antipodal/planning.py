@@ -124,8 +124,10 @@ def plan_waypoints(plan: Plan, inputs: PlanInputs) -> dict[str, Any] | None:
     return {"frame": "camera" if T_world_camera is None else "world", **way.to_json()}
 
 
-DOUBT = "it is more likely to fail than to hold: lay the object another way, or take a hand that opens wider"
+DOUBT = "it is more likely to fail than to hold"
 """Said of a plan whose best grasp has q < ½."""
+ADVICE = "lay the object another way, or take a hand that opens wider"
+"""Said with it, unless the plan's warnings name what may be the cause."""
 NO_POSE = "no T_world_camera is known: the grasps and the way to them are in the camera's frame"
 """Said of a plan without the camera's pose, which a file may hold under a name that is not read."""
 
@@ -150,5 +152,7 @@ def describe(plan: Plan, plan_time: float) -> str:
         f"depth {g.depth:.4f} m, opening {g.width:.3f} m, q = {plan.quality[0]:.3f}, "
         f"in {plan_time * 1e3:.0f} ms"
     )
-    doubt = [DOUBT] if plan.quality[0] < 0.5 else []
+    doubt = []
+    if plan.quality[0] < 0.5:
+        doubt = [DOUBT if plan.warnings else f"{DOUBT}: {ADVICE}"]
     return "\n".join([best, *doubt, *plan.warnings, *lines])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..camera import CameraIntrinsics, DepthImage, depths_in_words, wrong_unit
+from ..camera import CameraIntrinsics, DepthImage, depths_in_words, far_for_grasping, wrong_unit
 from ..camera_files import Camera, load_camera, load_depth
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
@@ -81,10 +81,9 @@ def _read(
 def _range(image: DepthImage) -> Finding:
     if (wrong := wrong_unit(image)) is not None:
         return Finding("error", wrong)
-    words = depths_in_words(image)
-    if np.median(image.depth[image.valid]) > 3.0:
-        return Finding("warning", f"{words}: far for grasping; is the unit right?")
-    return Finding("ok", words)
+    if (far := far_for_grasping(image)) is not None:
+        return Finding("warning", far)
+    return Finding("ok", depths_in_words(image))
 
 
 def _holes(image: DepthImage) -> Finding:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..camera import DepthImage, wrong_unit
+from ..camera import DepthImage, far_for_grasping, wrong_unit
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
 from .pose_check import NO_TABLE, disagreement, not_downwards
@@ -40,7 +40,7 @@ class View(NamedTuple):
     repaired: Mapping[str, int] = {}
     """``flying_px`` dropped and ``filled_px`` filled, if any."""
     warnings: tuple[str, ...] = ()
-    """What is doubtful about the camera's pose."""
+    """What is doubtful about the depth's unit and the camera's pose."""
 
 
 def look(
@@ -107,13 +107,15 @@ def doubted(view: View, config: TableConfig) -> View:
     image = view.image
     if (words := wrong_unit(image)) is not None:
         return _refused(view, words)
+    if (words := far_for_grasping(image)) is not None:
+        view = view._replace(warnings=(words,))
     off = disagreement(image, view.request.mask, view.table, config)
     if off is None:
         doubtful = image.T_world_camera is not None and view.table is None
-        return view._replace(warnings=(NO_TABLE,)) if doubtful else view
+        return view._replace(warnings=(*view.warnings, NO_TABLE)) if doubtful else view
     if off.is_certain:
         return _refused(view, off.words)
-    return view._replace(warnings=(off.words,))
+    return view._replace(warnings=(*view.warnings, off.words))
 
 
 def approach_of(image: DepthImage, table: TablePlane | None) -> Float[np.ndarray, "3"]:

@@ -364,6 +364,15 @@ def test_an_occupied_folder_is_not_touched(theirs: Path, ours: Dataset, tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_seed_that_no_split_takes_is_refused_before_anything_is_written(
+    ours: Dataset, tmp_path: Path
+) -> None:
+    done: list[int] = []
+    with pytest.raises(InvalidConfig, match="seed -1: expected 0 or more"):
+        export_tensors(ours, tmp_path / "out", -1, lambda k, total, n: done.append(k))
+    assert not done and not (tmp_path / "out").exists()
+
+
 def test_an_unknown_split_lists_what_there_is(theirs: Path) -> None:
     with pytest.raises(UnknownAsset, match="image_wise, object_wise, stable_pose_wise"):
         read_split(theirs, "grasp_wise")

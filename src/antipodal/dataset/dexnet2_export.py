@@ -12,6 +12,7 @@ from jaxtyping import Float
 from .. import transforms
 from ..errors import InvalidConfig
 from ..files import write_json
+from ..values import check_seed
 from .dexnet2_tensors import LABELS, ROWS_PER_FILE, VECTORS, new_folder, pixels_per_metre
 from .events import Progress
 from .store import Dataset, SplitName
@@ -50,8 +51,9 @@ def export_tensors(
         ``n_datapoints``, ``n_files``, ``fields``, ``splits`` and ``left_out``: split → why there is none.
 
     Raises:
-        InvalidConfig: ``path`` is not empty, or the data set joins several hands.
+        InvalidConfig: ``path`` is not empty, the data set joins several hands, or the seed is negative.
     """
+    check_seed(seed)  # it is used last
     dataset.expect_one_hand("an export")
     unknown = dataset.manifest.get("imported", {}).get("unknown", [])
     n_files = -(-len(dataset) // ROWS_PER_FILE)

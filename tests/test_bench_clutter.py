@@ -13,9 +13,11 @@ import pytest
 from antipodal import transforms
 from antipodal.bench.clutter import (
     MAX_FAILURES,
+    PICKS,
     ClutterRun,
     Heap,
     clutter_numbers,
+    clutter_report,
     run_clutter,
     together,
 )
@@ -192,6 +194,14 @@ def test_the_table_of_several_seeds_counts_each_seeds_piles(
     runpy.run_path(str(RUNS / "clutter_table.py"))["main"](tmp_path)
     said = capsys.readouterr().out
     assert "| p | 4 | 4 | 75 % [" in said and "| 15 % [" in said
+
+
+def test_a_run_without_a_single_pile_says_why(tmp_path: Path) -> None:
+    ended = {"n_before": 0, "outcome": "UNSTABLE", "reason": "nothing came to rest"}
+    rows = [{"planner": "random", "round": k, **ended} for k in range(2)]
+    pq.write_table(pa.Table.from_pylist(rows, PICKS), tmp_path / "picks.parquet")
+    with pytest.raises(InvalidConfig, match="none of 2 piles can be used: nothing came to rest"):
+        clutter_report(ClutterRun(("random",), tmp_path, tmp_path, 2))
 
 
 def test_a_pile_of_many_objects_waits_where_the_engine_keeps_it() -> None:

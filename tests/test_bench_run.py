@@ -33,6 +33,7 @@ from antipodal.bench.runner import BenchRun, open_run, planner_hash, run_bench
 from antipodal.bench.timing import time_object
 from antipodal.bench.trials import ObjectJob, run_object
 from antipodal.cli import run as command
+from antipodal.cli_bench import report_table
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
 from antipodal.gripper import GripperModel, load_gripper
 from antipodal.mesh import save_mesh
@@ -183,7 +184,9 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     good = report["planners"][GOOD]
     assert good["n_graspable"] == 4 and good["success_rate"] == 1.0
     assert good["outcomes"]["SUCCESS"] == 4
-    assert good["success_rate_all"] == pytest.approx(4 / 8)
+    assert good["n_trials"] == report["n_objects"] * 2 == 6  # the sheet is nobody's failure
+    assert good["success_rate_all"] == pytest.approx(4 / 6)
+    assert sum(good["outcomes_all"].values()) == 6
     assert good["by_source"]["boxes"]["n_graspable"] == 4
     assert [e["execution_error"] for e in good["by_execution_error"]] == [0.001, 0.0]
     assert good["brier"] == pytest.approx(0.04)
@@ -192,8 +195,24 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     # two objects could be held: too few for an interval
     assert first["difference"] == 1.0 and first["interval"] == [None, None]
     assert list(report["unusable_objects"]) == ["odd/sheet"]
+    last = report_table(report).splitlines()[-1]
+    assert last == f"unusable odd/sheet: {report['unusable_objects']['odd/sheet']}"
     stored = (finished / "report.json").read_text()
     assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0
+
+
+def test_a_run_of_which_no_object_can_be_used_says_why_in_one_line(tmp_path: Path, capsys) -> None:
+    save_mesh(box(40.0, 60.0, 35.0), tmp_path / "in" / "mm.ply")
+    asked = ["--objects", str(tmp_path / "in"), "--workers", "1"]
+    for verb in (["run", "--policy", "random", "--n-timed", "0"], ["agreement"]):
+        out = str(tmp_path / verb[0])
+        assert command(["bench", *verb, *asked, "-o", out]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "none of 1 objects can be used: mm: " in line and "extents 60 m" in line
+    out = str(tmp_path / "clutter")
+    assert command(["bench", "clutter", "--policy", "random", *asked, "-o", out]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "no object fits between the jaws of yumi; mm cannot be used: " in line
 
 
 def test_a_chart_of_no_trials_draws_no_legend_and_warns_of_none() -> None:

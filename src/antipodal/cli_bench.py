@@ -110,12 +110,14 @@ def bench_clutter(
         report = run_clutter(run, progress)
     lines = ["planner              grasps  success [95 %]  declutter [95 %]  picks/plan"]
     for name, p in report["planners"].items():
-        success = _share(p["grasp_success_rate"], p["grasp_success_interval"])
-        declutter = _share(p["declutter_rate"], p["declutter_interval"])
+        success = _share(p["grasp_success_rate"], p.get("grasp_success_interval"))
+        declutter = _share(p["declutter_rate"], p.get("declutter_interval"))
         lines.append(
             f"{name:<20} {p['n_grasps']:6d}  {success:<14}  {declutter:<16}  "
             f"{_number(p.get('picks_per_plan'), 10, 2)}"
         )
+    if unusable := next(iter(report["planners"].values()))["n_rounds_unusable"]:
+        lines.append(f"{unusable} of {rounds} piles unusable, counted for nobody")
     emit(report, "\n".join(lines), json)
     return 0
 
@@ -156,11 +158,12 @@ def bench_agreement(
     with progress_bar("objects") as progress:
         result = run_agreement(objects, output, config, workers, progress, cache)
     found = result["n"] + result["n_near_misses"]
-    drawn, refused = (len(result["config"][name]) for name in ("objects", "refused"))
+    drawn, refused = len(result["config"]["objects"]), result["config"]["refused"]
     said = (
-        f"{found} collision-free grasps found on {result['n_objects']} of {drawn} objects ({refused} refused), "
+        f"{found} collision-free grasps found on {result['n_objects']} of {drawn} objects ({len(refused)} refused), "
         f"{n} asked for\n{_agreement_table(result)}"
     )
+    said += "".join(f"\nrefused {name}: {reason}" for name, reason in refused.items())
     if pictures is not None:
         from .bench.disagreements import draw_disagreements
         from .bench.runner import read_rows
@@ -266,6 +269,7 @@ def report_table(report: dict[str, Any]) -> str:
         f"{report['n_objects']} objects × {report['n_trials_per_object']} trials, "
         f"{first['n_graspable']} of {first['n_trials']} trials graspable; success is over those"
     )
+    lines += [f"unusable {name}: {reason}" for name, reason in report["unusable_objects"].items()]
     return "\n".join(lines)
 
 

@@ -139,7 +139,7 @@ def run_agreement(
 
     Raises:
         UnknownAsset: no mesh there.
-        InvalidConfig: the output folder holds another run.
+        InvalidConfig: the output folder holds another run, or every object was refused.
     """
     output = Path(output)
     items = _chosen(distinct(list_objects(objects_dir)), config)
@@ -163,6 +163,9 @@ def run_agreement(
     rows = [row for part in parts for row in part["rows"]]
     write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
     refused = {part["object"]: part["refused"] for part in parts if part["refused"]}
+    if len(refused) == len(parts):
+        name, reason = next(iter(refused.items()))
+        raise InvalidConfig(f"none of {len(parts)} objects can be used: {name}: {reason}")
     summary = summarise_agreement(rows) | {"config": record | {"refused": refused}}
     write_json(summary, output / "agreement.json")
     return summary

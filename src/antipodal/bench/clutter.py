@@ -121,7 +121,7 @@ def run_clutter(run: ClutterRun, progress: Progress = lambda done, total: None) 
 
     Raises:
         UnknownAsset: objects, gripper or a planner that does not exist.
-        InvalidConfig: a planner that knows the mesh, or a folder of another configuration.
+        InvalidConfig: a planner that knows the mesh, a folder of another configuration, or no pile to be used.
     """
     gripper = load_gripper(run.gripper)
     for spec in run.planners:
@@ -169,6 +169,8 @@ def clutter_report(run: ClutterRun) -> dict[str, Any]:
         "seed": run.config.seed,
         "version": __version__,
     }
+    if not any(p["n_rounds"] for p in report["planners"].values()):
+        raise InvalidConfig(f"none of {run.n_rounds} piles can be used: {rows[0]['reason']}")
     write_json(report, run.output / "report.json")
     return report
 
@@ -255,7 +257,7 @@ def make_heap(job: ObjectJob, gripper: GripperModel, at: At) -> tuple[Heap, floa
     """Draw and drop the objects of a round: usable ones of which some antipodal pair fits the jaws."""
     rng = np.random.default_rng([job.config.seed, job.index, 0])
     items = list_objects(job.directory)
-    meshes, pieces = [], []
+    meshes, pieces, unusable = [], [], ""
     for i in rng.permutation(len(items)):
         try:
             mesh = load_object(job.directory, items[i].file, items[i].name)
@@ -264,12 +266,15 @@ def make_heap(job: ObjectJob, gripper: GripperModel, at: At) -> tuple[Heap, floa
             at("decompose", "", -1)
             pieces.append(convex_pieces(mesh, cache=job.cache))
             meshes.append(mesh)
-        except UNDIGESTED:
+        except UNDIGESTED as error:
+            unusable = f"; {items[i].name} cannot be used: {error}"
             continue
         if len(meshes) == N_OBJECTS:
             break
     if not meshes:
-        raise InvalidConfig(f"{job.directory}: no object fits between the jaws of {gripper.name}")
+        raise InvalidConfig(
+            f"{job.directory}: no object fits between the jaws of {gripper.name}{unusable}"
+        )
     friction = float(sample_friction(1, rng, FRICTION)[0])
     at("simulate", "", -1)
     poses, inside = drop(meshes, pieces, gripper, SIDE, friction, rng, job.config.trial)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..dataset.store import read_table
+from ..errors import InvalidConfig
 from ..files import write_json
 from ..sim.trial import Outcome
 from .config import bench_config
@@ -54,10 +55,11 @@ class Trials:
         return list(self.config["config"]["execution_errors"])
 
     def of(self, planner: str, error: float) -> pa.Table:
-        """Rows of one planner at one execution error, in the order of (object, k)."""
+        """Rows of one planner at one execution error, in the order of (object, k); unusable objects have none."""
         names = self.table.column("planner").to_numpy(zero_copy_only=False)
         errors = self.table.column("execution_error").to_numpy()
-        return self.table.filter(pa.array((names == planner) & (errors == error)))
+        usable = self.table.column("mesh_hash").is_valid().to_numpy()
+        return self.table.filter(pa.array((names == planner) & (errors == error) & usable))
 
 
 def open_trials(path: str | Path) -> Trials:
@@ -95,20 +97,28 @@ def outcomes_of(rows: pa.Table) -> Outcomes:
 
 
 def make_report(trials: Trials) -> dict[str, Any]:
-    """Compute every number; write report.json beside the trials and return it."""
-    headline = trials.errors[0]
+    """Compute every number; write report.json beside the trials and return it.
+
+    Raises:
+        InvalidConfig: not one object could be simulated.
+    """
+    headline, unusable = trials.errors[0], _unusable(trials)
+    n_objects = len(trials.config["objects"]) - len(unusable)
+    if n_objects == 0:
+        name, reason = next(iter(unusable.items()))
+        raise InvalidConfig(f"none of {len(unusable)} objects can be used: {name}: {reason}")
     outcomes = {name: outcomes_of(trials.of(name, headline)) for name in trials.planners}
     report = {
         "planners": {name: _planner(trials, name, outcomes[name]) for name in trials.planners},
         "comparisons": _comparisons(outcomes, trials.config["config"]["seed"]),
-        "n_objects": len(trials.config["objects"]),
+        "n_objects": n_objects,
         "n_trials_per_object": trials.config["config"]["n_trials"],
         "execution_error": headline,
         "camera": bench_config(trials.config["config"]).camera_name,
         "gripper": trials.config["gripper_name"],
         "seed": trials.config["config"]["seed"],
         "version": trials.config["version"],
-        "unusable_objects": _unusable(trials),
+        "unusable_objects": unusable,
     }
     report = _finite(report)
     write_json(report, trials.folder / "report.json")
@@ -160,7 +170,7 @@ def _times(trials: Trials, name: str, rows: pa.Table) -> dict[str, Any]:
 
 
 def difficulty_thirds(rows: pa.Table) -> list[str]:
-    """Name the third of the objects that each trial's object falls into; unusable ones have no name: ''."""
+    """Name the third of the objects that each trial's object falls into; without a known difficulty: ''."""
     names = np.array(rows.column("object").to_pylist())
     epsilon = rows.column("difficulty").to_numpy(zero_copy_only=False).astype(float)
     unique, first = np.unique(names, return_index=True)
@@ -223,10 +233,9 @@ def _reasons(rows: pa.Table) -> list[dict[str, Any]]:
 
 def _unusable(trials: Trials) -> dict[str, str]:
     """Objects of which not a single trial could be simulated, with their reasons."""
-    rows = trials.of(trials.planners[0], trials.errors[0])
-    broken = [h is None for h in rows.column("mesh_hash").to_pylist()]
+    rows = trials.table.filter(trials.table.column("mesh_hash").is_null())
     names, reasons = rows.column("object").to_pylist(), rows.column("reason").to_pylist()
-    return {n: r for n, r, b in zip(names, reasons, broken, strict=True) if b}
+    return dict(zip(names, reasons, strict=True))
 
 
 def _columns(values: Any) -> dict[str, list[float]]:

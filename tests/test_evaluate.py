@@ -20,7 +20,7 @@ from matplotlib.cbook import STEP_LOOKUP_MAP
 from matplotlib.colors import to_hex, to_rgba_array
 
 from antipodal.dataset.store import Dataset
-from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
+from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.files import write_json
 from antipodal.nn.config import COMPACT_TRAINING, TrainConfig
 from antipodal.nn.evaluate import evaluate
@@ -69,6 +69,17 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(place: Path) -> dict[str, Any]:
     return json.loads((place / "report" / "evaluation.json").read_text())
+
+
+def test_predictions_are_not_written_into_a_data_set(place: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"boxes holds a data set, .*choose another folder"):
+        evaluate(place / "run", place / "boxes", place / "boxes")
+    Dataset.open(place / "boxes").check()
+
+
+def test_a_training_run_is_no_unfinished_data_set(place: Path) -> None:
+    with pytest.raises(UnknownAsset, match="run is a training run: expected a data set"):
+        Dataset.open(place / "run")
 
 
 def test_a_run_is_scored_on_its_own_validation_split(place: Path, report: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_no_data_set_is_an_unknown_asset(tmp_path) -> None:
 
 
 def test_an_unfinished_data_set_says_how_to_go_on(tmp_path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model": {}}')
     with pytest.raises(CorruptDataset, match="resume"):
         Dataset.open(tmp_path)
 

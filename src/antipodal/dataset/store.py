@@ -52,15 +52,19 @@ class Dataset:
         """Open a folder that :func:`antipodal.dataset.generate.generate` has finished.
 
         Raises:
-            UnknownAsset: no data set there.
+            UnknownAsset: no data set there, but a training run, say.
             CorruptDataset: unfinished, of another schema version, or a shard is missing.
         """
         path = Path(path)
         file = path / "dataset.json"
         if not file.is_file():
-            unfinished = (path / "config.json").is_file()
-            if unfinished:
+            config = _config(path)
+            if "model" in config:
                 raise CorruptDataset(f"{path} is unfinished: run the same generate again to resume")
+            if "train" in config:
+                raise UnknownAsset(
+                    f"{path} is a training run: expected a data set, a folder with dataset.json"
+                )
             raise UnknownAsset(f"no data set in {path}: expected a folder with dataset.json")
         try:
             manifest = json.loads(file.read_text())
@@ -301,6 +305,15 @@ def split_by_group(
         is_train[nearest] = not is_train[nearest]
     rows_train = np.isin(groups, ids[is_train])
     return np.flatnonzero(rows_train), np.flatnonzero(~rows_train)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """The folder's config.json, by which its maker is known; empty without a readable one."""
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def read_table(

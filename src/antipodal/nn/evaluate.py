@@ -85,8 +85,13 @@ def evaluate(
 
     Raises:
         IncompatibleCheckpoint: the network's crop differs from the data set's.
-        InvalidConfig: "validation" or "training" of a data set that the network was not trained on.
+        InvalidConfig: "validation" or "training" of a data set that the network was not trained on; ``output_dir``
+            is a data set.
     """
+    if output_dir is not None and (Path(output_dir) / "dataset.json").is_file():
+        raise InvalidConfig(
+            f"{output_dir} holds a data set, which predictions.parquet would be foreign to: choose another folder"
+        )
     dataset = Dataset.open(dataset_dir)
     network = _open(model)
     label: TargetName = target or network.training.get("target", "robust")

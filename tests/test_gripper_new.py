@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 
 from antipodal.cli_gripper import GRIPPER_VERBS
 from antipodal.draw_gripper import save_gripper_picture
@@ -143,6 +145,25 @@ def colored(picture: np.ndarray, rgb: tuple[int, int, int]) -> np.ndarray:
     """Pixels of nearly that colour on white at 90 %."""
     shown = 0.9 * np.array(rgb) + 0.1 * 255
     return (np.abs(picture[..., ::-1].astype(float) - shown) < 12).all(-1)
+
+
+@pytest.mark.parametrize("name", ["yumi", "franka_hand", "robotiq_2f85"])
+def test_no_label_of_the_base_lies_on_another_or_on_an_arrow(name: str, monkeypatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(
+        "antipodal.draw_gripper.save_figure", lambda figure, path: drawn.append(figure)
+    )
+    save_gripper_picture(load_gripper(name), Path("hand.png"))
+    drawn[0].savefig(io.BytesIO())
+    notes = [t for t in drawn[0].axes[0].texts if isinstance(t, Annotation)]
+    words = [t for t in drawn[0].axes[0].texts if t.get_text()]
+    boxes = [Text.get_window_extent(t) for t in words]  # an annotation's own holds its arrow too
+    arrows = [t.arrow_patch.get_window_extent() for t in notes if t.arrow_patch is not None]
+    labels = [b for b, t in zip(boxes, words, strict=True) if t.get_text().startswith("base")]
+    assert len(labels) == 2
+    for label in labels:
+        assert [b for b in boxes if b.overlaps(label)] == [label]
+        assert not any(arrow.overlaps(label) for arrow in arrows)
 
 
 def test_the_picture_is_to_scale(tmp_path: Path) -> None:

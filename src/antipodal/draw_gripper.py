@@ -69,7 +69,8 @@ def draw_gripper(axes: Axes, gripper: GripperModel, across: int, offset: float =
     axes.plot(offset, 0, "+", ms=12, mew=1.6, color=NOTE)
     words = ("from the front", "from the side")[across]
     centers, sizes = gripper.boxes(gripper.max_width)
-    top = (centers - sizes / 2)[:, 2].min()
+    base = transforms.inverse(gripper.T_gripper_grasp)[2, 3]  # its axes are labelled beside it
+    top = min((centers - sizes / 2)[:, 2].min(), base)
     axes.annotate(
         words, (offset, top), (0, 8), textcoords="offset points", ha="center", fontsize=10
     )
@@ -134,8 +135,19 @@ def _frame(axes: Axes, gripper: GripperModel) -> None:
         end = origin + length * way
         arrow = {"arrowstyle": "->", "color": NOTE, "lw": 1.6, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", tuple(end), tuple(origin), arrowprops=arrow)
-        u, v = origin + 1.35 * length * way
-        axes.text(u, v, f"base {name}", fontsize=8, color=NOTE, ha="center")
+        right, down = (int(n) for n in np.rint(way))
+        # beside the end; of a level arrow below its line, which may lie on the palm's edge
+        beyond = (4 * right, -4 * down if down else -2)
+        axes.annotate(
+            f"base {name}",
+            tuple(end),
+            beyond,
+            textcoords="offset points",
+            fontsize=8,
+            color=NOTE,
+            ha=("center", "left", "right")[right],
+            va=("top", "top", "bottom")[down],
+        )
     axes.update_datalim([origin])
 
 

@@ -145,6 +145,16 @@ def test_a_tilted_approach_beyond_the_limit_is_refused_with_both_angles(scene):
     assert len(planned("antipodal", image, Request(max_tilt=0.01)).grasps) > 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_with_the_pose_known_no_rounding_tilts_a_hand_that_comes_straight_down(scene, seed):
+    """A unit vector's product with itself may be 1 − ε/2, whose arccos is not 0."""
+    way = np.random.default_rng(seed).uniform(-0.3, 0.3, 2)
+    pose = transforms.look_at([*way, 0.7], [0.0, 0.0, 0.0])
+    image = DepthImage(np.full(INTRINSICS.shape, 0.7), INTRINSICS, pose)
+    view = look(image, Request(max_tilt=0.0), np.random.default_rng(0))
+    assert view.refusal is None
+
+
 def test_a_least_height_without_a_table_is_refused():
     depth = np.zeros(INTRINSICS.shape)
     depth[200:280, 290:330] = 0.7
@@ -166,9 +176,12 @@ def test_an_empty_corner_of_the_image_says_so(scene):
         ({"target_px": np.zeros((2, 2))}, "without a batch"),
         ({"workspace": np.zeros((2, 2))}, "3 or more"),
         ({"yaw_range": np.array([1.0, 0.0])}, r"expected \(low, high\)"),
-        ({"yaw_range": np.array([60.0, 90.0])}, "rad; degrees"),
-        ({"yaw_range": np.array([-90.0, 0.0])}, "rad; degrees"),
-        ({"max_tilt": 30.0}, "degrees"),
+        ({"yaw_range": np.array([60.0, 90.0])}, r"yaw_range 60 rad \(3438°\)"),
+        ({"yaw_range": np.array([-90.0, 0.0])}, r"yaw_range -90 rad"),
+        (
+            {"max_tilt": 30.0},
+            r"max_tilt 30 rad \(1719°\): expected between 0 and 1.571 rad \(90°\)",
+        ),
         ({"min_height": -0.1}, "min_height -0.1"),
         ({"n_grasps": 0}, "n_grasps 0"),
         ({"n_grasps": True}, "n_grasps True"),

@@ -118,16 +118,15 @@ class Request:
         for name in ("yaw_range", "width_range"):
             bounds = getattr(self, name)
             if bounds is not None and not bounds[0] <= bounds[1]:
-                raise InvalidConfig(f"request {name} {bounds.tolist()}: expected (low, high)")
-        if self.yaw_range is not None and np.abs(self.yaw_range).max() > 2 * np.pi + 1e-9:
-            raise InvalidConfig(
-                f"request yaw_range {self.yaw_range.tolist()}: expected numbers in [−2π, 2π] rad; degrees?"
-            )
+                said = ", ".join(_said(b, "rad" if name == "yaw_range" else "m") for b in bounds)
+                raise InvalidConfig(f"request {name} ({said}): expected (low, high)")
+        for bound in () if self.yaw_range is None else self.yaw_range:
+            _require("yaw_range", bound, -2 * np.pi - 1e-9, 2 * np.pi + 1e-9, "rad")
         _require("target_radius", self.target_radius, 0.0, 10.0, "m")
-        _require("max_tilt", self.max_tilt, 0.0, np.pi / 2, "rad; degrees?")
+        _require("max_tilt", self.max_tilt, 0.0, np.pi / 2, "rad")
         _require("min_height", self.min_height, 0.0, 10.0, "m")
         _require("min_distance", self.min_distance, 0.0, 10.0, "m")
-        _require("min_angle", self.min_angle, 0.0, np.pi, "rad; degrees?")
+        _require("min_angle", self.min_angle, 0.0, np.pi, "rad")
         if self.n_grasps is not None and not (
             is_number(self.n_grasps)
             and isinstance(self.n_grasps, int | np.integer)
@@ -234,7 +233,15 @@ def _target(
 def _require(name: str, value: Any, low: float, high: float, unit: str) -> None:
     if value is None:
         return
-    if not (is_number(value) and low <= value <= high):
+    if not is_number(value):
+        raise InvalidConfig(f"request {name} {value!r}: expected a number of {unit}")
+    if not low <= value <= high:
         raise InvalidConfig(
-            f"request {name} {value!r}: expected between {low:g} and {high:.4g} {unit}"
+            f"request {name} {_said(value, unit)}: expected between {low:.4g} and {_said(high, unit)}"
         )
+
+
+def _said(value: float, unit: str) -> str:
+    """A number with its unit; an angle in degrees too, in which the command line takes it."""
+    turned = f" ({np.rad2deg(value):.4g}°)" if unit == "rad" else ""
+    return f"{value:.4g} {unit}{turned}"

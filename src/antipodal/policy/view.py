@@ -140,13 +140,13 @@ def _refuse(
     objects: Bool[np.ndarray, "H W"] | None,
 ) -> str | None:
     """Say why the request cannot be met whatever is seen; None if it can."""
-    straight_down = approach_axis if image.T_world_camera is not None else OPTICAL_AXIS
-    tilt = float(np.arccos(np.clip(approach_axis @ straight_down, -1.0, 1.0)))
-    if request.max_tilt is not None and tilt > request.max_tilt:
-        return (
-            f"the approach, across the table, is tilted by {np.rad2deg(tilt):.1f}° from the optical axis: "
-            f"asked for at most {np.rad2deg(request.max_tilt):.1f}°"
-        )
+    if request.max_tilt is not None and image.T_world_camera is None:  # else it is straight down
+        tilt = float(np.arccos(np.clip(approach_axis @ OPTICAL_AXIS, -1.0, 1.0)))
+        if tilt > request.max_tilt:
+            return (
+                f"the approach, across the table, is tilted by {np.rad2deg(tilt):.1f}° from the optical axis: "
+                f"asked for at most {np.rad2deg(request.max_tilt):.1f}°"
+            )
     if request.min_height is not None and table is None:
         return "a least height above the table was asked for, but no table was found in the image"
     region_asked = request.box_px is not None or request.target_px is not None

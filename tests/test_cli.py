@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -318,7 +319,41 @@ def test_a_small_data_set_is_made_shown_and_checked(tmp_path, capsys) -> None:
 def test_a_mesh_in_millimetres_is_refused_with_the_flag_that_helps(tmp_path, capsys) -> None:
     save_mesh(box(40.0, 40.0, 40.0), tmp_path / "mm.stl")
     assert run(["doctor", str(tmp_path / "mm.stl")]) == 1
-    assert "--mesh-unit 0.001" in capsys.readouterr().out
+    assert "--mesh-unit mm" in capsys.readouterr().out
+
+
+def test_a_verb_without_a_mesh_unit_names_the_one_that_has_it(tmp_path, capsys) -> None:
+    save_mesh(box(40.0, 40.0, 40.0), tmp_path / "in" / "mm.stl")
+    line = fails(["generate", str(tmp_path / "in"), "-o", str(tmp_path / "data")], capsys)
+    assert "none of 1 objects can be read: mm: extents 40 m" in line
+    assert "wider gripper" not in line
+    assert not (tmp_path / "data").exists()
+    (advice,) = re.findall("'antipodal (.*)'", line)
+    places = {"FOLDER": str(tmp_path / "in"), "OUT": str(tmp_path / "out")}
+    assert run([places.get(word, word) for word in advice.split()]) == 0
+    assert run(["objects", "info", str(tmp_path / "out")]) == 0
+
+
+def test_a_data_set_is_not_generated_among_its_meshes(tmp_path, capsys) -> None:
+    save_mesh(box(0.03, 0.04, 0.05), tmp_path / "box.ply")
+    line = fails(["generate", str(tmp_path), "-o", str(tmp_path)], capsys)
+    assert "holds meshes" in line and "choose another" in line
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--max-tilt-deg", "-5"], "max_tilt -0.08727 rad (-5°): expected between 0 and 1.571 rad (90°)"),
+        (["--yaw-range-deg", "20", "10"], "(0.3491 rad (20°), 0.1745 rad (10°))"),
+    ],
+    ids=["tilt", "yaw"],
+)  # fmt: skip
+def test_an_angle_is_answered_in_the_degrees_in_which_it_was_given(
+    asked, said, scene_files, capsys
+) -> None:
+    line = fails(["plan", str(scene_files / "depth.npy"), "--camera", CAMERA, *asked], capsys)
+    assert said in line and "np." not in line
 
 
 def test_a_mesh_without_faces_is_refused(tmp_path, capsys) -> None:

@@ -156,10 +156,10 @@ def test_textured_seams_are_welded(tmp_path: Path) -> None:
 
 def test_a_mesh_in_millimetres_is_told_how_to_say_so(tmp_path: Path) -> None:
     save_mesh(box(40.0, 60.0, 100.0), tmp_path / "mm.stl")
-    with pytest.raises(InvalidMesh, match=r"extents 100 m: .* say so with --mesh-unit 0.001"):
+    with pytest.raises(InvalidMesh, match=r"extents 100 m: .* Give --mesh-unit mm.*objects import"):
         load_mesh(tmp_path / "mm.stl")
     assert np.allclose(load_mesh(tmp_path / "mm.stl", unit=1e-3).extents, [0.04, 0.06, 0.1])
-    with pytest.raises(InvalidMesh, match=r"expected at least 0\.1 mm; give its unit"):
+    with pytest.raises(InvalidMesh, match=r"expected at least 0\.1 mm; is its unit right"):
         load_mesh(tmp_path / "mm.stl", unit=1e-7)
     with pytest.raises(InvalidConfig, match=r"mesh unit -0\.001: expected metres per unit"):
         load_mesh(tmp_path / "mm.stl", unit=-1e-3)

@@ -21,6 +21,11 @@ from .values import array
 
 DENSITY = 500.0
 """kg/m³ where nothing better is known: a hollow or foamed household object."""
+SAY_UNIT = (
+    "Give --mesh-unit mm, say; a verb without it takes what 'antipodal objects import FOLDER --mesh-unit mm -o OUT' "
+    "makes (in Python: load_mesh(…, unit=0.001))"
+)
+"""What to do about a mesh in another unit, true of every verb."""
 MAX_EXTENT = 5.0
 """A mesh larger than this is taken for another unit [m]."""
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb")
@@ -213,12 +218,11 @@ def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
     mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem)
     if (size := float(mesh.extents.max())) > MAX_EXTENT:
         raise InvalidMesh(
-            f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; if the file is in millimetres, "
-            "say so with --mesh-unit 0.001 (or load_mesh(…, unit=0.001))"
+            f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; is it in millimetres? {SAY_UNIT}"
         )
     if size < 1e-4:
         raise InvalidMesh(
-            f"{path.name}: extents {size:g} m: expected at least 0.1 mm; give its unit with --mesh-unit"
+            f"{path.name}: extents {size:g} m: expected at least 0.1 mm; is its unit right? {SAY_UNIT}"
         )
     return mesh
 

@@ -22,7 +22,8 @@ from .. import __version__
 from ..errors import InvalidConfig
 from ..files import alone, claim, write_bytes, write_json
 from ..gripper import GripperModel
-from ..mesh import TriMesh
+from ..mesh import MESH_SUFFIXES, TriMesh
+from ..objects.object_set import INDEX
 from ..values import check_seed
 from .events import ObjectRefused, Report, Tally
 from .execution import Execution
@@ -58,8 +59,8 @@ def generate(
         report: called with what happens.
 
     Raises:
-        InvalidConfig: the folder holds a data set of another configuration, another process is at it, or there are
-            no objects.
+        InvalidConfig: the folder holds meshes or a data set of another configuration, another process is at it, or
+            there are no objects.
         OSError: the disk is full; what is finished is kept.
     """
     if not meshes:
@@ -106,6 +107,10 @@ def _open_folder(path: Path, config: dict[str, Any]) -> bool:
         raise InvalidConfig(
             f"{path} holds a data set without its config.json: restore it, or choose a new folder"
         )
+    if not file.is_file() and _holds_objects(path):
+        raise InvalidConfig(
+            f"{path} holds meshes or an {INDEX}: expected an empty folder; choose another"
+        )
     claim(file, config, "data set")
     if (path / "dataset.json").is_file():
         # the last run may have been stopped while it cleared up
@@ -114,6 +119,10 @@ def _open_folder(path: Path, config: dict[str, Any]) -> bool:
     for folder in ("shards", "parts"):
         (path / folder).mkdir(parents=True, exist_ok=True)
     return False
+
+
+def _holds_objects(path: Path) -> bool:
+    return any(p.name == INDEX or p.suffix.lower() in MESH_SUFFIXES for p in path.iterdir())
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def run_generate(
         model = with_camera(model, load_camera(camera).intrinsics)
     hand = load_gripper(gripper)
     meshes = load_meshes(load_object_set(objects))
+    unreadable = [mesh for mesh in meshes if isinstance(mesh, Unreadable)]
+    if unreadable and len(unreadable) == len(meshes):
+        name, reason = unreadable[0]
+        raise InvalidConfig(f"none of {len(meshes)} objects can be read: {name}: {reason}")
     rate = 0.0
 
     def watch(event: Event) -> None:

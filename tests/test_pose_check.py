@@ -14,12 +14,13 @@ from antipodal.grasp import PlanarGrasp
 from antipodal.planning import NO_POSE, PlanInputs, describe, plan_image
 from antipodal.policy import make_policy
 from antipodal.policy.base import Plan
-from antipodal.policy.pose_check import NO_TABLE, disagreement
+from antipodal.policy.constraints import ConstraintConfig
+from antipodal.policy.pose_check import NO_PLANE, NO_TABLE, disagreement
 from antipodal.policy.table import TableConfig, fit_table
 from antipodal.policy.view import doubted, look
 from antipodal.render.depth import render
 from antipodal.render.noise import observe
-from conftest import box
+from conftest import box, sphere
 from policy_scenes import INTRINSICS, YUMI, camera, seen, standing
 
 TURNED = camera(np.deg2rad(20.0)) @ transforms.rot_z(0.7)
@@ -126,6 +127,17 @@ def test_a_plan_says_in_words_that_its_way_is_in_the_cameras_frame():
 def test_a_pose_without_any_plane_is_warned_of(rng):
     noise = DepthImage(rng.uniform(0.3, 1.5, INTRINSICS.shape), INTRINSICS, camera())
     assert plan(noise).warnings == (NO_TABLE,)
+
+
+@pytest.mark.parametrize("name", ["antipodal", "cem", "dense"])
+def test_without_a_table_there_is_a_warning_unless_the_background_was_cut_away(name):
+    """Heights are not checked then, and that is said."""
+    image, mask = seen(sphere(0.02))
+    cut = DepthImage(np.where(mask, image.depth, 0), INTRINSICS)
+    for max_unseen, said in ((0.75, (NO_PLANE,)), (1.0, ())):
+        constraints = ConstraintConfig(max_unseen=max_unseen)
+        policy = make_policy(name, lambda _, g: np.full(len(g), 0.9), YUMI, constraints=constraints)
+        assert policy(cut, mask, np.random.default_rng(0)).warnings == said
 
 
 def test_one_large_tilted_object_is_no_wrong_pose_where_its_mask_is_given():

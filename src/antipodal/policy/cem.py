@@ -105,7 +105,7 @@ def cem_policy(
     """Build the cross-entropy policy; its plan holds every grasp that was scored, best first."""
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = doubted(look(image, asked, rng, table, mend), table)
+        view = doubted(look(image, asked, rng, table, mend), table, constraints.max_unseen)
         hand = view.request.opened(gripper)
         tried: Tried = []
         seeds, counts = _seeds(view, hand, rng, config, sampler, constraints, tried)

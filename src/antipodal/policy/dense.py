@@ -174,7 +174,7 @@ def dense_policy(
     told = shipped_window_quality() if network is None else network
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = doubted(look(image, asked, rng, table, mend), table)
+        view = doubted(look(image, asked, rng, table, mend), table, constraints.max_unseen)
         hand = view.request.opened(gripper)
         tried: list[tuple[PlanarGrasp, Checked]] = []
         counts = {"cells": 0, "clear": 0, "sampled": 0}

@@ -94,7 +94,8 @@ def fully_convolutional_policy(
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
         filled = image.inpaint()
-        view = doubted(look(image, asked, rng, table), table)
+        unseen = 0.0 if config.constraints is None else config.constraints.max_unseen
+        view = doubted(look(image, asked, rng, table), table, unseen)
         hand = view.request.opened(gripper)
         objects = filled.valid if view.objects is None else view.objects
         cells = object_cells(objects, quality.window_px, quality.stride)

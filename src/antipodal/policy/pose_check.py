@@ -28,8 +28,11 @@ MAX_OFF = float(np.deg2rad(5.0))
 """Farther off than this, with no table across world z, …"""
 DOMINANT = 0.5
 """… while the image's own plane holds this share of the pixels, no grasp is planned."""
-NO_TABLE = "no table was found across T_world_camera's z: heights above it, and what stands on it, are not known"
-"""Warning of a plan with a pose but no table."""
+UNKNOWN = "heights above it, and what stands on it, are not known"
+NO_TABLE = f"no table was found across T_world_camera's z: {UNKNOWN}"
+"""Warning of a plan with a pose but no table, …"""
+NO_PLANE = f"no table was found in the image: {UNKNOWN}"
+"""… and of one with neither."""
 
 
 class Disagreement(NamedTuple):

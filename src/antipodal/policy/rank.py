@@ -41,7 +41,7 @@ def rank_policy(
     """
 
     def policy(image: DepthImage, asked: Asked, rng: np.random.Generator) -> Plan:
-        view = doubted(look(image, asked, rng, table, mend), table)
+        view = doubted(look(image, asked, rng, table, mend), table, constraints.max_unseen)
         hand = view.request.opened(gripper)
         sample = sample_grasps(view, hand, rng, sampler)
         checked = check_grasps(view, sample.grasps, hand, constraints)

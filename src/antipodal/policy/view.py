@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage, far_for_grasping, wrong_unit
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
-from .pose_check import NO_TABLE, disagreement, not_downwards
+from .pose_check import NO_PLANE, NO_TABLE, disagreement, not_downwards
 from .relief import Relief, build_relief
 from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
 from .request import Asked, Request, as_request, object_mask, region
@@ -40,7 +40,7 @@ class View(NamedTuple):
     repaired: Mapping[str, int] = {}
     """``flying_px`` dropped and ``filled_px`` filled, if any."""
     warnings: tuple[str, ...] = ()
-    """What is doubtful about the depth's unit and the camera's pose."""
+    """What is doubtful: the camera's pose, the depths' unit, or that there is no table."""
 
 
 def look(
@@ -99,10 +99,11 @@ def look(
     )
 
 
-def doubted(view: View, config: TableConfig) -> View:
+def doubted(view: View, config: TableConfig, max_unseen: float = 0.0) -> View:
     """Compare unit and pose of a view with its image: where that refutes one of them, all is refused.
 
-    Not for a window of an image, which the object that is followed may fill.
+    Not for a window of an image, which the object that is followed may fill. That no table is found goes without saying
+    where the background was cut away (``max_unseen`` 1: :class:`ConstraintConfig`).
     """
     image = view.image
     if (words := wrong_unit(image)) is not None:
@@ -111,8 +112,9 @@ def doubted(view: View, config: TableConfig) -> View:
         view = view._replace(warnings=(words,))
     off = disagreement(image, view.request.mask, view.table, config)
     if off is None:
-        doubtful = image.T_world_camera is not None and view.table is None
-        return view._replace(warnings=(*view.warnings, NO_TABLE)) if doubtful else view
+        words = NO_PLANE if image.T_world_camera is None else NO_TABLE
+        doubtful = view.table is None and max_unseen < 1
+        return view._replace(warnings=(*view.warnings, words)) if doubtful else view
     if off.is_certain:
         return _refused(view, off.words)
     return view._replace(warnings=(*view.warnings, off.words))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import trimesh
 
 from antipodal import transforms
 from antipodal.camera import CameraIntrinsics, DepthImage
@@ -15,7 +16,8 @@ from antipodal.policy.holes import fill_holes
 from antipodal.policy.table import TableConfig, TablePlane, fit_table, objects_on
 from antipodal.render.depth import render
 from antipodal.render.noise import observe
-from conftest import box
+from antipodal.render.scene import Scene
+from conftest import box, to_trimesh_value
 from policy_scenes import INTRINSICS, camera, seen, standing
 
 
@@ -173,3 +175,87 @@ def test_a_table_of_a_sixth_of_the_image_is_found_whatever_the_draws():
     for seed in range(12):
         table = fit_table(image, None, np.random.default_rng(seed))
         assert table is not None and table.offset == pytest.approx(0.7, abs=0.002), seed
+
+
+Block = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Sides of a box, and where the middle of its lower face is, m."""
+
+
+def pictured(T: np.ndarray, *blocks: Block) -> DepthImage:
+    """Boxes on or above a floor at world z = 0, with a sensor's noise, from a camera whose pose is not told."""
+    parts = []
+    for sides, at in blocks:
+        part = trimesh.creation.box(sides)
+        part.apply_translation([at[0], at[1], at[2] + sides[2] / 2])
+        parts.append(part)
+    mesh = to_trimesh_value(sum(parts[1:], parts[0]))
+    image = render(Scene(mesh, np.eye(4), T, INTRINSICS)).image
+    return DepthImage(observe(image, np.random.default_rng(1)).depth, INTRINSICS)
+
+
+def heights(image: DepthImage, T: np.ndarray, n: int = 12) -> np.ndarray:
+    """World z of the table that each of n seeds finds, m."""
+    found = [fit_table(image, None, np.random.default_rng(seed)) for seed in range(n)]
+    return np.array([T[2, 3] - table.offset for table in found if table is not None])
+
+
+def ratio(image: DepthImage, T: np.ndarray, low: float, high: float) -> float:
+    """How many times the pixels of one level of the world another holds."""
+    z = T[2, 3] + image.points_camera() @ T[2, :3]
+    low_px, high_px = (np.count_nonzero(image.valid & (abs(z - x) < 0.006)) for x in (low, high))
+    return high_px / low_px
+
+
+@pytest.mark.parametrize("side", [0.45, 0.5, 0.55])
+def test_the_table_is_where_robots_grasp_and_not_the_floor_below_it_whatever_the_draws(side):
+    T, top = camera(0.3, 1.2), 0.5
+    table = ((side, side, 0.04), (0.1, 0.05, top - 0.04))
+    image = pictured(T, table, ((0.06, 0.04, 0.08), (0.1, 0.05, top)))
+    assert ratio(image, T, 0.0, top) < 0.9  # the floor holds more
+    found = heights(image, T)
+    assert found == pytest.approx(np.full(12, top), abs=0.004)
+    assert np.ptp(found) < 1e-4
+
+
+def test_of_two_planes_of_one_size_every_seed_takes_the_same():
+    """0.2 m apart they may be a table and a box, so that the share decides: 25 and 23 % of all pixels."""
+    v, u = np.mgrid[:480, :640]
+    depth = 0.5 + 0.15 * np.sin(u / 7.0) * np.sin(v / 9.0)
+    depth[:, : int(0.23 * 640)] = 0.9
+    depth[:, -int(0.25 * 640) :] = 0.7
+    depth = depth + np.random.default_rng(0).normal(0, 0.004, depth.shape)
+    image = DepthImage(depth, INTRINSICS)
+    for seed in range(24):
+        table = fit_table(image, None, np.random.default_rng(seed))
+        assert table is not None and table.offset == pytest.approx(0.7, abs=0.003), seed
+
+
+@pytest.mark.parametrize("sides", [(0.5, 0.4, 0.03), (0.5, 0.4, 0.25), (0.25, 0.2, 0.4)])
+def test_a_book_and_the_lid_of_a_box_are_not_the_table(sides):
+    T = camera(0.2, 1.2)
+    assert heights(pictured(T, (sides, (0.0, 0.0, 0.0))), T) == pytest.approx(
+        np.zeros(12), abs=0.004
+    )
+
+
+def test_a_deep_bin_in_a_table_keeps_its_floor():
+    """Its walls stand all around, while a floor below a table goes on beside it."""
+    T, deep = camera(0.0, 1.2), 0.35
+    blocks = [((1.0, 3.0, deep), (x, 0.0, 0.0)) for x in (-0.955, 0.955)]
+    blocks += [((3.0, 1.0, deep), (0.0, y, 0.0)) for y in (-0.845, 0.845)]
+    image = pictured(T, *blocks, ((0.05, 0.05, 0.05), (0.0, 0.0, 0.0)))
+    assert 0.5 < ratio(image, T, 0.0, deep) < 0.9
+    assert heights(image, T) == pytest.approx(np.zeros(12), abs=0.004)
+
+
+def test_a_clutter_in_which_every_seed_sees_another_plane_has_no_table():
+    """Planes of 15 to 16 % of the pixels, tilted against each other."""
+    v, u = np.mgrid[:480, :640]
+    depth = 0.5 + 0.15 * np.sin(u / 7.0) * np.sin(v / 9.0)
+    for k, slope in enumerate((-0.3, 0.0, 0.3)):
+        first = k * 213 + 50
+        columns = np.s_[:, first : first + 98]
+        depth[columns] = 0.8 + slope * (v[columns] - 239.5) / 480
+    image = DepthImage(depth, INTRINSICS)
+    for seed in range(12):
+        assert fit_table(image, None, np.random.default_rng(seed)) is None

@@ -14,7 +14,7 @@ from ..gripper import GripperModel, load_gripper
 from ..policy.pose_check import disagreement, not_downwards
 from ..policy.relief import across
 from ..policy.repair import flying_pixels
-from ..policy.table import DEFAULT_TABLE, TablePlane, fit_table, objects_on
+from ..policy.table import CHANCE, DEFAULT_TABLE, TablePlane, fit_table, objects_on
 from .camera import NO_POSE, TRAINED_DISTANCE, TRAINED_PITCH, check_intrinsics, check_tilt
 from .finding import Finding
 from .finding import millimetres as _mm
@@ -117,12 +117,13 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
     off = disagreement(image, None, table)
     wrong = [] if off is None else [Finding("error" if off.is_certain else "warning", off.words)]
     if table is None:
+        least = DEFAULT_TABLE.min_share + (CHANCE if normal is None else 0.0)
         return [
             *wrong,
             Finding(
                 "warning",
                 f"no table: no plane{'' if normal is None else ' across world z'} holds "
-                f"{DEFAULT_TABLE.min_share:.0%} of the pixels; heights above it cannot be checked",
+                f"{least:.0%} of the pixels; heights above it cannot be checked",
             ),
         ]
     findings = [check_tilt(table.tilt), *_distance(image, table), _flatness(image, table), *wrong]

@@ -1,12 +1,13 @@
 """The table in a depth image, and what stands on it.
 
 With the camera's pose known the normal is world z and only the height is fitted (the world's z = 0 need not be the
-table); otherwise the plane is found by RANSAC [Fischler81] and refined by least squares. Frame: camera.
+table); otherwise the plane is found by RANSAC [Fischler81] and refined by least squares; where another lies well above
+it, that one is the table and this the floor. Frame: camera.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..camera import DepthImage
 from ..values import POSITIVE, array, expect
+from .base import OPTICAL_AXIS
 from .rays import Window, along
 
 
@@ -24,13 +26,13 @@ class TableConfig:
     tolerance: float = 0.006
     """A pixel belongs to the plane if it is nearer than this, m; a few times the sensor's noise."""
     min_share: float = 0.15
-    """Share of the valid pixels (outside the mask) that the plane must hold, in (0, 1]."""
+    """Share of valid pixels outside the mask that the plane must hold, in (0, 1]; ``CHANCE`` more without a pose."""
     max_tilt: float = np.deg2rad(75.0)
     """Largest angle between the fitted normal and the optical axis, rad."""
     n_hypotheses: int = 300
     """RANSAC draws."""
     n_points: int = 1000
-    """Pixels that vote on each draw: a share is known to 1.6 %, and the plane is refitted to all."""
+    """Pixels that vote on each draw: a share is known to 1.6 %, and the best few are counted on all pixels."""
     min_height: float = 0.005
     """What rises above the table by more than this is an object, m."""
     min_area: float = 1e-4
@@ -57,6 +59,9 @@ class TableConfig:
 
 FEW = 0.3
 """Where the best of the draws has fewer of the votes, four times as many are drawn."""
+CHANCE = 0.02
+"""Without a pose the plane must hold so much more than ``min_share``: the best of a thousand planes through anything
+does; through one full bin several hold 15 to 16 %, and which is found is chance."""
 DEFAULT_TABLE = TableConfig()
 """Tolerances for a depth camera at 0.5–1 m."""
 
@@ -90,7 +95,7 @@ def fit_table(
     rng: np.random.Generator,
     config: TableConfig = DEFAULT_TABLE,
 ) -> TablePlane | None:
-    """Find the table: the plane that holds the most valid pixels outside the mask.
+    """Find the table: the plane that holds the most valid pixels outside the mask, or that stands above such a floor.
 
     Args:
         image: the depth image; its ``T_world_camera``, if known, gives the normal.
@@ -104,21 +109,22 @@ def fit_table(
     grid, usable = _sample(image, mask)
     if np.count_nonzero(usable) < 50:
         return None
-    normal = image.table_normal_camera()
+    normal, least = image.table_normal_camera(), config.min_share
     if normal is not None:
         distance = along(image, normal, grid, float)[usable]
         plane = TablePlane(normal, -_commonest(distance, config.tolerance))
         height = distance + plane.offset
     else:
         points = _points(image, grid, usable)
-        voters = points[rng.integers(len(points), size=min(config.n_points, len(points)))]
-        hypothesis = _ransac(voters, rng, config)
-        if hypothesis is None:
+        plane = _largest(points, rng, config, OPTICAL_AXIS, config.max_tilt)
+        if plane is None:
             return None
-        plane = _refine(points, hypothesis, config.tolerance)
+        least += CHANCE
+        plane = _uppermost(image, points, plane, rng, replace(config, min_share=least))
+        plane = _refine(points, plane, config.tolerance)
         height = plane.height(points)
     inside = np.abs(height) < config.tolerance
-    if inside.mean() < config.min_share or plane.offset <= 0 or plane.tilt > config.max_tilt:
+    if inside.mean() < least or plane.offset <= 0 or plane.tilt > config.max_tilt:
         return None
     return plane
 
@@ -309,46 +315,111 @@ def _commonest(values: Float[np.ndarray, "n"], tolerance: float) -> float:
     return mode
 
 
-def _ransac(
-    voters: Float[np.ndarray, "n 3"], rng: np.random.Generator, config: TableConfig
+def _uppermost(
+    image: DepthImage,
+    points: Float[np.ndarray, "n 3"],
+    plane: TablePlane,
+    rng: np.random.Generator,
+    config: TableConfig,
+) -> TablePlane:
+    """Climb from a floor to the table on it: robots grasp from the plane that is nearest to the camera.
+
+    A plane of ``min_share`` that is nearly parallel, and higher by more than an object is, is a table; unless the lower
+    one is walled on all sides: then it is a deep bin's floor.
+    """
+    while True:
+        height = plane.height(points)
+        above = points[(height > MIN_STOREY) & (height < plane.offset)]  # and below the camera
+        if len(above) < max(config.min_share * len(points), 3):
+            return plane
+        upper = _largest(above, rng, config, -plane.normal_camera, MAX_SKEW)
+        if upper is None or _share(points, upper, config) < config.min_share:
+            return plane
+        if walled_floor(image, _height(image, plane), _unseen_outside(image), config) is not None:
+            return plane
+        plane = upper
+
+
+MIN_STOREY = 0.3
+"""A plane so far above another is no lid of a box that stands on it, m: no hand holds what is taller."""
+MAX_SKEW = float(np.deg2rad(5.0))
+"""A floor and a table on it are parallel to this, rad; three noisy pixels of a table show it to 1 or 2°."""
+RIVAL = 0.5
+"""What has so many of the best draw's votes may hold more pixels: a draw through noise may miss half of its plane."""
+N_RIVALS = 3
+"""Most planes that are counted on all the pixels."""
+
+
+def _largest(
+    points: Float[np.ndarray, "n 3"],
+    rng: np.random.Generator,
+    config: TableConfig,
+    axis: Float[np.ndarray, "3"],
+    max_angle: float,
 ) -> TablePlane | None:
-    """Take the plane through three voters that most of them agree with; among those not too steep."""
-    plane, share = _drawn(voters, rng, config, config.n_hypotheses)
+    """Find the plane that holds the most points, of those whose normal is within an angle of minus an axis."""
+    voters = points[rng.integers(len(points), size=min(config.n_points, len(points)))]
+    few, share = _drawn(voters, rng, config, config.n_hypotheses, axis, max_angle)
     if share < FEW:  # three pixels of it are rarely drawn together
-        other, larger = _drawn(voters, rng, config, 4 * config.n_hypotheses)
-        plane = other if larger > share else plane
-    return plane
+        more, larger = _drawn(voters, rng, config, 4 * config.n_hypotheses, axis, max_angle)
+        few = more if larger > share else few
+    few = [_refine(voters, plane, config.tolerance) for plane in few]
+    return max(few, key=lambda plane: _share(points, plane, config), default=None)
 
 
 def _drawn(
-    voters: Float[np.ndarray, "n 3"], rng: np.random.Generator, config: TableConfig, n: int
-) -> tuple[TablePlane | None, float]:
-    """Do so with n draws; and the share that agrees."""
+    voters: Float[np.ndarray, "n 3"],
+    rng: np.random.Generator,
+    config: TableConfig,
+    n: int,
+    axis: Float[np.ndarray, "3"],
+    max_angle: float,
+) -> tuple[list[TablePlane], float]:
+    """Draw planes through three voters; return the few unlike ones that most agree with, and the share of the first."""
     corners = voters[rng.integers(len(voters), size=(n, 3))]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=-1)
     keep = length > 1e-9
     normals, anchor = normals[keep] / length[keep, None], corners[keep, 0]
     normals = np.where(normals[:, 2:] > 0, -normals, normals)
-    keep = -normals[:, 2] >= np.cos(config.max_tilt)
+    keep = normals @ axis <= -np.cos(max_angle)
     normals, anchor = normals[keep], anchor[keep]
     if len(normals) == 0:
-        return None, 0.0
+        return [], 0.0
     offsets = -np.einsum("ij,ij->i", normals, anchor)
-    votes = (np.abs(voters @ normals.T + offsets) < config.tolerance).sum(0)
-    best = int(votes.argmax())
-    return TablePlane(normals[best], float(offsets[best])), float(votes[best] / len(voters))
+    agrees = np.abs(voters @ normals.T + offsets) < config.tolerance
+    votes = agrees.sum(0)
+    best = [int(votes.argmax())]
+    most, free = int(votes[best[0]]), ~agrees[:, best[0]]
+    while len(best) < N_RIVALS and np.count_nonzero(free) >= RIVAL * most:
+        others = agrees[free].sum(0)
+        rival = int(others.argmax())
+        if others[rival] < RIVAL * most:
+            break
+        best.append(rival)
+        free &= ~agrees[:, rival]
+    return [TablePlane(normals[i], float(offsets[i])) for i in best], most / len(voters)
+
+
+def _share(points: Float[np.ndarray, "n 3"], plane: TablePlane, config: TableConfig) -> float:
+    return float(np.mean(np.abs(plane.height(points)) < config.tolerance))
 
 
 def _refine(points: Float[np.ndarray, "n 3"], plane: TablePlane, tolerance: float) -> TablePlane:
-    """Refit by total least squares to the plane's own pixels, three times."""
-    for _ in range(3):
-        inliers = points[np.abs(plane.height(points)) < tolerance]
-        if len(inliers) < 3:
+    """Refit by total least squares to the plane's own pixels, until they stay the same."""
+    normal, offset, before = plane.normal_camera, plane.offset, None
+    for _ in range(MAX_REFITS):
+        near = np.abs(points @ normal + offset) < tolerance
+        if np.count_nonzero(near) < 3 or (before is not None and np.array_equal(near, before)):
             break
-        center = inliers.mean(0)
-        spread = np.einsum("ni,nj->ij", inliers - center, inliers - center)
+        inliers, before = np.compress(near, points, axis=0), near
+        center = np.ones(len(inliers)) @ inliers / len(inliers)  # a mean along rows is slower
+        spread = (inliers - center).T @ (inliers - center)
         normal = np.linalg.eigh(spread)[1][:, 0]
         normal = -normal if normal[2] > 0 else normal
-        plane = TablePlane(normal, -float(normal @ center))
-    return plane
+        offset = -float(normal @ center)
+    return TablePlane(normal, offset)
+
+
+MAX_REFITS = 20
+"""Of a plane; noise of 2 mm needs 5 or so."""

@@ -131,6 +131,12 @@ def test_the_finger_tips_may_come_as_near_to_the_table_as_they_like_but_not_touc
     assert lift(box(z=0.02), from_above(z=YUMI.tip_overhang + gap)).outcome is outcome
 
 
+def test_a_bar_longer_than_the_lift_hangs_down_to_the_table() -> None:
+    mesh = replace(box(0.02, 0.7, 0.02), density=800.0)
+    result = lift(mesh, from_above(y=0.3, z=0.02))
+    assert (result.outcome, result.stage) == (Outcome.SLIPPED_LIFT, Stage.LIFT)
+
+
 @pytest.mark.parametrize(
     ("share", "outcome"), [(0.9, Outcome.SLIPPED_LIFT), (1.1, Outcome.SUCCESS)]
 )
@@ -250,6 +256,8 @@ def test_misuse_is_refused_in_words() -> None:
     mesh = box()
     with pytest.raises(InvalidConfig, match=r"grasp width 0\.08 m: expected 0 to 0\.05"):
         lift(mesh, Grasp(from_above().pose, 0.08))
+    with pytest.raises(InvalidConfig, match=r"grasp width 0\.009 m: expected 0\.01 to 0\.05"):
+        lift(mesh, Grasp(from_above().pose, 0.009), replace(YUMI, min_width=0.01))
     with pytest.raises(InvalidConfig, match="expected a single one"):
         lift(mesh, Grasp(from_above().pose[None], 0.05))
     with pytest.raises(InvalidConfig, match="closing_speed 0"):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from antipodal import transforms
+from antipodal.camera import DepthImage
 from antipodal.collision import CollisionConfig, approach_collisions
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.policy.constraints import (
     DEFAULT_CONSTRAINTS,
+    TIP_GRID,
     ConstraintConfig,
     box_overlap,
     check_grasps,
     footprint,
     tip_height,
+    unseen_share,
 )
-from antipodal.policy.view import View
+from antipodal.policy.view import View, look
 from conftest import box, cylinder, sphere
-from policy_scenes import INTRINSICS, YUMI, standing, view_of
+from policy_scenes import INTRINSICS, YUMI, down, standing, view_of
 
 EXACT = CollisionConfig(rule="zero", table_offset=0.0)
 
@@ -78,6 +83,15 @@ def test_closing_on_nothing_is_rejected():
     assert checked.counts["nothing_between"] == 1
 
 
+def test_what_stands_barely_above_the_tips_is_nothing_to_hold():
+    view = view_of(box(0.03, 0.03, 0.03), tilt=0.0)._replace(objects=None)
+    engaged = np.array([0.001, 0.004])  # of the tips below the box' top; asked for are 2 mm
+    points = np.stack([np.zeros(2), np.zeros(2), 0.03 - engaged + YUMI.tip_overhang], -1)
+    checked = check_grasps(view, grasps_at(view, points, 0.0), YUMI)
+    assert checked.keep.tolist() == [False, True]
+    assert checked.counts["nothing_between"] == 1
+
+
 def test_tips_reach_the_overhang_below_the_centre():
     view = view_of(box(0.03, 0.03, 0.05))
     heights = np.array([0.01, 0.0125, 0.0155, 0.03])
@@ -89,14 +103,16 @@ def test_tips_reach_the_overhang_below_the_centre():
     assert np.isinf(tip_height(view._replace(table=None), pose, YUMI)).all()
 
 
-def test_a_tilted_approach_lowers_a_corner_of_the_tips():
-    view = view_of(box(0.03, 0.03, 0.05))
-    turn = 0.3
-    pose = transforms.from_rt(np.diag([1.0, -1.0, -1.0]), [0.0, 0.0, 0.03]) @ transforms.rot_y(turn)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_tilted_approach_lowers_a_corner_of_the_tips(axis):
+    view, turn = view_of(box(0.03, 0.03, 0.05)), 0.3
+    tilt = transforms.rot_y(turn) if axis else transforms.rot_x(turn)
+    pose = transforms.from_rt(np.diag([1.0, -1.0, -1.0]), [0.0, 0.0, 0.03]) @ tilt
     T_camera_world = transforms.inverse(np.asarray(view.image.T_world_camera))
     grasp = Grasp((T_camera_world @ pose)[None], np.array([YUMI.max_width]))
     x = YUMI.max_width / 2 + YUMI.jaw_clearance + YUMI.jaw_thickness
-    expected = 0.03 - YUMI.tip_overhang * np.cos(turn) - x * np.sin(turn)
+    side = x if axis else YUMI.jaw_width / 2
+    expected = 0.03 - YUMI.tip_overhang * np.cos(turn) - side * np.sin(turn)
     assert tip_height(view, grasp, YUMI) == pytest.approx([expected], abs=3e-4)
 
 
@@ -112,12 +128,64 @@ def test_centre_and_jaws_must_be_inside_the_image_and_on_the_mask():
     assert checked.counts["off_object"] == 1
 
 
+def test_an_object_at_the_images_right_may_be_grasped_too():
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[220:250, 560:585] = 0.65
+    view = look(DepthImage(depth, INTRINSICS), depth < 0.68, np.random.default_rng(0))
+    grasp = PlanarGrasp(np.array([[572.0, 234.5]]), 0.0, 0.66, YUMI.max_width)
+    assert check_grasps(view, grasp, YUMI).keep.all()
+
+
+def test_the_jaws_of_a_tilted_approach_are_in_the_image_where_they_are_in_space():
+    axis = np.array([np.sin(0.8), 0.0, np.cos(0.8)])
+    image = DepthImage(np.full(INTRINSICS.shape, 0.7), INTRINSICS)
+    view = look(image, None, np.random.default_rng(0))._replace(approach_axis=axis, objects=None)
+    config = ConstraintConfig(check_obstacles=False, table_clearance=-1.0)
+    last = INTRINSICS.width - 1
+    half = INTRINSICS.fx * YUMI.max_width / 2 / 0.65
+    for margin, inside in ((0.5, False), (12.0, True)):  # px of the jaw's end in the image plane
+        grasp = PlanarGrasp(np.array([[last - half - margin, 240.0]]), 0.0, 0.65, YUMI.max_width)
+        assert grasp.endpoints_px(INTRINSICS)[0, :, 0].max() < last
+        jaws = INTRINSICS.project(grasp.to_grasp(INTRINSICS, axis).jaws)[0, :, 0]
+        assert (jaws.max() <= last) == inside
+        assert (check_grasps(view, grasp, YUMI, config).counts["outside_image"] == 0) == inside
+
+
 def test_depth_behind_the_camera_and_a_width_beyond_the_stroke_are_rejected():
     view = view_of(box(0.03, 0.03, 0.05))
     px = grasps_at(view, np.array([[0.0, 0.0, 0.03]]), 0.0).center_px[0]
     grasps = PlanarGrasp(np.stack([px, px]), 0.0, np.array([-0.6, 0.66]), np.array([0.05, 0.051]))
     counts = check_grasps(view, grasps, YUMI).counts
     assert counts["bad_width"] == 1 and counts["outside_image"] == 1
+
+
+def test_an_opening_below_the_hands_least_is_rejected():
+    view, hand = view_of(box(0.03, 0.03, 0.05)), replace(YUMI, min_width=0.01)
+    px = grasps_at(view, np.array([[0.0, 0.0, 0.03]]), 0.0).center_px[0]
+    grasps = PlanarGrasp(np.stack([px, px]), 0.0, np.array([0.66, 0.66]), np.array([0.009, 0.05]))
+    assert check_grasps(view, grasps, hand).counts["bad_width"] == 1
+
+
+def test_it_is_the_tips_and_not_the_fingers_roots_that_must_have_been_seen():
+    # behind a low wall the tips are in its shadow, the fingers above it are not
+    view = view_of(box(0.08, 0.01, 0.03), tilt=np.deg2rad(40))
+    behind = np.array([[0.0, 0.011, 0.004 + YUMI.tip_overhang]])
+    grasps = down(np.asarray(view.image.T_world_camera), behind, np.zeros(1))
+    assert unseen_share(view, grasps.to_grasp(INTRINSICS, view.approach_axis), YUMI).min() > 0.7
+
+
+def test_the_share_of_a_tip_is_that_of_its_width_and_not_of_its_thickness():
+    view = view_of(box(0.02, 0.02, 0.03), tilt=0.0)
+    T_world_camera = np.asarray(view.image.T_world_camera)
+    depth, beyond = np.array(view.image.depth), 0.25 * YUMI.jaw_width
+    depth[transforms.apply(T_world_camera, view.image.points_camera())[..., 1] > beyond] = 0.0
+    holed = look(view.image.with_depth(depth), view.objects, np.random.default_rng(0))
+    above = np.array([[0.0, 0.0, 0.004 + YUMI.tip_overhang]])
+    grasps = down(T_world_camera, above, np.zeros(1)).to_grasp(INTRINSICS, view.approach_axis)
+    y = footprint(YUMI.jaw_thickness, YUMI.jaw_width, TIP_GRID)[0, :, 1]
+    expected = (y > beyond).mean()  # a third: of six rows of points two
+    assert 0.1 < expected < 0.4
+    assert unseen_share(holed, grasps, YUMI)[0] == pytest.approx([expected] * 2, abs=0.02)
 
 
 def test_no_grasps_are_no_problem():

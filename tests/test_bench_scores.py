@@ -7,6 +7,7 @@ import pytest
 
 from antipodal.bench.scores import (
     LEVEL_Z,
+    N_RESAMPLES,
     Outcomes,
     beats,
     calibration,
@@ -64,6 +65,11 @@ def test_trials_that_agree_on_each_object_count_as_one(n_success: int, per_objec
     assert found == pytest.approx(wilson(n_success * m, 30 * m))
 
 
+def test_objects_that_succeed_once_each_make_no_interval_narrower_than_independent_trials() -> None:
+    success = np.tile([True, False], 20)
+    assert share_interval(success, np.repeat(np.arange(20), 2)) == pytest.approx(wilson(20, 40))
+
+
 def test_an_interval_of_lifts_of_objects_holds_the_truth_as_often_as_it_says() -> None:
     rng, truth, n_runs = np.random.default_rng(0), 0.5, 500
     held = np.zeros(2)
@@ -114,6 +120,26 @@ def test_rates_count_what_the_paper_defines() -> None:
     assert values["robust_grasp_rate"] == pytest.approx(3 / 5)
     assert values["planned_share"] == pytest.approx(4 / 5)
     assert values["brier"] == pytest.approx((0.1**2 + 0.4**2 + 0.7**2 + 0.6**2) / 4)
+
+
+def test_a_quality_of_one_half_is_not_over_one_half() -> None:
+    values = summarise(trials([1, 0], [0.5, 0.6]))
+    assert (values["robust_grasp_rate"], values["precision"]) == (0.5, 0.0)
+
+
+def test_the_intervals_of_a_summary_are_those_of_its_objects() -> None:
+    rng = np.random.default_rng(0)
+    alike = np.repeat(rng.random(40) < 0.6, 5)
+    quality = np.repeat(rng.random(40), 5)
+    confident = quality > 0.5
+    values = summarise(trials(alike.tolist(), quality.tolist(), per_object=5))
+    n = confident.sum() / 5
+    for suffix in ("", "_all"):
+        assert values[f"success_interval{suffix}"] == pytest.approx(wilson(alike.sum() / 5, 40))
+        assert values[f"precision_interval{suffix}"] == pytest.approx(
+            wilson(alike[confident].sum() / 5, n)
+        )
+        assert values[f"robust_grasp_interval{suffix}"] == pytest.approx(wilson(n, 40))
 
 
 def test_a_quality_that_is_no_probability_has_no_calibration_but_an_order() -> None:
@@ -176,3 +202,40 @@ def test_trials_of_one_object_do_not_count_as_independent() -> None:
     assert width[0] / width[1] == pytest.approx(np.sqrt(10), rel=0.15)
     p = np.mean(per_object)
     assert width[0] == pytest.approx(2 * LEVEL_Z * np.sqrt(p * (1 - p) / 60), rel=0.15)
+
+
+def test_planners_are_compared_on_graspable_trials_alone(rng: np.random.Generator) -> None:
+    graspable = [1, 1, 1, 0] * 6
+    a = trials([1, 1, 0, 0] * 6, [0.5] * 24, graspable, per_object=4)
+    b = trials([1, 0, 0, 1] * 6, [0.5] * 24, graspable, per_object=4)
+    found = beats(a, b, rng)
+    assert found["difference"] == pytest.approx(1 / 3)
+    assert found["interval"] == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_an_object_of_many_trials_counts_by_them() -> None:
+    # one object of 90 trials that a wins, nine of 2 that b wins: a is ahead whenever the first is drawn
+    object_id = np.repeat(np.arange(10), [90] + [2] * 9)
+    first, all_of_them = object_id == 0, np.ones(108, bool)
+    a, b = (Outcomes(s, all_of_them, np.full(108, 0.5), object_id) for s in (first, ~first))
+    found = beats(a, b, np.random.default_rng(0))
+    assert found["difference"] == pytest.approx((90 - 18) / 108)
+    assert found["probability"] == pytest.approx(1 - 0.9**10, abs=0.05)
+
+
+def test_a_comparisons_interval_leaves_out_one_draw_in_forty_on_either_side() -> None:
+    rng = np.random.default_rng(3)
+    win = rng.random(1000) < 0.5
+    quality = [0.5] * 1000
+    found = beats(trials(win.tolist(), quality), trials([0] * 1000, quality), rng)
+    width = np.diff(found["interval"])[0]  # type: ignore[arg-type]
+    p = win.mean()
+    # a quantile's own error is √(0.025 · 0.975 / n) over the density there, 0.058: 2.7 / √n deviations
+    error = 2.7 / np.sqrt(N_RESAMPLES) / LEVEL_Z
+    assert width == pytest.approx(2 * LEVEL_Z * np.sqrt(p * (1 - p) / 1000), rel=3 * error)
+
+
+def test_planners_on_other_trials_are_not_compared(rng: np.random.Generator) -> None:
+    a, b = trials([1] * 6, [0.5] * 6), trials([1] * 6, [0.5] * 6, graspable=[0] + [1] * 5)
+    with pytest.raises(AssertionError):
+        beats(a, b, rng)

@@ -135,6 +135,17 @@ def test_jaws_between_two_plates_do_not_reach_through_each_other():
     assert find_contacts(plates, grasp(width=0.09)).found.all()
 
 
+def test_a_jaw_that_starts_in_one_of_two_walls_finds_nothing():
+    left, right = box(0.01, 0.04, 0.04), box(0.01, 0.04, 0.04)
+    shift = np.array([0.02, 0.0, 0.0])
+    walls = TriMesh(
+        np.vstack([left.vertices - shift, right.vertices + shift]),
+        np.vstack([left.faces, right.faces + len(left.vertices)]),
+    )
+    # walls from ±15 to ±25 mm; the left jaw starts in the middle of its wall, the right one outside of its own
+    assert not find_contacts(walls, grasp(center=(0.005, 0, 0), width=0.05)).found.any()
+
+
 def test_contacts_move_with_mesh_and_grasp(rng):
     mesh = cylinder()
     grasps = Grasp(

@@ -215,6 +215,23 @@ def test_contacts_that_pull_or_coincide_close_nothing():
     for contacts in (outward, same):
         for name in ("force_closure", "force_closure_qp", "ferrari_canny", "ferrari_canny_linf"):
             assert metrics.METRICS[name](contacts, np.zeros(3), ContactModel()) == 0, name
+    for name in ("grasp_isotropy", "min_singular", "wrench_volume"):
+        assert metrics.METRICS[name](outward, np.zeros(3), ContactModel()) == 0, name
+
+
+@pytest.mark.parametrize(("slope", "closes"), [(0.45, True), (0.49, False)])
+def test_the_programme_of_force_closure_sees_hard_fingers_pyramids_and_not_their_cones(
+    slope, closes
+):
+    # both normals lean towards +y over the middle of a side of their pyramids, whose slope is 0.5 cos(π/8) = 0.462
+    a, half = np.arctan(slope), np.pi / 8
+    c, s = np.cos(a), np.sin(a)
+    inward = np.array([[s, -c, 0.0], [-s, -c, 0.0]])  # the line's side
+    tangents = np.cos(half) * inward + np.sin(half) * np.array([0.0, 0.0, 1.0])
+    contacts = Contact([[-0.02, 0, 0], [0.02, 0, 0]], [[c, s, 0.0], [-c, s, 0.0]], tangents)
+    model = ContactModel(0.5)
+    assert metrics.force_closure(contacts, model=model)  # the cones' is 0.5
+    assert metrics.force_closure_qp(contacts, np.zeros(3), model) == closes
 
 
 def test_epsilon_is_positive_exactly_where_soft_fingers_close_force(rng):
@@ -275,6 +292,17 @@ def test_weight_is_carried_by_friction_on_both_jaws():
     heavy = np.array([0, 0, -21.0, 0, 0, 0])
     assert metrics.wrench_resistance(pair(), np.zeros(3), ContactModel(0.5), heavy) == 0
     assert metrics.wrench_resistance(pair(), np.zeros(3), ContactModel(0.5), 19 / 21 * heavy) > 0
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0], ids=["undercut", "overhang"])
+def test_faces_that_lean_under_the_object_carry_its_weight_with_less_force(side):
+    # inward normals lean up (+) or down (−): the jaws' edges reach z = sin + μ cos of a unit normal force, times cos
+    lean, mu = np.deg2rad(20.0), 0.5
+    c, s = np.cos(lean), side * np.sin(lean)
+    normals, tangents = [[c, 0, s], [-c, 0, s]], [[-s, 0, c], [s, 0, c]]
+    contacts = Contact([[-0.02, 0, 0], [0.02, 0, 0]], normals, tangents)
+    value = metrics.wrench_resistance(contacts, np.zeros(3), ContactModel(mu))
+    np.testing.assert_allclose(value, c * (s + mu * c) / 0.981 - 1 / 40, rtol=1e-9)
 
 
 def test_the_weight_is_carried_partially_where_friction_at_full_force_exceeds_it():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, truncnorm
+from scipy.stats import kstest, norm, truncnorm
 
 from antipodal import transforms
 from antipodal.contact import ContactModel, find_contacts
@@ -112,6 +112,41 @@ def test_a_scaled_object_is_touched_on_its_scaled_faces(rng):
     np.testing.assert_allclose((half / 0.02 - 1).std(), 0.05, rtol=0.4)
 
 
+def test_the_hand_turns_about_the_grasps_centre(rng):
+    noise = replace(NOTHING, gripper_rotation=0.05, n_samples=200)
+    grasp = Grasp.from_axes([[0.0, 0.1, 0.0]], [1.0, 0, 0], [0, 0, -1.0], 0.12)
+    contacts, found, *_ = perturb(box(0.04, 0.5, 0.5), grasp, rng, noise)
+    assert found.all()
+    # on a slab the middle of the contacts is where the closing line meets its middle: the centre, whatever the turn
+    np.testing.assert_allclose(contacts.point.mean(2)[0, :, 1:], [[0.1, 0.0]] * 200, atol=1e-6)
+    assert np.ptp(contacts.point[0, :, 0, 1]) > 1e-3
+
+
+def test_an_object_that_grew_beyond_the_opening_is_not_found(rng):
+    noise = replace(NOTHING, object_scale=0.2, n_samples=4000)
+    found = perturb(box(), centred(), rng, noise).found.mean()
+    assert found == pytest.approx(norm.cdf(0.25 / 0.2), abs=0.03)  # 40 mm × scale < 50 mm
+
+
+def test_the_opening_varies_by_its_own_deviation(rng):
+    noise = replace(NOTHING, width=1e-4, n_samples=4000)
+    found = perturb(box(), centred(width=0.0401), rng, noise).found.mean()
+    assert found == pytest.approx(norm.cdf(1.0), abs=0.03)  # a box of 40 mm
+
+
+def test_the_edges_of_the_cones_turn_about_the_closing_axis(rng):
+    noise = replace(NOTHING, approach=0.05, n_samples=4000)
+    tangent = perturb(box(), centred(), rng, noise).contacts.tangent[0, :, 0]
+    turn = np.mod(np.arctan2(tangent[:, 2], tangent[:, 1]) + np.pi / 2, np.pi) - np.pi / 2
+    np.testing.assert_allclose(turn.std(), 0.05, rtol=0.1)
+
+
+def test_each_sample_of_a_grasp_has_its_own_centre_of_mass(rng):
+    noise = replace(NOTHING, center_of_mass=0.01, n_samples=4000)
+    com = perturb(box(), centred(), rng, noise).center_of_mass
+    np.testing.assert_allclose(com[0].std(0), 0.01, rtol=0.05)
+
+
 def test_reused_object_poses_repeat_the_contacts(rng):
     noise = replace(NOTHING, object_translation=0.005, n_samples=6, n_object_poses=3)
     points = perturb(sphere(), centred(), rng, noise).contacts.point[0]
@@ -167,6 +202,16 @@ def test_a_mean_far_outside_of_the_bounds_gives_the_nearer_end(rng, mean, sigma,
     never = Perturbation(friction=1e-4, friction_bounds=bounds)
     drawn = np.asarray(perturb(box(), centred(5), rng, never, model).model.friction)
     assert drawn == pytest.approx(np.clip(mean, *bounds), abs=1e-3)
+
+
+@pytest.mark.parametrize(("mean", "end"), [(0.1, 0.3), (1.0, 0.8)])
+def test_the_tail_of_friction_beyond_a_far_mean_is_exact(rng, mean, end):
+    errors = Perturbation(friction=0.02, friction_bounds=(0.3, 0.8), n_samples=10)
+    model = ContactModel(friction=mean)
+    drawn = np.asarray(perturb(box(), centred(1000), rng, errors, model).model.friction)
+    low, high = (np.array([0.3, 0.8]) - mean) / 0.02
+    off = truncnorm.mean(low, high, mean, 0.02) - end
+    assert drawn.mean() - end == pytest.approx(off, rel=0.1)
 
 
 def test_bounds_that_are_equal_are_the_friction(rng):

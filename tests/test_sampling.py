@@ -59,6 +59,40 @@ def test_directions_fill_the_cone_of_friction_and_no_more(rng):
     np.testing.assert_allclose(share, 0.25, atol=4 * np.sqrt(0.25 * 0.75 / len(grasps)))
 
 
+def test_directions_lean_to_every_side_alike(rng):
+    config = SamplingConfig(friction=0.3, min_grasp_distance=0.0)
+    grasps = sample_antipodal(box(0.2, 0.2, 0.02), YUMI, 400, rng, config)
+    lean = grasps.closing_axis[:, :2] / grasps.closing_axis[:, 2:]
+    assert np.abs(lean.mean(0)).max() < 4 * lean.std() / 20
+    quarter = (np.arctan2(*lean.T) // (np.pi / 2) + 2).astype(int)
+    assert np.bincount(quarter, minlength=4).min() > 60
+
+
+def test_directions_out_of_a_convex_object_meet_nothing(rng):
+    out, into = (SamplingConfig(flip_fraction=share) for share in (1.0, 0.0))
+    assert len(sample_antipodal(box(), YUMI, 10, rng, out)) == 0
+    assert len(sample_antipodal(box(), YUMI, 10, rng, into)) == 10
+
+
+def test_both_contacts_close_force_at_the_friction_that_was_asked_for(rng):
+    # walls that lean towards each other by 0.2 each: a line in one's cone is out of the other's at 0.15, in both at 0.6
+    mesh = frustum(slope=0.2)
+    for friction in (0.15, 0.6):
+        grasps = sample_antipodal(mesh, YUMI, 200, rng, SamplingConfig(friction=friction))
+        contacts, found = find_contacts(mesh, grasps)
+        assert found.all()
+        assert force_closure(contacts, model=ContactModel(friction=friction)).all()
+        assert (np.abs(grasps.closing_axis[:, 0]) > 0.9).any() == (friction > 0.2)
+
+
+def frustum(slope: float) -> TriMesh:
+    """A bar of 60 mm along y, 30 mm high, whose sides lean inwards by ``slope`` on the way up."""
+    bar = box(0.024, 0.06, 0.03)
+    vertices = np.array(bar.vertices)
+    vertices[:, 0] *= 1 - slope * vertices[:, 2] / 0.012
+    return TriMesh(vertices, bar.faces, "frustum")
+
+
 def test_surface_points_are_uniform_by_area(rng):
     mesh = box(0.01, 0.02, 0.03)
     points, normals = sample_surface(mesh, 20000, rng)

@@ -10,10 +10,11 @@ import pytest
 
 from antipodal import collision, contact, metrics, pads, robust, sampling, success
 from antipodal.bench import graspable, oracle
-from antipodal.bench.graspable import Graspable, judge
+from antipodal.bench.graspable import FREE_SHARE, Graspable, judge
 from antipodal.bench.oracle import OracleGrasps
 from antipodal.bench.scenes import CAMERAS, TrialScene, draw_trial
 from antipodal.dataset import epsilon
+from antipodal.dataset.schema import SUCCESS_THRESHOLD
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.stable_pose import stable_poses
@@ -39,6 +40,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def trial(density: float = 500.0) -> TrialScene:
     mesh = replace(MESH, density=density)
     return draw_trial(mesh, stable_poses(mesh), 0, 0, CAMERAS["dexnet"])
+
+
+@pytest.mark.parametrize(
+    ("robust_epsilon", "free", "verdict"),
+    [
+        (SUCCESS_THRESHOLD * 1.01, FREE_SHARE, True),
+        (SUCCESS_THRESHOLD, 1.0, False),
+        (1.0, FREE_SHARE - 0.01, False),
+        (0.0, 1.0, False),
+    ],
+)
+def test_a_scene_is_graspable_by_a_grasp_that_is_robust_and_free(
+    robust_epsilon: float, free: float, verdict: bool
+) -> None:
+    assert Graspable(robust_epsilon, free).graspable is verdict
 
 
 def test_the_same_scene_is_asked_once_and_one_of_another_weight_again(

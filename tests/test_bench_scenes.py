@@ -148,6 +148,7 @@ def test_the_execution_error_scales_its_rotation_along() -> None:
     config = BenchConfig(execution_errors=(0.002, 0.0, 0.005))
     assert np.rad2deg(config.trial_config(0.002).rotation_sigma) == pytest.approx(0.5)
     assert config.trial_config(0.0).rotation_sigma == 0.0
+    assert config.trial_config(0.005).position_sigma == 0.005
     assert np.rad2deg(config.trial_config(0.005).rotation_sigma) == pytest.approx(1.25)
 
 

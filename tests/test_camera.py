@@ -113,6 +113,13 @@ def test_the_window_of_a_depth_image_sees_the_same_points() -> None:
         image.crop(5, 1, 4, 3)
 
 
+def test_another_depth_of_the_same_camera_keeps_its_pose() -> None:
+    image = DepthImage(np.full((6, 8), 0.7), SMALL, transforms.rot_x(0.2))
+    other = image.with_depth(np.full((6, 8), 0.5))
+    assert other.intrinsics == image.intrinsics
+    assert np.array_equal(np.asarray(other.T_world_camera), transforms.rot_x(0.2))
+
+
 BAD_DEPTHS = {
     "colour": (np.ones((6, 8, 3)), "one channel"),
     "other camera": (np.ones((8, 6)), "depth is 6×8 px but the camera says 8×6"),

@@ -11,27 +11,37 @@ import pytest
 import trimesh
 
 from antipodal import transforms
+from antipodal.alignment import MAX_APPROACH_TABLE_ANGLE
 from antipodal.camera import CameraIntrinsics
 from antipodal.collision import approach_is_free, lowest_corner
-from antipodal.contact import find_contacts
+from antipodal.contact import ContactModel, find_contacts
 from antipodal.crop import crop_grasps
 from antipodal.dataset.events import Advance, Event
 from antipodal.dataset.execution import Execution
 from antipodal.dataset.generate import generate
 from antipodal.dataset.model import BUILTIN, MAX_POSES, PAPER, GenerativeModel
-from antipodal.dataset.rows import JITTER_CLEARANCE, JITTER_SHARES, flat_grasps, near_misses
+from antipodal.dataset.rows import (
+    JITTER_CLEARANCE,
+    JITTER_SHARES,
+    choose_poses,
+    flat_grasps,
+    label_grasps,
+    near_misses,
+    object_rows,
+    pose_grasps,
+)
 from antipodal.dataset.store import Dataset
 from antipodal.dataset.summary import summary
-from antipodal.errors import CorruptDataset, InvalidConfig
+from antipodal.errors import CorruptDataset, InvalidConfig, InvalidMesh
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh
-from antipodal.metrics import force_closure
+from antipodal.metrics import ferrari_canny, force_closure
 from antipodal.render.depth import render_depth
 from antipodal.render.scene import Scene
-from antipodal.robust import Perturbation
+from antipodal.robust import Perturbation, robust_epsilon
 from antipodal.sampling import sample_antipodal
-from antipodal.stable_pose import stable_poses
+from antipodal.stable_pose import StablePose, stable_poses
 from conftest import box, cylinder, to_trimesh_value
 
 SMALL: GenerativeModel = dataclasses.replace(
@@ -149,6 +159,58 @@ def test_near_misses_end_at_every_clearance_and_come_in_every_kind() -> None:
     counts = [(free & held).sum(), (free & ~held).sum(), (~free).sum()]
     assert all(0 < n <= share * 40 for n, share in zip(counts, JITTER_SHARES, strict=True))
     assert counts[0] > 10
+
+
+def test_labels_are_those_of_the_hands_own_fingers(rng: np.random.Generator) -> None:
+    mesh, hand = cylinder(0.015, 0.06), dataclasses.replace(YUMI, contact_radius=0.004)
+    grasps = sample_antipodal(mesh, hand, 8, rng)
+    made = label_grasps(mesh, grasps, hand, SMALL, np.random.default_rng(3), 0, 0)
+    want = robust_epsilon(mesh, grasps, hand, np.random.default_rng(3), SMALL.perturbation)
+    np.testing.assert_allclose(made.robust_epsilon, want.mean, atol=1e-9)
+    columns = made.table.to_pydict()
+    np.testing.assert_allclose(columns["robust_epsilon"], want.mean, atol=1e-6)
+    np.testing.assert_allclose(columns["robust_epsilon_error"], want.standard_error, atol=1e-6)
+    model = ContactModel(contact_radius=hand.contact_radius)
+    exact = ferrari_canny(find_contacts(mesh, grasps).contacts, mesh.center_of_mass, model)
+    assert (exact > 0).any()
+    np.testing.assert_allclose(columns["epsilon"], exact, atol=1e-6)
+
+
+def test_grasps_that_close_steeper_than_five_degrees_are_left_out_of_a_pose(
+    rng: np.random.Generator,
+) -> None:
+    mesh = cylinder(0.015, 0.06)
+    labelled = label_grasps(mesh, sample_antipodal(mesh, YUMI, 60, rng), YUMI, SMALL, rng, 0, 0)
+    pose = max(stable_poses(mesh, 0.0), key=lambda p: p.T_world_obj[2, 2])  # the side closes level
+    kept = pose_grasps(mesh, labelled, pose, 0, YUMI, SMALL, rng)
+    rise = np.abs(labelled.grasps_obj.in_frame(pose.T_world_obj).closing_axis[:, 2])
+    level = rise < np.sin(MAX_APPROACH_TABLE_ANGLE)
+    assert 0 < level.sum() < len(level)
+    np.testing.assert_array_equal(kept.grasp_id, labelled.grasp_id[level])
+    np.testing.assert_array_equal(kept.robust_epsilon, labelled.robust_epsilon[level])
+    down = kept.grasps_obj.in_frame(pose.T_world_obj).approach_axis[:, 2]
+    assert (down < -np.cos(MAX_APPROACH_TABLE_ANGLE)).all()
+
+
+def test_poses_are_drawn_as_often_as_they_are_probable(rng: np.random.Generator) -> None:
+    poses = [StablePose(np.eye(4), p) for p in (0.7, 0.2, 0.1)]
+    first = [choose_poses(poses, 1, rng)[0].probability for _ in range(1000)]
+    assert first.count(0.7) / 1000 == pytest.approx(0.7, abs=4 * np.sqrt(0.7 * 0.3 / 1000))
+    assert choose_poses(poses, 3, rng) == poses
+
+
+def test_objects_of_one_seed_have_random_states_of_their_own() -> None:
+    mesh = box(0.03, 0.024, 0.05)
+    made = [object_rows(mesh, i, YUMI, SMALL, 1, None).grasps for i in (0, 1)]
+    first, second = (grasps.column("T_obj_grasp").to_pylist() for grasps in made)
+    assert first != second
+
+
+def test_a_mesh_that_is_inside_out_is_refused() -> None:
+    mesh = box()
+    turned = TriMesh(mesh.vertices, mesh.faces[:, ::-1], "inside out")
+    with pytest.raises(InvalidMesh, match="faces point inward"):
+        object_rows(turned, 0, YUMI, SMALL, 0, None)
 
 
 def test_labels_are_facts_and_a_threshold(dataset: Dataset) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from antipodal import transforms
+from antipodal.contact import ContactModel
 from antipodal.errors import InvalidConfig
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import TriMesh
+from antipodal.metrics import ferrari_canny
 from antipodal.pads import NEVER, close_pads
-from antipodal.robust import Perturbation, robust_epsilon
+from antipodal.robust import PAPER_PERTURBATION, Perturbation, robust, robust_epsilon
 from antipodal.success import (
     FEATURES,
+    GRAVITY,
+    TORQUE_FLOOR,
     ExecutionNoise,
     HoldModel,
     displaced,
@@ -157,6 +163,38 @@ def test_features_move_with_the_object(rng: np.random.Generator) -> None:
     assert b.separation == pytest.approx(a.separation, abs=1e-6)
 
 
+def test_each_feature_is_what_its_name_says() -> None:
+    """By the pads and ε of the very same displaced closings."""
+    mesh = replace(wedge(bottom=0.03, slope=0.3, height=0.03), density=4000.0)
+    grasps = above(0.02, yaw=0.1, y=0.04)  # some closings miss the prism, which ends at 30 mm
+    hand, noise = (
+        replace(YUMI, contact_radius=0.006),
+        ExecutionNoise(position_sigma=0.006, n_hold=9),
+    )
+    seed, again = np.random.default_rng(4), np.random.default_rng(4)
+    got = hold_features(mesh, grasps, hand, np.array([0.003]), seed, noise)[0]
+    moved = close_pads(mesh, displaced(grasps, 9, again, noise), hand)
+    planned, touches = close_pads(mesh, grasps, hand), moved.separation > 0
+    assert 0 < touches.sum() < 9
+    model = ContactModel(noise.friction, contact_radius=hand.contact_radius)
+    sampled = replace(
+        PAPER_PERTURBATION, friction=noise.friction_sigma, friction_bounds=noise.friction_bounds
+    )
+    at_trial = robust(ferrari_canny, mesh, grasps, again, sampled, model).mean[0]
+    torque = GRAVITY * np.clip(mesh.mass, *noise.mass_bounds) * planned.lever[0]
+    want = {
+        "log_epsilon": np.log10(0.003 + 1e-4),
+        "log_epsilon_at_trial_friction": np.log10(at_trial + 1e-4),
+        "log_required_friction": np.log(np.median(moved.required_friction).clip(0.02, NEVER)),
+        "separation": planned.separation[0],
+        "push_aside": np.abs(moved.push[touches, 0]).mean(),
+        "push_out": moved.push[touches, 1].mean(),
+        "log_torque": np.log(torque + TORQUE_FLOOR),
+    }
+    for name, value in want.items():
+        assert got[FEATURES.index(name)] == pytest.approx(value, abs=1e-9), name
+
+
 def test_no_grasps_have_no_features(rng: np.random.Generator) -> None:
     none = Grasp(np.zeros((0, 4, 4)), np.zeros(0))
     found = hold_features(box(0.03, 0.05, 0.04), none, YUMI, np.zeros(0), rng)
@@ -238,6 +276,21 @@ def test_an_unknown_mass_stands_for_equal_shares_of_its_logarithm() -> None:
     masses = ExecutionNoise(mass_bounds=(0.01, 1.0)).masses()
     assert np.log10(masses) == pytest.approx([-1.8, -1.4, -1.0, -0.6, -0.2])
     assert ExecutionNoise(mass_bounds=(0.2, 0.2)).masses() == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("density", [50.0, 2000.0, 50_000.0], ids=["light", "usual", "heavy"])
+def test_an_unknown_mass_is_the_mean_over_known_ones(density: float) -> None:
+    # its torque goes with the mass, whatever the mesh weighs by its own density
+    mesh, epsilon = replace(box(0.02, 0.16, 0.02), density=density), np.array([0.001])
+
+    def hold(execution: ExecutionNoise) -> float:
+        rng = np.random.default_rng(1)
+        return hold_probability(mesh, above(0.005, y=0.06), YUMI, epsilon, rng, execution)[0]
+
+    unknown = ExecutionNoise()
+    known = [hold(ExecutionNoise(mass_bounds=(m, m))) for m in unknown.masses()]
+    assert np.ptp(known) > 0.003
+    assert hold(unknown) == pytest.approx(np.mean(known), abs=1e-9)
 
 
 def test_bounds_of_friction_that_are_equal_are_a_friction_that_is_known() -> None:

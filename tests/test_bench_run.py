@@ -109,6 +109,14 @@ def test_a_fitting_box_is_lifted_and_empty_space_is_not(finished: Path) -> None:
     assert all(r["quality"] == 0.8 for r in lifted)
 
 
+def test_a_plan_is_executed_at_the_error_of_its_row(finished: Path) -> None:
+    lifted: dict[tuple, list[float]] = {}
+    for row in rows_of(finished):
+        if row["success"]:
+            lifted.setdefault((row["object"], row["k"]), []).append(row["lift_height"])
+    assert lifted and all(len(set(heights)) == len(heights) == 2 for heights in lifted.values())
+
+
 def test_a_planner_that_raises_leaves_its_words(finished: Path) -> None:
     rows = [r for r in rows_of(finished) if r["planner"] == "bench_planners:raises"]
     usable = [r for r in rows if r["object"] != "odd/sheet"]

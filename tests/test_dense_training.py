@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,10 +24,12 @@ from antipodal.dense_quality import load_window_quality
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.nn.dense import DenseNetwork
 from antipodal.nn.train_dense import (
+    Batch,
     DenseTraining,
     answers,
     calibrate_dense,
     cut,
+    loss_of,
     moved,
     train_dense,
     validate,
@@ -278,3 +283,17 @@ def test_a_training_that_diverges_or_whose_file_is_damaged_says_so(tmp_path, rng
         IncompatibleCheckpoint, match=r"last.pt is damaged \(\w+\): restore or delete"
     ):
         train_dense(views, tmp_path / "cut", config)
+
+
+def test_the_loss_is_the_mean_over_the_labels_that_count() -> None:
+    rng = torch.Generator().manual_seed(0)
+    log_odds = torch.randn((3, 7), generator=rng)
+    weight = (torch.rand((3, 7), generator=rng) > 0.4).float()
+    quality = torch.rand((3, 7), generator=rng)
+    network: Any = SimpleNamespace(features=lambda height: height, head_at=lambda *_: log_odds)
+    place = torch.zeros(3, 7, dtype=torch.int64)
+    batch = Batch(torch.zeros(3, 1, 4, 4), place, quality, weight)
+    q = torch.sigmoid(log_odds)
+    loss = -(quality * q.log() + (1 - quality) * (1 - q).log())
+    torch.testing.assert_close(loss_of(network, batch), loss[weight > 0].mean())
+    assert float(loss_of(network, batch._replace(weight=torch.zeros(3, 7)))) == 0

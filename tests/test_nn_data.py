@@ -163,6 +163,38 @@ def test_missing_pixels_stay_missing_and_no_noise_changes_nothing() -> None:
     assert torch.equal(augment(crop, NONE, generator()), crop)
 
 
+def test_edges_of_a_crop_fly_towards_a_depth_between_their_neighbours_and_nothing_else_does() -> (
+    None
+):
+    crop = torch.full((400, 1, 16, 16), 0.70)
+    crop[..., :, 8:] = 0.65
+    crop[..., 3, 2:6] = 0.0  # missing, away from the edge, …
+    crop[..., 10:13, 6:10] = 0.0  # … and across it
+    flies = replace(NONE, flying_share=0.7)
+    out = augment(crop, flies, generator())
+    moved = out != crop
+    edge = torch.zeros(16, 16, dtype=torch.bool)
+    edge[:, 7:9] = True
+    edge[10:13] = False
+    assert not moved[..., ~edge].any()
+    assert float(moved[..., edge].float().mean()) == pytest.approx(0.5, abs=0.02)
+    # from 0.70 by 0.7 of the way to a depth drawn evenly in [0.65, 0.70], and the other way round
+    far, near = (out[..., :, column][moved[..., :, column]] for column in (7, 8))
+    assert float(far.min()) > 0.665 - 1e-6 and float(far.max()) < 0.7
+    assert float(far.mean()) == pytest.approx(0.70 - 0.7 * 0.025, abs=3e-4)
+    assert float(near.max()) < 0.685 + 1e-6
+    assert float(near.mean()) == pytest.approx(0.65 + 0.7 * 0.025, abs=3e-4)
+    # a step below the limit is a surface
+    low = torch.where(crop > 0.66, 0.659, crop)
+    assert torch.equal(augment(low, flies, generator()), low)
+
+
+def test_a_hole_beside_a_surface_is_no_edge_and_stays_a_hole() -> None:
+    crop = torch.full((50, 1, 16, 16), 0.70)
+    crop[..., 4:9, 4:9] = 0.0
+    assert torch.equal(augment(crop, replace(NONE, flying_share=0.7), generator()), crop)
+
+
 def test_drop_out_takes_discs_of_three_pixels_from_its_share_of_crops() -> None:
     noise = replace(NONE.noise, dropout_rate=0.4, dropout_mean_blobs=1.0)
     crop = torch.full((3000, 1, 64, 64), 0.7)

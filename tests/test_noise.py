@@ -103,6 +103,12 @@ def test_the_field_falls_on_about_half_of_the_crops(rng):
     assert touched.mean() == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(len(CROPS)))
 
 
+def test_the_field_falls_on_its_share_of_the_crops(rng):
+    noisy = add_noise(CROPS[:1000], rng, NoiseModel(gamma_shape=0, gaussian_rate=0.2))
+    hit = (noisy != CROPS[:1000]).any((1, 2)).mean()
+    assert hit == pytest.approx(0.2, abs=4 * 0.4 / np.sqrt(1000))
+
+
 def test_missing_pixels_stay_missing_and_none_becomes_negative(rng):
     crops = CROPS[:200].copy()
     crops[:, 5:9, 5:9] = 0

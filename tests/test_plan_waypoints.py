@@ -7,8 +7,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from antipodal import transforms
+from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.gripper import gripper_names, load_gripper
+from antipodal.planning import PlanInputs, plan_image
 from antipodal.policy import make_policy
 from antipodal.waypoints import waypoints
 from conftest import box
@@ -97,3 +99,28 @@ def test_json_holds_the_three_poses(planned):
     values = way.to_json()
     assert set(values) == {"pre_grasp", "grasp", "lift", "width"}
     assert np.array(values["lift"]) == pytest.approx(way.T_parent_flange_lift)
+
+
+@pytest.mark.parametrize("frame", ["world", "camera"])
+def test_a_plans_json_has_the_flanges_way_in_the_frame_that_it_names(frame):
+    image, _ = seen(box(0.03, 0.05, 0.04), yaw=0.4)
+    T, up = np.asarray(image.T_world_camera), np.array([0.0, 0.0, 1.0])
+    if frame == "camera":
+        image, T = DepthImage(image.depth, INTRINSICS), np.eye(4)
+    policy = make_policy("antipodal", lambda i, g: np.full(len(g), 0.5), YUMI)
+    plan, values, _ = plan_image(PlanInputs(image, None, YUMI, policy), 0)
+    way = values["waypoints"]
+    assert way["frame"] == frame and way["width"] == YUMI.max_width
+    grasp = T @ plan.best.to_grasp(INTRINSICS, plan.approach_axis).pose
+    flange = grasp @ transforms.inverse(YUMI.T_gripper_grasp)
+    assert np.array(way["grasp"]) == pytest.approx(flange, abs=1e-9)
+    back = -0.1 * grasp[:3, 2]
+    assert np.array(way["pre_grasp"])[:3, 3] - flange[:3, 3] == pytest.approx(back, abs=1e-9)
+    lift = 0.1 * up if frame == "world" else back
+    assert np.array(way["lift"])[:3, 3] - flange[:3, 3] == pytest.approx(lift, abs=1e-9)
+
+
+def test_an_empty_plan_leads_nowhere():
+    image = DepthImage(np.full(INTRINSICS.shape, 0.7), INTRINSICS)
+    policy = make_policy("antipodal", lambda i, g: np.full(len(g), 0.5), YUMI)
+    assert plan_image(PlanInputs(image, None, YUMI, policy), 0).json["waypoints"] is None

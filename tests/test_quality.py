@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from antipodal.crop import CropConfig, crop_grasps
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.grasp import PlanarGrasp
 from antipodal.gripper import load_gripper
-from antipodal.quality import MAX_BATCH, load_quality, model_names
+from antipodal.quality import MAX_BATCH, NetworkQuality, load_quality, model_names
 
 METADATA: dict[str, Any] = {
     "schema": 1,
@@ -182,6 +183,14 @@ def test_a_signal_is_handled_after_networks_have_come_and_gone() -> None:
         "raise SystemExit(len(heard))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
+
+
+def test_an_answer_that_rounding_puts_outside_of_the_unit_interval_is_its_end() -> None:
+    said = np.array([1.0000001, -1e-7, 0.4], np.float32)
+    network: Any = SimpleNamespace(start=lambda n, inputs: lambda: said)
+    quality = NetworkQuality("fake", CropConfig(), "yumi", {}, "float32", network)
+    answer = quality.score(np.zeros((3, 32, 32), np.float32), np.zeros(3))
+    assert answer == pytest.approx([1.0, 0.0, 0.4]) and answer.min() == 0 and answer.max() == 1
 
 
 def test_another_hand_is_told_and_its_window_grows_with_the_stroke() -> None:

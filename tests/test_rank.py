@@ -128,6 +128,8 @@ def test_a_quality_that_is_no_quality_is_refused(rng):
     image, mask = seen(box())
     with pytest.raises(InvalidConfig, match=r"expected shape \(\d+,\) in \[0, 1\]"):
         rank_policy(lambda i, g: np.full(len(g), 1.5), YUMI)(image, mask, rng)
+    with pytest.raises(InvalidConfig, match=r"range \[-0\.1, "):
+        rank_policy(lambda i, g: np.full(len(g), -0.1), YUMI)(image, mask, rng)
     with pytest.raises(InvalidConfig, match=r"returned shape \(3,\)"):
         rank_policy(lambda i, g: np.zeros(3), YUMI)(image, mask, rng)
     with pytest.raises(InvalidConfig, match="expected shape"):

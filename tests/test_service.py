@@ -34,7 +34,7 @@ from antipodal.quality import load_quality
 from antipodal.service import worker
 from antipodal.service.client import PlanClient
 from antipodal.service.faults import KINDS, ServiceError
-from antipodal.service.schemas import PlanOptions, parse_options
+from antipodal.service.schemas import EXAMPLE_OPTIONS, PlanOptions, camera_of, parse_options
 from antipodal.service.worker import Answer, Job, Refusal, Setup, WarmPlanner, load_planner
 from service_process import Service, command, npy, refused, running
 
@@ -99,6 +99,17 @@ def test_the_pose_of_the_camera_and_the_absence_of_a_mask_arrive(client, scene) 
     assert served == planned_here(image, None, 0)
     blind = DepthImage(image.depth, image.intrinsics)
     assert without_time(client.plan_json(blind, k=K)) == planned_here(blind, None, 0)
+
+
+def test_the_cameras_own_depth_unit_and_pose_arrive_at_the_planner() -> None:
+    T = np.diag([1.0, -1.0, -1.0, 1.0])
+    T[2, 3] = 0.7
+    given = json.loads(json.dumps(EXAMPLE_OPTIONS))
+    given["camera"] |= {"depth_unit": 0.000125, "T_world_camera": T.tolist()}
+    camera = camera_of(parse_options(json.dumps(given)))
+    assert camera.depth_unit == 0.000125
+    np.testing.assert_array_equal(np.asarray(camera.T_world_camera), T)
+    assert camera.intrinsics.to_json() == given["camera"]["intrinsics"]
 
 
 def test_constraints_narrow_the_plan_there_as_here(client, scene) -> None:

@@ -109,6 +109,43 @@ def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
         torch.testing.assert_close(p.detach(), torch.full_like(p, 2.0 * (1 - 0.01 * 5e-4)))
 
 
+def test_adamw_decays_weights_and_spares_biases_and_normalisations() -> None:
+    network = build_network("compact")
+    optimizer = make_optimizer(network, COMPACT_TRAINING)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.fill_(2.0)
+            p.grad = torch.zeros_like(p)
+    optimizer.step()
+    decayed = 2.0 * (1 - COMPACT_TRAINING.learning_rate * COMPACT_TRAINING.weight_decay)
+    for p in network.parameters():
+        left = decayed if p.ndim > 1 else 2.0
+        torch.testing.assert_close(p.detach(), torch.full_like(p, left))
+
+
+def test_each_step_of_training_has_noise_of_its_own() -> None:
+    class Stepped(GraspModule):
+        step = 0
+        global_step = property(lambda self: self.step)
+
+    module = Stepped(build_network("compact"), COMPACT_TRAINING, 10)
+    crop = torch.full((4, 1, 32, 32), 0.7)
+    first, again = module.noisy(crop), module.noisy(crop)
+    module.step = 1
+    assert torch.equal(first, again) and not torch.equal(first, module.noisy(crop))
+
+
+def test_the_offset_of_a_calibration_is_added_after_the_scale() -> None:
+    log_odds = np.array([0.0, 0.5])
+    assert Calibration(2.0, 1.0)(log_odds) == pytest.approx(1 / (1 + np.exp([-1.0, -2.0])))
+
+
+def test_a_quality_of_one_half_is_a_predicted_success() -> None:
+    scores = classification(np.array([0.5, 0.5, 0.4]), np.array([True, False, True]))
+    counts = [scores[n] for n in ("true_positives", "false_positives", "false_negatives")]
+    assert counts == [1, 1, 1]
+
+
 def test_a_weighted_loss_is_least_at_the_weighted_odds() -> None:
     # w p log σ(x) + (1 − p) log(1 − σ(x)) is greatest where the odds are w p : (1 − p)
     config = replace(PAPER_TRAINING, positive_loss_weight=3.0)

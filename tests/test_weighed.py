@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from antipodal.policy import WeighedQuality, make_policy
 from antipodal.policy.heuristics import GeometricQuality
 from antipodal.policy.view import look
-from antipodal.policy.weighed import WeighedConfig
+from antipodal.policy.weighed import WeighedConfig, weigh, weight_torque
 from antipodal.quality import load_quality
 from conftest import box
 from policy_scenes import YUMI, down, seen
@@ -45,6 +48,21 @@ def test_with_the_other_judges_silent_the_network_orders_and_with_it_silent_the_
     mute = WeighedQuality(lambda i, g: np.full(len(g), 0.5), YUMI, WeighedConfig(torque=0.0))
     geometry = GeometricQuality(YUMI).at(view)
     assert np.argsort(mute.at(view)(grasps)).tolist() == np.argsort(geometry(grasps)).tolist()
+
+
+def test_weighing_is_the_formula_of_its_page(rng):
+    q, g, torque = rng.uniform(0.01, 1, (3, 50))
+    c = WeighedConfig()
+    w = q * g**c.geometry * np.exp(-c.torque * torque)
+    odds = np.exp(c.intercept) * w**c.slope
+    assert weigh(q, g, torque, c) == pytest.approx(odds / (1 + odds))
+
+
+def test_what_no_table_tells_the_volume_of_weighs_the_geometric_mean_of_its_bounds():
+    config = WeighedConfig(mass_bounds=(0.04, 0.25), density=1000.0)
+    found: Any = SimpleNamespace(volume=np.array([np.nan, 1e-4, 1.0, 0.0]), lever=np.full(4, 0.02))
+    masses = np.array([0.1, 0.1, 0.25, 0.04])
+    assert weight_torque(found, config) == pytest.approx(9.81 * 0.02 * masses)
 
 
 def test_of_two_grasps_alike_in_the_crop_the_one_nearer_to_the_middle_is_better():

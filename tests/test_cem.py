@@ -23,6 +23,7 @@ from antipodal.policy.cem import (
     to_features,
 )
 from antipodal.policy.constraints import check_grasps
+from antipodal.policy.image_sampler import SamplerConfig
 from antipodal.policy.mixture import Mixture, fit_mixture
 from antipodal.policy.request import Asked, Request
 from antipodal.policy.view import look
@@ -152,6 +153,16 @@ def test_the_search_finds_what_an_exhaustive_one_finds():
         for s in range(3)
     ]
     assert min(found) > 0.9 * exhaustive
+
+
+def test_where_random_depths_give_no_seeds_the_ladder_of_heights_does():
+    image, mask = seen(box(0.025, 0.06, 0.04))
+    above = SamplerConfig(
+        friction=(0.8,), height_step=None, depth_range=(-0.06, -0.05)
+    )  # of everything
+    policy = cem_policy(toy_quality, YUMI, sampler=above)
+    plan = policy(image, mask, np.random.default_rng(0))
+    assert len(plan.grasps) > 0, plan.reason
 
 
 def test_the_best_never_gets_worse_with_more_rounds_and_the_seeds_are_kept():

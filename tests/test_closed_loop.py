@@ -171,6 +171,28 @@ def test_a_committed_grasp_moves_with_its_object_and_is_not_changed() -> None:
     assert np.allclose(last.center - first.center, [0.035, 0.0, 0.0], atol=0.002)
 
 
+def test_candidates_that_would_meet_the_table_pull_no_grasp_down() -> None:
+    def deepest(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
+        return np.clip(grasps.depth - 0.2, 0, 1)
+
+    tracker = ClosedLoopPolicy(deepest, YUMI, planner=planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    steps = [tracker(frame_of(0.0), None, rng, 0.5 * k) for k in range(12)]
+    assert {s.phase for s in steps[1:]} == {Phase.TRACKED}
+    tips = [s.grasp.center[2] - YUMI.tip_overhang for s in steps if s.grasp is not None]
+    assert tips[-1] < tips[0] - 0.005  # it went down, …
+    assert min(tips) > 0.0025  # … and stayed above the table
+
+
+def test_the_mean_of_lines_lies_between_them_whichever_jaw_is_first() -> None:
+    c, s = np.cos(0.3), np.sin(0.3)
+    for swap in (1.0, -1.0):
+        lines = np.array([[c, s, 0.0], [swap * c, -swap * s, 0.0]])
+        grasps = Grasp.from_axes(np.zeros((2, 3)), lines, UP, WIDTH)
+        mean, _ = elite_mean(grasps, np.array([0.5, 0.5]), 1.0)
+        assert abs(mean.closing_axis[0]) == pytest.approx(1.0)
+
+
 def test_a_standing_object_keeps_its_grasp_still() -> None:
     tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
     steps = follow([(0.0, 0.0)] * 6, tracker)

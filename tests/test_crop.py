@@ -211,6 +211,15 @@ def test_outside_the_image_everything_is_missing() -> None:
     assert (crops[1][:, :15] == 0).all()
 
 
+def test_a_pixel_half_outside_the_image_is_its_half_inside() -> None:
+    image = DepthImage(np.full((480, 640), 0.7), CAMERA)
+    crops = crop_grasps(
+        image, grasps_at([[0, 239.5], [20.3, 460.1], [630.0, 5.0]], [0.0, 0.4, 1.3])
+    )
+    assert np.abs(crops[crops > 0] - 0.7).max() < 1e-6
+    assert 0.2 < (crops == 0).mean() < 0.8
+
+
 def test_no_grasps_give_no_crops_and_the_size_is_the_configs() -> None:
     image = DepthImage(np.full((480, 640), 0.7), CAMERA)
     assert crop_grasps(image, grasps_at(np.empty((0, 2)), 0.0)).shape == (0, 32, 32)

@@ -15,7 +15,18 @@ from antipodal.errors import IncompatibleCheckpoint, InvalidConfig
 from antipodal.grasp import PlanarGrasp
 from antipodal.policy import make_policy
 from antipodal.policy.constraints import DEFAULT_CONSTRAINTS, check_grasps
-from antipodal.policy.dense import FAST_DENSE, DenseConfig, asked_angles, dense_policy, propose
+from antipodal.policy.dense import (
+    CHANCE,
+    DEFAULT_DENSE,
+    FAST_DENSE,
+    DenseConfig,
+    Proposals,
+    _lifted,
+    _unlike,
+    asked_angles,
+    dense_policy,
+    propose,
+)
 from antipodal.policy.height_window import (
     CELL,
     MAX_HEIGHT,
@@ -97,6 +108,92 @@ def test_cells_become_the_grasps_that_they_stand_for(rng):
         np.minimum(asked, view.table.offset - DEFAULT_CONSTRAINTS.table_clearance), abs=4e-4
     )
     assert check_grasps(view, grasps, YUMI).counts["into_table"] == 0
+
+
+def test_tips_of_cells_stay_as_high_as_is_asked(rng):
+    image, mask = seen(box(0.03, 0.08, 0.05), yaw=0.3)
+    view = look(image, Request(mask=mask, min_height=0.02), np.random.default_rng(0))
+    (window,) = height_windows(view, YUMI)
+    grasps = to_grasps(view, window, some_cells(window, 200, rng), YUMI)
+    center = grasps.to_grasp(INTRINSICS, view.approach_axis).center
+    assert view.table is not None
+    assert view.table.height(center + YUMI.tip_overhang * view.approach_axis).min() >= 0.02
+
+
+def test_a_windows_corner_is_the_middle_of_its_first_cell():
+    # the cells that a block covers lie about its middle
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[200:280, 300:340] = 0.65
+    view = look(DepthImage(depth, INTRINSICS), None, np.random.default_rng(0))
+    (window,) = height_windows(view, YUMI)
+    high = np.argwhere(window.height > 0.5)
+    middle = window.corner + (high.min(0) + high.max(0)) / 2 * CELL * window.stroke
+    first, last = INTRINSICS.deproject([[299.5, 199.5], [339.5, 279.5]], 0.65)[:, :2]
+    assert middle == pytest.approx((first + last) / 2, abs=6e-4)
+
+
+def test_the_bins_of_angles_are_their_own_mirror_image():
+    np.testing.assert_allclose(np.sort(np.mod(-angles(), np.pi)), angles(), atol=1e-12)
+    np.testing.assert_allclose(np.diff(angles()), np.pi / N_ANGLES)
+
+
+def test_only_angles_that_are_asked_for_are_tried():
+    image, mask = seen(box(0.025, 0.09, 0.05), tilt=0.0)
+    asked = Request(mask=mask, yaw_range=np.array([0.3, 0.35]))
+    some, every = (
+        np.isfinite(asked_angles(look(image, what, np.random.default_rng(0)))).sum()
+        for what in (asked, mask)
+    )
+    assert 1 <= some <= 2 and every == N_ANGLES
+
+
+def test_proposals_are_the_largest_answers_in_their_order(rng):
+    view = view_of(box(0.03, 0.08, 0.05), yaw=0.3)
+    (window,) = height_windows(view, YUMI)
+    told = rng.permutation(N_ANGLES * len(TIP_DEPTHS) * len(window.cells)) / 1e4
+    told = told.reshape(N_ANGLES, len(TIP_DEPTHS), -1)  # all of them above CHANCE
+    found = propose(view, [window], lambda height, cells: told, angles(), 50)
+    assert len(found.window) >= 50 and found.n_clear == found.n_cells == told.size
+    at = {tuple(cell): k for k, cell in enumerate(window.cells.tolist())}
+    cells = [at[tuple(cell)] for cell in found.cells.cell.tolist()]
+    got = told[found.cells.angle, found.cells.depth, cells]
+    np.testing.assert_array_equal(got[:50], np.sort(told.ravel())[::-1][:50])
+
+
+@pytest.mark.parametrize(("chance", "clear"), [(CHANCE - 0.02, False), (CHANCE + 0.02, True)])
+def test_what_is_told_more_than_the_chance_is_clear(chance, clear):
+    view = view_of(box(0.03, 0.08, 0.05))
+    (window,) = height_windows(view, YUMI)
+
+    def network(height, cells):
+        return np.full((N_ANGLES, len(TIP_DEPTHS), len(cells)), np.log(chance / (1 - chance)))
+
+    found = propose(view, [window], network, angles(), 10)
+    assert found.n_clear == (found.n_cells if clear else 0)
+
+
+def test_grasps_of_several_windows_come_in_the_order_of_their_proposals(rng):
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[220:250, 80:110], depth[230:270, 520:550] = 0.66, 0.65
+    view = look(DepthImage(depth, INTRINSICS), None, np.random.default_rng(0))
+    windows = list(height_windows(view, YUMI))
+    assert len(windows) == 2
+    which = rng.integers(2, size=12)
+    some = [some_cells(windows[k], 1, rng) for k in which]
+    cells = Cells(*(np.concatenate(column) for column in zip(*some, strict=True)))
+    found = Proposals(which, cells, 12, 12)
+    got = _lifted(view, windows, found, np.arange(12), YUMI, DEFAULT_CONSTRAINTS, angles())
+    want = [
+        to_grasps(view, windows[k], one, YUMI).center_px for k, one in zip(which, some, strict=True)
+    ]
+    np.testing.assert_allclose(got.center_px, np.concatenate(want))
+
+
+def test_the_last_and_the_first_angle_of_a_half_turn_are_neighbours():
+    nothing = np.zeros(3, int)
+    cells = Cells(np.array([0, N_ANGLES - 1, N_ANGLES // 2]), nothing, np.full((3, 2), 40))
+    rows = np.concatenate(list(_unlike(Proposals(nothing, cells, 3, 3), DEFAULT_DENSE)))
+    assert rows.tolist() == [0, 2]
 
 
 def test_turning_the_scene_by_a_quarter_turns_the_window():

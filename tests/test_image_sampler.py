@@ -19,9 +19,10 @@ from antipodal.policy.image_sampler import (
     near,
     sample_grasps,
 )
+from antipodal.policy.request import Request
 from antipodal.policy.view import look
 from conftest import box, cylinder
-from policy_scenes import INTRINSICS, YUMI, view_of
+from policy_scenes import INTRINSICS, YUMI, seen, view_of
 
 OPTICAL = np.array([0.0, 0.0, 1.0])
 
@@ -85,6 +86,15 @@ def test_a_pair_needs_the_tangent_of_its_largest_angle_as_friction(degrees):
     assert len(find_pairs(edges, 19.9, 1.0).edge) == 0
 
 
+def test_normals_that_lean_alike_need_the_tangent_of_the_angle_between_them():
+    turn = np.deg2rad(
+        15
+    )  # each from the line, to the same side: together twice as far from opposite
+    c, s = np.cos(turn), np.sin(turn)
+    edges = Edges(np.array([[100.0, 100.0], [120.0, 100.0]]), np.array([[-c, s], [c, s]]))
+    assert find_pairs(edges, 30.0, 1.0).friction == pytest.approx([np.tan(2 * turn)], rel=1e-9)
+
+
 def test_edges_that_face_each_other_are_no_pair():
     edges = Edges(np.array([[100.0, 100.0], [120.0, 100.0]]), np.array([[1.0, 0.0], [-1.0, 0.0]]))
     assert len(find_pairs(edges, 30.0, 1.0).edge) == 0
@@ -122,6 +132,45 @@ def test_grasps_of_a_bar_close_across_it(yaw, rng):
     assert (angle < np.deg2rad(40)).mean() > 0.95
     assert np.abs(closing[:, 2]).max() < 1e-9  # parallel to the table
     assert (grasps.width == YUMI.max_width).all()
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.5])
+def test_grasps_of_a_bar_are_centred_between_its_sides(yaw, rng):
+    view = view_of(box(0.10, 0.025, 0.03), yaw=yaw, tilt=0.0)
+    grasps = sample_grasps(view, YUMI, rng).grasps.to_grasp(INTRINSICS, view.approach_axis)
+    center = grasps.in_frame(np.asarray(view.image.T_world_camera)).center
+    across = center[:, :2] @ [-np.sin(yaw), np.cos(yaw)]
+    assert np.median(np.abs(across)) < 0.002 and abs(np.mean(across)) < 0.001
+
+
+def test_of_too_many_edges_those_that_are_drawn_keep_their_normals(rng):
+    view = view_of(box(0.10, 0.025, 0.03), yaw=0.5)
+    sample = sample_grasps(view, YUMI, rng, replace(PAPER_SAMPLER, max_edges=150))
+    assert sample.counts["edges"] > 2 * 150
+    grasps = sample.grasps.to_grasp(INTRINSICS, view.approach_axis)
+    closing = grasps.in_frame(np.asarray(view.image.T_world_camera)).closing_axis
+    angle = np.arccos(np.clip(np.abs(closing @ [-np.sin(0.5), np.cos(0.5), 0.0]), 0, 1))
+    assert len(angle) > 50 and np.median(angle) < np.deg2rad(12)
+
+
+def test_no_rung_is_lower_than_the_least_height_that_is_asked_for(rng):
+    image, mask = seen(box(0.03, 0.03, 0.045))
+    view = look(image, Request(mask=mask, min_height=0.02), np.random.default_rng(0))
+    grasps = sample_grasps(view, YUMI, rng).grasps.to_grasp(INTRINSICS, view.approach_axis)
+    height = grasps.in_frame(np.asarray(image.T_world_camera)).center[:, 2]
+    assert len(height) > 50 and height.min() > 0.02 + YUMI.tip_overhang - 1e-6
+
+
+def test_the_nearest_of_the_four_pixels_around_a_pairs_middle_is_its_surface(rng):
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[200:280, 300:330] = 0.66
+    depth[200:280, 314] = 0.65  # a ridge one pixel wide, where the middles are
+    view = look(DepthImage(depth, INTRINSICS), depth < 0.69, np.random.default_rng(0))
+    config = replace(PAPER_SAMPLER, n_grasps=100_000, smoothing_px=0.0, gradient_threshold=0.012)
+    grasps = sample_grasps(view, YUMI, rng, config).grasps
+    on_ridge = np.abs(grasps.center_px[:, 0] - 314.0) < 0.9
+    assert on_ridge.sum() > 50
+    assert grasps.depth[on_ridge].min() == pytest.approx(0.65, abs=1e-4)
 
 
 def test_heights_go_down_in_steps_until_the_tips_meet_the_table(rng):
@@ -187,6 +236,31 @@ def test_a_cube_wider_than_the_stroke_has_no_pair_in_width_across_its_faces(rng)
     narrow = sample_grasps(view_of(box(0.04, 0.04, 0.04), tilt=0.0), YUMI, rng)
     assert wide.counts["in_width"] == 0 and len(wide.grasps) == 0
     assert narrow.counts["in_width"] > 100
+
+
+def test_a_far_block_wider_than_the_stroke_has_no_pair_however_near_another_one_is(rng):
+    # the nearest edges say how many pixels the stroke may be: at 0.4 m it is more than 7 cm at 0.66 m
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[60:90, 100:130] = 0.4
+    half = round(0.035 * INTRINSICS.fx / 0.66)
+    depth[240 - half : 240 + half, 400 - half : 400 + half] = 0.66
+    view = look(DepthImage(depth, INTRINSICS), None, np.random.default_rng(0))
+    assert view.objects is not None and view.objects[240, 400]
+    center = sample_grasps(
+        view, YUMI, rng, replace(PAPER_SAMPLER, n_grasps=100_000)
+    ).grasps.center_px
+    assert len(center) > 50
+    assert not (np.abs(center - [400, 240]) < half / 2).all(-1).any()
+
+
+def test_a_bar_thinner_than_the_jaws_close_has_hardly_a_pair_in_width(rng):
+    view = view_of(box(0.09, 0.02, 0.04), tilt=0.0)
+    # an edge is found up to 4 pixels, 5 mm, on either side of its step; a few pairs lie obliquely
+    usual, narrow = (
+        sample_grasps(view, hand, rng).counts["in_width"]
+        for hand in (YUMI, replace(YUMI, min_width=0.032))
+    )
+    assert usual > 1000 and narrow < 0.05 * usual
 
 
 def test_friction_rises_only_as_far_as_needed(rng):

@@ -341,3 +341,27 @@ def test_a_plan_that_is_warned_of_blames_neither_object_nor_hand():
     said = describe(Plan(grasp, np.array([0.1]), warnings=("is the unit right?",)), 0.1)
     assert DOUBT in said and "is the unit right?" in said
     assert ADVICE not in said
+
+
+@pytest.mark.parametrize(("height", "stands"), [(0.004, False), (0.008, True)])
+def test_what_lies_flatter_than_an_object_is_table_and_no_obstacle(height, stands):
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[200:280, 300:340] = 0.65
+    depth[200:280, 345:380] -= height
+    relief = look(DepthImage(depth, INTRINSICS), depth < 0.66, np.random.default_rng(0)).relief
+    x = relief.corner[0] + (np.arange(len(relief.depth)) + 0.5) * relief.cell
+    assert np.isfinite(relief.depth[np.abs(x) < 0.02]).any()
+    assert np.isfinite(relief.depth[(x > 0.045) & (x < 0.07)]).any() == stands
+
+
+def test_a_hole_in_an_obstacle_is_an_obstacle():
+    depth = np.full(INTRINSICS.shape, 0.7)
+    depth[200:280, 300:330] = 0.65  # the object
+    depth[200:280, 345:385] = 0.66  # a neighbour, …
+    holed = depth.copy()
+    holed[232:246, 358:372] = 0.0  # … black in its middle: 2 cm
+    whole, black = (
+        look(DepthImage(d, INTRINSICS), depth < 0.655, np.random.default_rng(0)).relief
+        for d in (depth, holed)
+    )
+    np.testing.assert_array_equal(np.isfinite(black.depth), np.isfinite(whole.depth))

@@ -259,3 +259,44 @@ def test_a_clutter_in_which_every_seed_sees_another_plane_has_no_table():
     image = DepthImage(depth, INTRINSICS)
     for seed in range(12):
         assert fit_table(image, None, np.random.default_rng(seed)) is None
+
+
+def test_a_table_steeper_than_the_largest_tilt_is_none(rng):
+    image, _ = seen(box(), tilt=np.deg2rad(60.0))
+    assert fit_table(image, None, rng) is not None
+    assert fit_table(image, None, rng, TableConfig(max_tilt=np.deg2rad(55.0))) is None
+
+
+@pytest.mark.parametrize("roll", [0.0, 2.0, 4.0])
+def test_the_plane_is_found_whichever_way_the_camera_leans(roll, rng):
+    n = np.array([np.sin(0.5) * np.cos(roll), np.sin(0.5) * np.sin(roll), -np.cos(0.5)])
+    v, u = np.mgrid[:480, :640]
+    ray = INTRINSICS.deproject(np.stack([u, v], -1), np.ones(u.shape))
+    table = fit_table(DepthImage(-0.7 / (ray @ n), INTRINSICS), None, rng)
+    assert table is not None
+    assert table.normal_camera == pytest.approx(n, abs=1e-4)
+    assert table.offset == pytest.approx(0.7, abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", [0.35, 1.0])
+@pytest.mark.parametrize(("side", "is_one"), [(0.008, False), (0.013, True)])
+def test_an_object_is_of_a_square_centimetre_at_any_distance(distance, side, is_one, rng):
+    near = CameraIntrinsics(1500.0, 1500.0, 319.5, 239.5, 640, 480)
+    half = side * near.fx / distance / 2
+    v, u = np.mgrid[:480, :640]
+    block = (np.abs(u - 320) < half) & (np.abs(v - 240) < half)
+    image = DepthImage(np.where(block, 0.98, 1.0) * distance, near)
+    table = fit_table(image, None, rng)
+    assert table is not None
+    assert objects_on(image, table).any() == is_one
+
+
+def test_a_wall_larger_than_the_table_leaves_the_table_the_table(rng):
+    # the left half is a wall at 82° to the image, which holds more pixels than the table below it
+    v, u = np.mgrid[:480, :640]
+    ray = INTRINSICS.deproject(np.stack([u, v], -1), np.ones(u.shape))
+    n = np.array([np.sin(np.deg2rad(82)), 0.0, -np.cos(np.deg2rad(82))])
+    depth = np.minimum(-0.05 / np.minimum(ray @ n, -1e-3), 0.7)
+    assert 0.53 < (depth < 0.699).mean() < 0.8
+    table = fit_table(DepthImage(depth, INTRINSICS), None, rng)
+    assert table is not None and table.offset == pytest.approx(0.7, abs=1e-3)

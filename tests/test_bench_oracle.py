@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from antipodal import transforms
 from antipodal.bench.oracle import (
     DEFAULT_ORACLE,
     OracleConfig,
+    _weighed,
     label_epsilon,
     oracle_grasps,
 )
@@ -46,6 +49,12 @@ def test_the_oracle_grasps_a_small_solid_freely_parallel_to_the_table_and_robust
     (first,) = free_share(mesh, T_world_obj, grasps[:1], YUMI, rng, MANY)
     assert first > 0.95
     assert free[0] == pytest.approx(first, abs=0.1)
+
+
+@pytest.mark.parametrize(("kilogrammes", "known"), [(0.1, 0.1), (0.001, 0.03), (9.0, 0.3)])
+def test_the_oracle_knows_what_the_object_weighs(kilogrammes: float, known: float) -> None:
+    mesh = replace(box(), density=kilogrammes / box().volume)
+    assert _weighed(ExecutionNoise(), mesh).mass_bounds == pytest.approx((known, known))
 
 
 def test_the_epsilon_is_the_labels(rng: np.random.Generator) -> None:

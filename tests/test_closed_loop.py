@@ -171,6 +171,57 @@ def test_a_committed_grasp_moves_with_its_object_and_is_not_changed() -> None:
     assert np.allclose(last.center - first.center, [0.035, 0.0, 0.0], atol=0.002)
 
 
+@pytest.mark.parametrize("dt", [0.03, 0.3, 0.9])
+def test_a_refinement_goes_the_share_of_a_low_pass(dt: float) -> None:
+    tau, better = 0.3, 0.9
+    tracker = ClosedLoopPolicy(
+        lambda image, grasps: np.full(len(grasps), better),
+        YUMI,
+        ClosedLoopConfig(smoothing_time=tau),
+        planner_at(0.0, 0.0),
+    )
+    rng = np.random.default_rng(0)
+    before, after = (tracker(frame_of(0.0), None, rng, t) for t in (0.0, dt))
+    share = 1 - np.exp(-dt / tau)
+    assert after.phase is Phase.TRACKED and before.quality != better
+    assert after.quality == pytest.approx(before.quality + share * (better - before.quality))
+
+
+def test_a_velocity_is_no_larger_than_the_largest() -> None:
+    config = ClosedLoopConfig(velocity_gain=1.0, max_speed=0.3)
+    tracker = ClosedLoopPolicy(constant, YUMI, config, planner_at(0.0, 0.0))
+    rng = np.random.default_rng(0)
+    steps = [tracker(frame_of(x), None, rng, 0.1 * k) for k, x in enumerate((0.0, 0.025, 0.075))]
+    assert [s.phase for s in steps[1:]] == [Phase.TRACKED] * 2
+    assert np.linalg.norm(steps[1].velocity) == pytest.approx(0.25, abs=0.02)
+    assert np.linalg.norm(steps[2].velocity) == pytest.approx(0.3)
+
+
+def test_what_seems_to_rise_moves_no_grasp_off_its_table() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, first = np.random.default_rng(0), frame_of(0.0)
+    risen = transforms.translation([0.0, 0.0, 0.01]) @ np.asarray(first.T_world_camera)
+    before = tracker(first, None, rng, 0.0, committed=True)
+    image = DepthImage(first.depth, INTRINSICS, risen)
+    after = tracker(image, None, rng, 0.1, committed=True)
+    assert after.phase is Phase.TRACKED
+    assert before.grasp is not None and after.grasp is not None
+    assert after.grasp.center == pytest.approx(before.grasp.center, abs=1e-3)
+    assert np.abs(after.velocity).max() < 0.01
+
+
+def test_what_jumps_or_grows_is_not_the_same_object() -> None:
+    large = box(0.07, 0.19, 0.04)
+    standing = transforms.translation([0.0, 0.0, 0.02])
+    grown = render(Scene(large, standing, camera(), INTRINSICS)).image
+    for image, why in ((frame_of(0.03), "jumped"), (grown, "size")):
+        tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+        rng = np.random.default_rng(0)
+        tracker(frame_of(0.0), None, rng, 0.0)
+        step = tracker(image, None, rng, 0.02)  # 30 mm at no more than 0.5 m/s
+        assert step.phase is Phase.COASTED and why in step.reason
+
+
 def test_candidates_that_would_meet_the_table_pull_no_grasp_down() -> None:
     def deepest(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:
         return np.clip(grasps.depth - 0.2, 0, 1)

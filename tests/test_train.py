@@ -126,7 +126,7 @@ def test_adamw_decays_weights_and_spares_biases_and_normalisations() -> None:
 def test_each_step_of_training_has_noise_of_its_own() -> None:
     class Stepped(GraspModule):
         step = 0
-        global_step = property(lambda self: self.step)
+        global_step = property(lambda self: self.step)  # type: ignore[assignment]
 
     module = Stepped(build_network("compact"), COMPACT_TRAINING, 10)
     crop = torch.full((4, 1, 32, 32), 0.7)

@@ -246,7 +246,8 @@ def test_what_the_labels_foretold_is_printed(
     assert command([*arguments, "--workers", "1"]) == 0
     said = capsys.readouterr().out.splitlines()
     found = json.loads((tmp_path / "a" / "agreement.json").read_text())
-    for line, label in zip(said[-2:], (found["robust_epsilon"], found["p_success"]), strict=True):
+    assert said[-1].startswith("refused sheet: ")  # below the table
+    for line, label in zip(said[-3:-1], (found["robust_epsilon"], found["p_success"]), strict=True):
         low, high = (f"{100 * bound:.0f}" for bound in label["agreement_interval"])
         assert f"{100 * label['agreement']:.0f}% [{low}–{high}]" in line
         assert f" of {label['above']['n']} " in line

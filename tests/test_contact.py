@@ -124,24 +124,24 @@ def test_jaws_that_start_inside_the_object_find_nothing():
     assert not find_contacts(box(), grasp(center=(0.03, 0, 0), width=0.05)).found.any()
 
 
-def test_jaws_between_two_plates_do_not_reach_through_each_other():
-    left, right = box(0.002, 0.04, 0.04), box(0.002, 0.04, 0.04)
-    shift = np.array([0.04, 0.0, 0.0])
-    plates = TriMesh(
-        np.vstack([left.vertices - shift, right.vertices + shift]),
-        np.vstack([left.faces, right.faces + len(left.vertices)]),
+def two_walls(thickness: float, apart: float) -> TriMesh:
+    """Their middles are so far apart along x, m."""
+    wall = box(thickness, 0.04, 0.04)
+    shift = np.array([apart / 2, 0.0, 0.0])
+    return TriMesh(
+        np.vstack([wall.vertices - shift, wall.vertices + shift]),
+        np.vstack([wall.faces, wall.faces + len(wall.vertices)]),
     )
+
+
+def test_jaws_between_two_plates_do_not_reach_through_each_other():
+    plates = two_walls(0.002, 0.08)
     assert not find_contacts(plates, grasp(width=0.05)).found.any()
     assert find_contacts(plates, grasp(width=0.09)).found.all()
 
 
 def test_a_jaw_that_starts_in_one_of_two_walls_finds_nothing():
-    left, right = box(0.01, 0.04, 0.04), box(0.01, 0.04, 0.04)
-    shift = np.array([0.02, 0.0, 0.0])
-    walls = TriMesh(
-        np.vstack([left.vertices - shift, right.vertices + shift]),
-        np.vstack([left.faces, right.faces + len(left.vertices)]),
-    )
+    walls = two_walls(0.01, 0.04)
     # walls from ±15 to ±25 mm; the left jaw starts in the middle of its wall, the right one outside of its own
     assert not find_contacts(walls, grasp(center=(0.005, 0, 0), width=0.05)).found.any()
 

@@ -30,11 +30,17 @@ BOUNDED = settings(
 )
 
 
+def block_on_table() -> np.ndarray:
+    """A block 4 cm high on a table 0.35 m away."""
+    depth = np.full((60, 80), 0.35)
+    depth[25:32, 30:50] = 0.31
+    return depth
+
+
 @st.composite
 def bars(draw: st.DrawFn) -> np.ndarray:
     """A bar on a table at 0.35 m, with noise and holes or without: what a planner must look at."""
-    depth = np.full((60, 80), 0.35)
-    depth[25:32, 30:50] = 0.31
+    depth = block_on_table()
     rng = np.random.default_rng(draw(st.integers(0, 2**31)))
     depth += rng.normal(0, draw(st.sampled_from([0.0, 0.001])), depth.shape)
     return np.where(rng.random(depth.shape) < draw(st.sampled_from([0.0, 0.01, 0.6])), 0, depth)
@@ -173,9 +179,7 @@ def test_anything_gives_an_error_in_words_or_a_safe_plan():
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_unit_that_is_ten_times_too_small_is_refused_in_the_doctors_words(name):
     policy, rng = make_policy(name, flat_quality, YUMI), np.random.default_rng(0)
-    depth = np.full((60, 80), 0.35)
-    depth[25:32, 30:50] = 0.31
-    camera = CameraIntrinsics(**SANE)
+    depth, camera = block_on_table(), CameraIntrinsics(**SANE)
     plan = policy(DepthImage(depth / 10, camera), None, rng)
     errors = [f.message for f in examine_depth(depth / 10, camera) if f.severity == "error"]
     assert len(plan.grasps) == 0
@@ -189,9 +193,7 @@ def test_a_unit_that_is_ten_times_too_small_is_refused_in_the_doctors_words(name
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_unit_that_is_ten_times_too_large_is_warned_of_in_the_doctors_words(name):
     policy, rng = make_policy(name, flat_quality, YUMI), np.random.default_rng(0)
-    depth = np.full((60, 80), 0.35)
-    depth[25:32, 30:50] = 0.31
-    camera = CameraIntrinsics(**SANE)
+    depth, camera = block_on_table(), CameraIntrinsics(**SANE)
     assert not any("unit" in w for w in policy(DepthImage(depth, camera), None, rng).warnings)
     plan = policy(DepthImage(depth * 10, camera), None, rng)
     found = [f.message for f in examine_depth(depth * 10, camera) if f.severity == "warning"]

@@ -96,27 +96,27 @@ def test_adamw_warms_up_then_falls_to_zero() -> None:
     assert factor(100) == pytest.approx(0.0)
 
 
-def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
-    # with a zero gradient, one step shrinks every parameter by learning rate · decay
-    network = build_network("gqcnn_two_pools", 8)
-    optimizer = make_optimizer(network, PAPER_TRAINING)
+def step_without_gradient(network: torch.nn.Module, config: TrainConfig) -> None:
+    """One step from parameters that are all 2: what is left is the decay."""
+    optimizer = make_optimizer(network, config)
     with torch.no_grad():
         for p in network.parameters():
             p.fill_(2.0)
             p.grad = torch.zeros_like(p)
     optimizer.step()
+
+
+def test_sgd_step_has_the_paper_s_l2_on_weights_and_biases() -> None:
+    # with a zero gradient, one step shrinks every parameter by learning rate · decay
+    network = build_network("gqcnn_two_pools", 8)
+    step_without_gradient(network, PAPER_TRAINING)
     for p in network.parameters():
         torch.testing.assert_close(p.detach(), torch.full_like(p, 2.0 * (1 - 0.01 * 5e-4)))
 
 
 def test_adamw_decays_weights_and_spares_biases_and_normalisations() -> None:
     network = build_network("compact")
-    optimizer = make_optimizer(network, COMPACT_TRAINING)
-    with torch.no_grad():
-        for p in network.parameters():
-            p.fill_(2.0)
-            p.grad = torch.zeros_like(p)
-    optimizer.step()
+    step_without_gradient(network, COMPACT_TRAINING)
     decayed = 2.0 * (1 - COMPACT_TRAINING.learning_rate * COMPACT_TRAINING.weight_decay)
     for p in network.parameters():
         left = decayed if p.ndim > 1 else 2.0

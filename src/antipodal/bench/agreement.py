@@ -39,7 +39,7 @@ from ..sim.world import MASS_LIMITS, World
 from ..stable_pose import resting_poses
 from ..success import EXECUTED_APPROACH, success_chances
 from ..watched import At, Task, listen, work_off
-from .objects import BenchObject, distinct, list_objects, load_object
+from .objects import BenchObject, distinct, expect_usable, list_objects, load_object
 from .oracle import candidates_from_above, label_epsilon, nudged
 from .pool import SILENCE, Progress, run_missing
 from .scenes import CAMERAS, TrialScene, draw_trial, settled
@@ -163,9 +163,7 @@ def run_agreement(
     rows = [row for part in parts for row in part["rows"]]
     write_table(pa.Table.from_pylist(rows, schema=GRASPS), output / "agreement.parquet")
     refused = {part["object"]: part["refused"] for part in parts if part["refused"]}
-    if len(refused) == len(parts):
-        name, reason = next(iter(refused.items()))
-        raise InvalidConfig(f"none of {len(parts)} objects can be used: {name}: {reason}")
+    expect_usable(len(parts), refused)
     summary = summarise_agreement(rows) | {"config": record | {"refused": refused}}
     write_json(summary, output / "agreement.json")
     return summary

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..errors import InvalidConfig
 from ..files import file_hash
 from ..mesh import TriMesh, load_mesh, repair
 from ..objects.object_set import INDEX, ObjectRecord, load_object_set, mesh_files
@@ -70,6 +71,13 @@ def distinct(objects: Iterable[Listed], say: Callable[[str], None] = _log.warnin
     if copies:
         say(f"warning: copies are left out, {len(copies)} of another's file: {', '.join(copies)}")
     return list(first.values())
+
+
+def expect_usable(n_objects: int, unusable: Mapping[str, str]) -> None:
+    """Raise InvalidConfig if none of the objects can be used, with the first one's reason."""
+    if len(unusable) == n_objects:
+        name, reason = next(iter(unusable.items()))
+        raise InvalidConfig(f"none of {n_objects} objects can be used: {name}: {reason}")
 
 
 def load_object(directory: str | Path, file: str, name: str) -> TriMesh:

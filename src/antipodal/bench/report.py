@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..dataset.store import read_table
-from ..errors import InvalidConfig
 from ..files import write_json
 from ..sim.trial import Outcome
 from .config import bench_config
+from .objects import expect_usable
 from .rows import not_a_probability
 from .runner import open_run
 from .scores import (
@@ -103,15 +103,12 @@ def make_report(trials: Trials) -> dict[str, Any]:
         InvalidConfig: not one object could be simulated.
     """
     headline, unusable = trials.errors[0], _unusable(trials)
-    n_objects = len(trials.config["objects"]) - len(unusable)
-    if n_objects == 0:
-        name, reason = next(iter(unusable.items()))
-        raise InvalidConfig(f"none of {len(unusable)} objects can be used: {name}: {reason}")
+    expect_usable(len(trials.config["objects"]), unusable)
     outcomes = {name: outcomes_of(trials.of(name, headline)) for name in trials.planners}
     report = {
         "planners": {name: _planner(trials, name, outcomes[name]) for name in trials.planners},
         "comparisons": _comparisons(outcomes, trials.config["config"]["seed"]),
-        "n_objects": n_objects,
+        "n_objects": len(trials.config["objects"]) - len(unusable),
         "n_trials_per_object": trials.config["config"]["n_trials"],
         "execution_error": headline,
         "camera": bench_config(trials.config["config"]).camera_name,

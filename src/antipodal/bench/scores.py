@@ -104,15 +104,12 @@ def auc_interval(
     area, nan = area_under_roc(quality, success), float("nan")
     if not 0 < area < 1:
         return Interval(nan, nan)
-    below = np.empty(len(quality))
-    for mine in (
-        success,
-        ~success,
-    ):  # ranks among all less those among one's own: the others below, ties count half
-        below[mine] = (rankdata(quality)[mine] - rankdata(quality[mine])) / (~mine).sum()
-    part = np.where(success, below - area, 1 - below - area) / np.where(
-        success, success.sum(), (~success).sum()
-    )
+    rank, own = rankdata(quality), np.empty(len(quality))
+    for kind in (success, ~success):
+        own[kind] = rankdata(quality[kind])
+    n_others = np.where(success, (~success).sum(), success.sum())
+    below = (rank - own) / n_others  # ties count half
+    part = (np.where(success, below, 1 - below) - area) / (len(quality) - n_others)
     variance = (np.bincount(np.unique(group, return_inverse=True)[1], part) ** 2).sum()
     half = LEVEL_Z * np.sqrt(variance) / (area * (1 - area))
     return Interval(*(float(expit(logit(area) + side * half)) for side in (-1, 1)))

@@ -22,8 +22,8 @@ from .. import __version__
 from ..errors import InvalidConfig
 from ..files import alone, claim, write_bytes, write_json
 from ..gripper import GripperModel
-from ..mesh import MESH_SUFFIXES, TriMesh
-from ..objects.object_set import INDEX
+from ..mesh import TriMesh
+from ..objects.object_set import INDEX, holds_meshes
 from ..values import check_seed
 from .events import ObjectRefused, Report, Tally
 from .execution import Execution
@@ -107,7 +107,7 @@ def _open_folder(path: Path, config: dict[str, Any]) -> bool:
         raise InvalidConfig(
             f"{path} holds a data set without its config.json: restore it, or choose a new folder"
         )
-    if not file.is_file() and _holds_objects(path):
+    if not file.is_file() and ((path / INDEX).is_file() or holds_meshes(path)):
         raise InvalidConfig(
             f"{path} holds meshes or an {INDEX}: expected an empty folder; choose another"
         )
@@ -119,10 +119,6 @@ def _open_folder(path: Path, config: dict[str, Any]) -> bool:
     for folder in ("shards", "parts"):
         (path / folder).mkdir(parents=True, exist_ok=True)
     return False
-
-
-def _holds_objects(path: Path) -> bool:
-    return any(p.name == INDEX or p.suffix.lower() in MESH_SUFFIXES for p in path.iterdir())
 
 
 @contextmanager

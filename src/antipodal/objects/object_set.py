@@ -335,6 +335,11 @@ def mesh_files(directory: Path, recursive: bool) -> list[Path]:
     return files
 
 
+def holds_meshes(directory: Path) -> bool:
+    """Whether a mesh lies in the folder itself."""
+    return any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir())
+
+
 @contextmanager
 def _emptied(directory: Path) -> Iterator[None]:
     """Hold the folder, which is made; a set or half of one in it is removed, other people's meshes are not touched."""
@@ -346,7 +351,7 @@ def _emptied(directory: Path) -> Iterator[None]:
         elif (directory / UNFINISHED).is_file():
             for path in directory.glob("*.ply"):
                 path.unlink()
-        if any(p.suffix.lower() in MESH_SUFFIXES for p in directory.iterdir()):
+        if holds_meshes(directory):
             raise InvalidConfig(
                 f"{directory} already holds meshes that no {INDEX} lists: expected an empty folder; choose another"
             )

@@ -40,6 +40,7 @@ def test_every_grasp_touches_closes_force_and_fits_the_gripper(mesh, rng):
 
 def test_no_two_grasps_are_nearer_than_the_coverage_distance(rng):
     grasps = sample_antipodal(sphere(), YUMI, 100, rng)
+    assert len(grasps) == 100
     for i, g in enumerate(grasps):
         others = grasps[np.arange(len(grasps)) != i]
         d = grasp_distance(g.center, g.closing_axis, others.center, others.closing_axis)

@@ -122,7 +122,7 @@ def _table(image: DepthImage, gripper: GripperModel | None) -> list[Finding]:
             *wrong,
             Finding(
                 "warning",
-                f"no table: no plane{'' if normal is None else ' across world z'} holds "
+                f"no table: no plane{'' if normal is None else ' perpendicular to world z'} holds "
                 f"{least:.0%} of the pixels; heights above it cannot be checked",
             ),
         ]

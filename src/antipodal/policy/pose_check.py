@@ -29,7 +29,7 @@ MAX_OFF = float(np.deg2rad(5.0))
 DOMINANT = 0.5
 """… while the image's own plane holds this share of the pixels, no grasp is planned."""
 UNKNOWN = "heights above it, and what stands on it, are not known"
-NO_TABLE = f"no table was found across T_world_camera's z: {UNKNOWN}"
+NO_TABLE = f"no table was found perpendicular to T_world_camera's z: {UNKNOWN}"
 """Warning of a plan with a pose but no table, …"""
 NO_PLANE = f"no table was found in the image: {UNKNOWN}"
 """… and of one with neither."""
@@ -59,8 +59,8 @@ class Disagreement(NamedTuple):
                 f"{found}, and its inverse fits: expected the camera's pose in the world; invert it"
             )
         return (
-            f"{found}: expected a table across z; does the pose belong to this view? For a ramp leave it out, for "
-            "one large object give its mask"
+            f"{found}: expected a table perpendicular to z; does the pose belong to this view? For a ramp leave it "
+            "out, for one large object give its mask"
         )
 
 

@@ -146,8 +146,8 @@ def _refuse(
         tilt = float(np.arccos(np.clip(approach_axis @ OPTICAL_AXIS, -1.0, 1.0)))
         if tilt > request.max_tilt:
             return (
-                f"the approach, across the table, is tilted by {np.rad2deg(tilt):.1f}° from the optical axis: "
-                f"asked for at most {np.rad2deg(request.max_tilt):.1f}°"
+                f"the approach, perpendicular to the table, is tilted by {np.rad2deg(tilt):.1f}° from the optical "
+                f"axis: asked for at most {np.rad2deg(request.max_tilt):.1f}°"
             )
     if request.min_height is not None and table is None:
         return "a least height above the table was asked for, but no table was found in the image"

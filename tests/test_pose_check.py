@@ -124,6 +124,23 @@ def test_a_plan_says_in_words_that_its_way_is_in_the_cameras_frame():
     assert any(message.startswith("no T_world_camera") for message in said)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"cx": 0.0, "cy": 0.0}, "principal point (0, 0) is far from the middle"),
+        ({"fy": 1.2 * INTRINSICS.fy}, "expected nearly square pixels"),
+    ],
+    ids=["principal point", "focal lengths"],
+)
+def test_intrinsics_of_another_image_are_warned_of(changed, words):
+    """They move every grasp, by decimetres, and nothing in the image shows it."""
+    right = pictured(TURNED, TURNED)
+    wrong = DepthImage(right.depth, replace(INTRINSICS, **changed))
+    (warning,) = plan(wrong).warnings
+    assert words in warning
+    assert plan(DepthImage(right.depth, INTRINSICS)).warnings == ()
+
+
 def test_a_pose_without_any_plane_is_warned_of(rng):
     noise = DepthImage(rng.uniform(0.3, 1.5, INTRINSICS.shape), INTRINSICS, camera())
     assert plan(noise).warnings == (NO_TABLE,)

@@ -24,6 +24,10 @@ MIN_DEPTH = 0.1
 """So is one below this [m]."""
 FAR_DEPTH = 3.0
 """A median depth beyond this is doubted [m]."""
+MAX_OFF_CENTRE = 0.25
+"""So is a principal point farther than this from the image's middle, in widths and heights, …"""
+MAX_UNSQUARE = 0.1
+"""… and a pixel that is by more than this longer than wide."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,20 @@ class DepthImage:
         if self.T_world_camera is None:
             return None
         return transforms.inverse(self.T_world_camera)[:3, 2]
+
+
+def odd_intrinsics(intrinsics: CameraIntrinsics) -> tuple[str, ...]:
+    """What is doubtful about a camera's numbers, a line each."""
+    i, doubts = intrinsics, []
+    off = max(abs(i.cx - (i.width - 1) / 2) / i.width, abs(i.cy - (i.height - 1) / 2) / i.height)
+    if off > MAX_OFF_CENTRE:
+        doubts.append(
+            f"principal point ({i.cx:.0f}, {i.cy:.0f}) is far from the middle of {i.width}×{i.height} px: was the "
+            "image resized or cropped without its camera?"
+        )
+    if abs(i.fx / i.fy - 1) > MAX_UNSQUARE:
+        doubts.append(f"fx / fy = {i.fx / i.fy:.2f}: expected nearly square pixels")
+    return tuple(doubts)
 
 
 def depths_in_words(image: DepthImage) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..camera import CameraIntrinsics
+from ..camera import CameraIntrinsics, odd_intrinsics
 from ..camera_files import load_camera
 from ..errors import AntipodalError
 from ..policy.pose_check import not_downwards
@@ -44,21 +44,8 @@ def examine_camera(camera: str | Path) -> list[Finding]:
 def check_intrinsics(intrinsics: CameraIntrinsics) -> list[Finding]:
     """Compare focal length and principal point with the image's size."""
     i = intrinsics
-    findings = [Finding("ok", f"camera {i.width}×{i.height} px, f = ({i.fx:.1f}, {i.fy:.1f}) px")]
-    off = max(abs(i.cx - (i.width - 1) / 2) / i.width, abs(i.cy - (i.height - 1) / 2) / i.height)
-    if off > 0.25:
-        findings.append(
-            Finding(
-                "warning",
-                f"principal point ({i.cx:.0f}, {i.cy:.0f}) is far from the middle of {i.width}×{i.height} px: was the "
-                "image resized or cropped without its camera?",
-            )
-        )
-    if abs(i.fx / i.fy - 1) > 0.1:
-        findings.append(
-            Finding("warning", f"fx / fy = {i.fx / i.fy:.2f}: expected nearly square pixels")
-        )
-    return findings
+    size = Finding("ok", f"camera {i.width}×{i.height} px, f = ({i.fx:.1f}, {i.fy:.1f}) px")
+    return [size, *(Finding("warning", words) for words in odd_intrinsics(i))]
 
 
 def check_tilt(tilt: float) -> Finding:

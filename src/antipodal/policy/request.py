@@ -18,7 +18,11 @@ from ..gripper import GripperModel
 from ..values import array, is_number
 
 MAX_PIXEL = 1e6
-"""Pixels beyond this are a mistake."""
+"""Pixels beyond this are a mistake, …"""
+MAX_LENGTH = 1.0
+"""… and so are lengths, m: they are millimetres, …"""
+MAX_WORKSPACE = 20.0
+"""… and coordinates of a workspace, m: a camera's pose, too, lies within this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,8 @@ class Request:
             raise InvalidConfig(
                 f"request workspace has {len(self.workspace)} corners: expected 3 or more"
             )
+        for corner in () if self.workspace is None else self.workspace.ravel():
+            _require("workspace", corner, -MAX_WORKSPACE, MAX_WORKSPACE, "m")
 
     def _check_numbers(self) -> None:
         for name in ("yaw_range", "width_range"):
@@ -122,10 +128,12 @@ class Request:
                 raise InvalidConfig(f"request {name} ({said}): expected (low, high)")
         for bound in () if self.yaw_range is None else self.yaw_range:
             _require("yaw_range", bound, -2 * np.pi - 1e-9, 2 * np.pi + 1e-9, "rad")
-        _require("target_radius", self.target_radius, 0.0, 10.0, "m")
+        for width in () if self.width_range is None else self.width_range:
+            _require("width_range", width, 0.0, MAX_LENGTH, "m")
+        _require("target_radius", self.target_radius, 0.0, MAX_LENGTH, "m")
         _require("max_tilt", self.max_tilt, 0.0, np.pi / 2, "rad")
-        _require("min_height", self.min_height, 0.0, 10.0, "m")
-        _require("min_distance", self.min_distance, 0.0, 10.0, "m")
+        _require("min_height", self.min_height, 0.0, MAX_LENGTH, "m")
+        _require("min_distance", self.min_distance, 0.0, MAX_LENGTH, "m")
         _require("min_angle", self.min_angle, 0.0, np.pi, "rad")
         if self.n_grasps is not None and not (
             is_number(self.n_grasps)
@@ -236,8 +244,9 @@ def _require(name: str, value: Any, low: float, high: float, unit: str) -> None:
     if not is_number(value):
         raise InvalidConfig(f"request {name} {value!r}: expected a number of {unit}")
     if not low <= value <= high:
+        doubt = "; millimetres?" if unit == "m" and abs(value) > high else ""
         raise InvalidConfig(
-            f"request {name} {_said(value, unit)}: expected between {low:.4g} and {_said(high, unit)}"
+            f"request {name} {_said(value, unit)}: expected between {low:.4g} and {_said(high, unit)}{doubt}"
         )
 
 

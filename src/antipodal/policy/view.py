@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..camera import DepthImage, far_for_grasping, wrong_unit
+from ..camera import DepthImage, far_for_grasping, odd_intrinsics, wrong_unit
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
 from .pose_check import NO_PLANE, NO_TABLE, disagreement, not_downwards
@@ -40,7 +40,7 @@ class View(NamedTuple):
     repaired: Mapping[str, int] = {}
     """``flying_px`` dropped and ``filled_px`` filled, if any."""
     warnings: tuple[str, ...] = ()
-    """What is doubtful: the camera's pose, the depths' unit, or that there is no table."""
+    """What is doubtful: the camera's numbers or pose, the depths' unit, or that there is no table."""
 
 
 def look(
@@ -100,7 +100,7 @@ def look(
 
 
 def doubted(view: View, config: TableConfig, max_unseen: float = 0.0) -> View:
-    """Compare unit and pose of a view with its image: where that refutes one of them, all is refused.
+    """Compare unit, camera and pose of a view with its image: where that refutes unit or pose, all is refused.
 
     Not for a window of an image, which the object that is followed may fill. That no table is found goes without saying
     where the background was cut away (``max_unseen`` 1: :class:`ConstraintConfig`).
@@ -108,8 +108,10 @@ def doubted(view: View, config: TableConfig, max_unseen: float = 0.0) -> View:
     image = view.image
     if (words := wrong_unit(image)) is not None:
         return _refused(view, words)
+    doubts = odd_intrinsics(image.intrinsics)
     if (words := far_for_grasping(image)) is not None:
-        view = view._replace(warnings=(words,))
+        doubts += (words,)
+    view = view._replace(warnings=doubts)
     off = disagreement(image, view.request.mask, view.table, config)
     if off is None:
         words = NO_PLANE if image.T_world_camera is None else NO_TABLE

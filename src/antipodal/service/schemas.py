@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from ..camera import CameraIntrinsics
 from ..camera_files import MIN_UNIT, Camera, camera_names, load_camera
 from ..errors import UnknownAsset
-from ..policy.request import Request
+from ..policy.request import MAX_LENGTH, Request
 from .faults import Fault
 
 MAX_SEED = 2**63 - 1
@@ -64,7 +64,7 @@ class Constraints(_Strict):
     target_px: Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None = Field(
         None, description="(u, v): the centre lies within target_radius of the surface seen there"
     )
-    target_radius: Annotated[float, Field(ge=0, le=10)] = Field(0.05, description="m")
+    target_radius: Annotated[float, Field(ge=0, le=MAX_LENGTH)] = Field(0.05, description="m")
     workspace: Annotated[list[Point], Field(min_length=3, max_length=1000)] | None = Field(
         None, description="polygon in the world's x and y, m; needs T_world_camera"
     )
@@ -74,13 +74,13 @@ class Constraints(_Strict):
     max_tilt: Annotated[float, Field(ge=0, le=np.pi / 2)] | None = Field(
         None, description="largest angle between approach and straight down, rad"
     )
-    min_height: Annotated[float, Field(ge=0, le=10)] | None = Field(
+    min_height: Annotated[float, Field(ge=0, le=MAX_LENGTH)] | None = Field(
         None, description="the fingertips stay at least so far above the table, m"
     )
     width_range: Range | None = Field(
         None, description="(least thickness between the jaws, largest opening), m"
     )
-    min_distance: Annotated[float, Field(ge=0, le=10)] = Field(
+    min_distance: Annotated[float, Field(ge=0, le=MAX_LENGTH)] = Field(
         0.0, description="grasps are alike if their centres are nearer than this, m, and …"
     )
     min_angle: Annotated[float, Field(ge=0, le=np.pi)] = Field(

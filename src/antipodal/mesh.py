@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from . import transforms
 from .errors import InvalidConfig, InvalidMesh, UnknownAsset
 from .files import write_bytes
+from .mesh_faults import refuse_misread
 from .raycast import RayCaster
 from .values import array
 
@@ -185,7 +186,7 @@ def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
 
     Raises:
         UnknownAsset: no such file.
-        InvalidMesh: not a mesh, empty, or so large that its unit must be another.
+        InvalidMesh: not a mesh, empty, cut off, of concave polygons, or so large that its unit must be another.
     """
     import trimesh  # heavy: loaded with the first use
 
@@ -203,7 +204,9 @@ def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
     except (
         Exception
     ) as error:  # trimesh raises whatever its readers stumble over; each means "unreadable"
-        raise InvalidMesh(f"{path.name} is not a readable mesh: {error}") from error
+        raise InvalidMesh(
+            f"{path.name} is not a readable mesh: export it again, as triangles and as a whole ({error})"
+        ) from error
     if isinstance(loaded, trimesh.Scene):
         loaded = loaded.to_mesh() if loaded.geometry else None
     if not isinstance(loaded, trimesh.Trimesh) or len(loaded.faces) == 0:
@@ -215,6 +218,7 @@ def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
             f"{path.name}: {n_bad} of {len(loaded.vertices)} vertices are NaN or infinite: export the mesh again"
         )
     loaded.merge_vertices(merge_tex=True, merge_norm=True)
+    refuse_misread(path, loaded)
     mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem)
     if (size := float(mesh.extents.max())) > MAX_EXTENT:
         raise InvalidMesh(

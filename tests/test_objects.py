@@ -316,6 +316,28 @@ def test_the_unit_of_things_of_hand_size_is_guessed_and_one_odd_file_does_not_sw
     assert guess.factor == factor and guess.reason.startswith(f"{name}, guessed")
 
 
+def test_glb_is_in_metres_whatever_lies_beside_it_unless_told_otherwise(tmp_path):
+    source, metres = tmp_path / "source", box(0.03, 0.05, 0.08)
+    source.mkdir()
+    save_mesh(metres, source / "says.glb")
+    save_mesh(metres.scaled(1000), source / "part.stl")
+    save_mesh(metres.scaled(25), source / "table.glb")  # 2 m, which would fit in cm
+    objects = import_meshes(source, tmp_path / "set")
+    assert [(r.name, r.unit) for r in objects.records] == [("part", 0.001), ("says", 1.0)]
+    for mesh in objects:
+        np.testing.assert_allclose(mesh.extents, [0.03, 0.05, 0.08], rtol=1e-5)
+    assert "longest side 2 m" in objects.refused["table.glb"]
+    assert "mm, guessed" in objects.source["unit_reason"]
+    assert "m for GLB" in objects.source["unit_reason"]
+    save_mesh(metres.scaled(1000), source / "table.glb")
+    (source / "part.stl").unlink()
+    (source / "says.glb").unlink()
+    with pytest.raises(InvalidMesh, match="Give --mesh-unit mm"):
+        import_meshes(source, tmp_path / "other")
+    told = import_meshes(source, tmp_path / "told", "mm")
+    np.testing.assert_allclose(told[0].extents, [0.03, 0.05, 0.08], rtol=1e-5)
+
+
 def test_a_folder_is_listed_though_some_of_its_meshes_are_of_no_use(tmp_path, capsys):
     save_mesh(box(0.03, 0.05, 0.08), tmp_path / "part.stl")
     (tmp_path / "broken.ply").write_text("not a mesh")

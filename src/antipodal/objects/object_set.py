@@ -28,7 +28,7 @@ from ..files import alone, file_hash, write_json
 from ..mesh import MESH_SUFFIXES, Repair, TriMesh, load_mesh, repair, save_mesh
 from ..values import check_seed, config_from_dict
 from .families import FAMILIES, check_family, make_one
-from .units import PLAUSIBLE_SIZE, fitting_units, guess_unit, read_unit
+from .units import IN_METRES, PLAUSIBLE_SIZE, fitting_units, guess_unit, read_unit
 
 SCHEMA = 1
 INDEX = "objects.json"
@@ -174,8 +174,9 @@ def import_meshes(
     Args:
         source: folder of STL, OBJ, PLY, OFF, GLB.
         directory: where the set goes.
-        unit: metres per unit of the files, or m, mm, cm, inch. None: one unit is guessed for the whole folder;
-            ``source`` of the set says how. A file of implausible size is refused with the units that would fit.
+        unit: metres per unit of the files, or m, mm, cm, inch. None: one unit is guessed for the whole folder,
+            GLB files are in metres; ``source`` of the set says how. A file of implausible size is refused with the
+            units that would fit.
         licence: of the files, for the record.
         progress: called after each file.
 
@@ -196,8 +197,10 @@ def import_meshes(
         for i, path in enumerate(files):
             relative = str(path.relative_to(source))
             name = _free_name(path.relative_to(source), records)
+            says_metres = unit is None and path.suffix.lower() == IN_METRES
+            factor = 1.0 if says_metres else taken_unit.factor
             try:
-                mesh, repairs = _import(path, taken_unit.factor)
+                mesh, repairs = _import(path, factor)
                 # a set of before is replaced once there is something to replace it with
                 if not emptied:
                     held.enter_context(_emptied(directory))
@@ -212,7 +215,7 @@ def import_meshes(
                     digest,
                     relative,
                     licence,
-                    taken_unit.factor,
+                    factor,
                     tuple(repairs),
                 )
             if progress:

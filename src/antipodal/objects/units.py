@@ -1,4 +1,4 @@
-"""Which unit a folder of meshes is in. Mesh files do not say; the sizes of things that one hand can hold do."""
+"""Which unit a folder of meshes is in. Only GLB files say; the sizes of things that one hand can hold do, too."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ PLAUSIBLE_SIZE = (0.005, 1.0)
 """The longest side of a thing for one hand, m: outside it the unit must be wrong."""
 TYPICAL_SIZE = (0.02, 0.5)
 """The median longest side of a folder of such things, m: what a guess aims at."""
+IN_METRES = ".glb"
+"""The one format that says its unit."""
 N_MEASURED = 100
 """At most so many files, evenly over the folder, are measured for a guess."""
 
@@ -49,11 +51,16 @@ def read_unit(unit: float | str) -> Unit:
 
 
 def guess_unit(files: Sequence[Path]) -> Unit:
-    """Guess one unit for all files: the first of m, mm, cm, inch that makes their median longest side typical.
+    """Guess one unit for all files but GLB: the first of m, mm, cm, inch that makes their median longest side typical.
 
     Where none does, the first that makes it plausible; else metres. Some sizes fit two units (10 can be a bead in mm or
     an apple in cm): the reason shows the size that follows, so that a person sees a wrong guess.
     """
+    others = [path for path in files if path.suffix.lower() != IN_METRES]
+    if len(others) < len(files):
+        said = "m for GLB, as glTF says"
+        guess = guess_unit(others) if others else None
+        return guess._replace(reason=f"{guess.reason}; {said}") if guess else Unit(1.0, said)
     step = -(-len(files) // N_MEASURED)
     measured = [_longest_side(path) for path in files[::step]]
     sizes = [size for size in measured if size is not None]

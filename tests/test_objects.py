@@ -338,6 +338,21 @@ def test_glb_is_in_metres_whatever_lies_beside_it_unless_told_otherwise(tmp_path
     np.testing.assert_allclose(told[0].extents, [0.03, 0.05, 0.08], rtol=1e-5)
 
 
+def test_an_object_far_from_its_origin_comes_in_as_it_is_or_not_at_all(tmp_path):
+    sides = [0.04, 0.06, 0.1]
+    for k, far in enumerate((100.0, 1e4, 1e5, 1e7)):  # float32 tells 8 µm, 1 mm, 8 mm, 1 m apart
+        source = tmp_path / f"source{k}"
+        source.mkdir()
+        save_mesh(box(*sides).transformed(transforms.translation([far] * 3)), source / "box.obj")
+        if k == 0:
+            made = import_meshes(source, tmp_path / "set", "m")
+            np.testing.assert_allclose(made[0].extents, sides, atol=1e-5)
+        else:
+            with pytest.raises(InvalidMesh, match=r"m from its origin, .* rounds .* move it"):
+                import_meshes(source, tmp_path / f"set{k}", "m")
+            assert not list((tmp_path / f"set{k}").glob("*.ply"))
+
+
 def test_a_folder_is_listed_though_some_of_its_meshes_are_of_no_use(tmp_path, capsys):
     save_mesh(box(0.03, 0.05, 0.08), tmp_path / "part.stl")
     (tmp_path / "broken.ply").write_text("not a mesh")

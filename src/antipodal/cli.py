@@ -105,7 +105,7 @@ def objects_import(
     Args:
         source: folder with STL, OBJ, PLY, OFF or GLB files.
         output: folder for the object set.
-        mesh_unit: m, mm, cm, inch, or metres per unit; without it, GLB is in metres, and one unit is guessed for all other files, and said.
+        mesh_unit: m, mm, cm, inch, or metres per unit; without it, one is guessed for all files but GLB, and said.
         licence: of the files, for the record.
         json: print the result as JSON.
     """

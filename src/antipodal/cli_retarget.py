@@ -32,7 +32,7 @@ def retarget(
         gripper: name, or a gripper.toml.
         camera: preset or file; training then sees its focal length and image size alone.
         budget: how long it may take on two cores.
-        mesh_unit: m, mm, cm, inch; without it, GLB is in metres, and one unit is guessed for all other files, and said.
+        mesh_unit: m, mm, cm, inch; without it, one is guessed for all files but GLB, and said.
         workers: processes.
         seed: the only source of randomness.
         json: print the summary as JSON.

@@ -32,6 +32,8 @@ from .units import IN_METRES, PLAUSIBLE_SIZE, fitting_units, guess_unit, read_un
 
 SCHEMA = 1
 INDEX = "objects.json"
+MAX_ROUNDING = 1e-4
+"""Sides that a file's float32 changes by more are not the object's, m."""
 UNFINISHED = ".unfinished"
 """Lies in a folder until its index does."""
 
@@ -289,7 +291,13 @@ def _import(path: Path, unit: float) -> Repair:
 
 
 def _save(mesh: TriMesh, directory: Path) -> str:
-    """Write a mesh of a set and return the file's hash; what float32 opens is refused."""
+    """Write a mesh of a set and return the file's hash; what float32 opens or distorts is refused."""
+    wrong = np.abs(np.ptp(mesh.vertices.astype(np.float32), axis=0) - mesh.extents).max()
+    if wrong > MAX_ROUNDING:
+        raise InvalidMesh(
+            f"{np.abs(mesh.bounds).max():.3g} m from its origin, where float32 rounds its sides by "
+            f"{1e3 * wrong:.2g} mm: move it to the origin in a mesh editor"
+        )
     path = directory / f"{mesh.name}.ply"
     save_mesh(mesh, path)
     if not load_mesh(path).is_watertight:

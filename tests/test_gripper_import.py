@@ -12,7 +12,7 @@ import trimesh
 
 from antipodal import transforms
 from antipodal.cli_gripper import GRIPPER_VERBS
-from antipodal.errors import InvalidConfig, UnknownAsset
+from antipodal.errors import InvalidConfig, InvalidMesh, UnknownAsset
 from antipodal.grasp import Grasp
 from antipodal.gripper import GripperModel, load_gripper
 from antipodal.gripper_boxes import Unmeasured
@@ -133,6 +133,21 @@ def test_meshes_are_found_scaled_and_turned(tmp_path: Path) -> None:
     (package / "meshes" / "finger.stl").unlink()
     with pytest.raises(UnknownAsset, match=r"no mesh 'package://my_hand/meshes/finger\.stl'"):
         import_urdf_gripper(file)
+
+
+def test_what_is_wrong_with_a_mesh_of_a_urdf_is_said_in_terms_of_the_urdf(tmp_path: Path) -> None:
+    trimesh.creation.box((20, 15, 60)).export(tmp_path / "finger.stl")
+    mesh = '<geometry><mesh filename="finger.stl"/></geometry>'
+    with pytest.raises(InvalidMesh) as caught:
+        import_urdf_gripper(hand_urdf(tmp_path / "hand.urdf", right=mesh))
+    said = str(caught.value)
+    assert "extents 60 m" in said and 'scale="0.001 0.001 0.001"' in said
+    assert "--mesh-unit" not in said and "numbers as URDF" not in said
+    scaled = mesh.replace("/></g", ' scale="0.001 0.001 0.001"/></g')
+    import_urdf_gripper(hand_urdf(tmp_path / "hand.urdf", right=scaled))  # as it was told
+    (tmp_path / "finger.stl").write_text("no mesh")
+    with pytest.raises(InvalidMesh, match=r"finger\.stl"):
+        import_urdf_gripper(hand_urdf(tmp_path / "hand.urdf", right=mesh))
 
 
 def test_a_mesh_is_taken_from_its_own_package_even_where_the_urdfs_has_one_of_the_same_path(

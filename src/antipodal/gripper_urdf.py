@@ -60,6 +60,7 @@ def import_urdf_gripper(path: str | Path, options: UrdfOptions | None = None) ->
 
     Raises:
         UnknownAsset: no such file, or one of its meshes is missing.
+        InvalidMesh: one of its meshes cannot be used.
         InvalidConfig: not two jaws that slide symmetrically along one line; says what was found.
     """
     options = options or UrdfOptions()

@@ -26,7 +26,7 @@ SAY_UNIT = (
     "Give --mesh-unit mm, say; a verb without it takes what 'antipodal objects import FOLDER --mesh-unit mm -o OUT' "
     "makes (in Python: load_mesh(…, unit=0.001))"
 )
-"""What to do about a mesh in another unit, true of every verb."""
+"""What to do about a mesh in another unit, true of every verb that reads meshes by themselves."""
 MAX_EXTENT = 5.0
 """A mesh larger than this is taken for another unit [m]."""
 MESH_SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb")
@@ -177,12 +177,13 @@ class Repair(NamedTuple):
     actions: list[str]
 
 
-def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
+def load_mesh(path: str | Path, unit: float = 1.0, say_unit: str = SAY_UNIT) -> TriMesh:
     """Load STL, OBJ, PLY, OFF or GLB; scenes are merged into one mesh. Nothing is repaired here.
 
     Args:
         path: the file.
         unit: metres per unit of the file, e.g. 0.001.
+        say_unit: what to do, in words, about a mesh that is in another unit.
 
     Raises:
         UnknownAsset: no such file.
@@ -222,11 +223,11 @@ def load_mesh(path: str | Path, unit: float = 1.0) -> TriMesh:
     mesh = TriMesh(np.asarray(loaded.vertices) * unit, loaded.faces, path.stem)
     if (size := float(mesh.extents.max())) > MAX_EXTENT:
         raise InvalidMesh(
-            f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; is it in millimetres? {SAY_UNIT}"
+            f"{path.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; is it in millimetres? {say_unit}"
         )
     if size < 1e-4:
         raise InvalidMesh(
-            f"{path.name}: extents {size:g} m: expected at least 0.1 mm; is its unit right? {SAY_UNIT}"
+            f"{path.name}: extents {size:g} m: expected at least 0.1 mm; is its unit right? {say_unit}"
         )
     return mesh
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from . import transforms
-from .errors import InvalidConfig, UnknownAsset
+from .errors import AntipodalError, InvalidConfig, UnknownAsset
 from .mesh import load_mesh
 
 CIRCLE = 64
@@ -92,6 +92,7 @@ def read_urdf(path: str | Path) -> Robot:
     Raises:
         UnknownAsset: no such file, or a mesh that it names is not there.
         InvalidConfig: not a URDF; says what is wrong with it.
+        InvalidMesh: one of its meshes cannot be used.
     """
     path = Path(path)
     if not path.is_file():
@@ -111,7 +112,7 @@ def read_urdf(path: str | Path) -> Robot:
         links = {_name(e): tuple(_geometries(e, path)) for e in root.findall("link")}
         joints = {_name(e): _joint(e) for e in root.findall("joint")}
     except ValueError as error:
-        if isinstance(error, InvalidConfig):
+        if isinstance(error, AntipodalError):
             raise
         raise InvalidConfig(f"{path.name}: {error}: expected numbers as URDF has them") from error
     for joint in joints.values():
@@ -184,7 +185,8 @@ def _mesh(shape: ET.Element, urdf: Path) -> Geometry:
     scale = _numbers(shape, "scale", "1 1 1", 3)
     # read at the scale that makes it metres, so that a mesh in millimetres is not taken for a house
     largest = float(np.abs(scale).max())
-    mesh = load_mesh(_find(shape.get("filename", ""), urdf), largest)
+    say_unit = 'Write scale="0.001 0.001 0.001", say, into its <mesh> in the URDF'
+    mesh = load_mesh(_find(shape.get("filename", ""), urdf), largest, say_unit)
     return Geometry(mesh.vertices * (scale / largest), 0.0)
 
 

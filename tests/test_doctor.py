@@ -25,7 +25,7 @@ from antipodal.doctor import (
 from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_PITCH, TRAINED_TILT
 from antipodal.gripper import gripper_names, load_gripper
 from antipodal.gripper_files import save_gripper
-from antipodal.mesh import TriMesh
+from antipodal.mesh import TriMesh, joined
 from antipodal.render.depth import render_depth
 from antipodal.render.noise import observe
 from conftest import box, cylinder, sphere
@@ -200,6 +200,8 @@ def test_sick_meshes_are_named(tmp_path):
     assert "not watertight" in said(examine(write(open_box, tmp_path / "open.ply")), "warning")
     inside_out = TriMesh(box().vertices, box().faces[:, ::-1])
     assert "inside out" in said(examine(write(inside_out, tmp_path / "in.ply")), "warning")
+    crossed = joined([box(0.1, 0.03, 0.03), box(0.03, 0.1, 0.03)], "crossed")
+    assert "count twice" in said(examine(write(crossed, tmp_path / "crossed.ply")), "warning")
     assert "no mesh" in said(examine(tmp_path / "absent.stl"), "error")
     (tmp_path / "text.obj").write_text("hello")
     assert "text.obj" in said(examine(tmp_path / "text.obj"), "error")

@@ -17,6 +17,7 @@ from antipodal.mesh import (
     TriMesh,
     joined,
     load_mesh,
+    overlap,
     repair,
     rescale,
     save_mesh,
@@ -276,3 +277,30 @@ def test_a_body_that_is_inside_out_is_turned_and_a_hollow_stays_one() -> None:
     kept = repair(hollow)
     assert kept.actions == []
     assert kept.mesh.volume == pytest.approx(body.volume - hole.volume)
+
+
+def at(mesh: TriMesh, x: float, y: float = 0.0, z: float = 0.0) -> TriMesh:
+    return mesh.transformed(transforms.translation([x, y, z]))
+
+
+def test_an_overlap_is_measured_and_what_touches_or_is_hollow_has_none() -> None:
+    """Closed forms: two boxes, a ball within a box, three bars that count thrice where they cross."""
+    bars = joined([box(0.1, 0.03, 0.03), box(0.03, 0.1, 0.03), box(0.03, 0.03, 0.1)], "bars")
+    ball = sphere(0.02, 4)
+    cases = [
+        (joined([box(0.04, 0.06, 0.1), at(box(0.04, 0.06, 0.1), 0.03, 0.01)], "two"), 5e-5),
+        (joined([box(0.06, 0.06, 0.06), ball], "ball"), ball.volume),
+        (bars, 2 * 0.03**3),
+    ]
+    for mesh, expected in cases:
+        for _ in range(3):  # along any axis
+            mesh = TriMesh(mesh.vertices[:, [1, 2, 0]], mesh.faces, mesh.name)
+            assert np.isclose(overlap(mesh), expected, rtol=1 / 6)  # one line in six
+            said = f"overlap: about {1e6 * overlap(mesh):.3g} cm³ count twice"
+            assert any(said in action for action in repair(mesh).actions)
+    hollow = joined([box(0.06, 0.06, 0.06), TriMesh(ball.vertices, ball.faces[:, ::-1])], "hollow")
+    stacked = joined([at(box(0.02, 0.03, 0.04), 0.02 * k) for k in range(3)], "stacked")
+    R = transforms.rot_x(0.3) @ transforms.rot_y(0.5)
+    for mesh in (hollow, stacked, stacked.transformed(R), ball, at(box(), 1000.0)):
+        assert mesh.is_watertight and overlap(mesh) < 1e-6 * mesh.volume
+        assert repair(mesh).actions == []

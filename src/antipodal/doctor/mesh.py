@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import AntipodalError
 from ..gripper import GripperModel, load_gripper
-from ..mesh import TriMesh, load_mesh
+from ..mesh import TriMesh, load_mesh, say_overlap
 from .finding import Finding
 from .finding import millimetres as _mm
 
@@ -66,6 +66,8 @@ def _closed(mesh: TriMesh) -> Finding:
         )
     if mesh.volume < 0:
         return Finding("warning", "the faces are inside out: repair turns them")
+    if told := say_overlap(mesh):
+        return Finding("warning", told)
     return Finding("ok", f"watertight, {mesh.volume * 1e6:.1f} cm³")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antipodal.dataset.store import Dataset, split_by_group, write_table
+from antipodal.dataset.store import Dataset, TargetName, split_by_group, write_table
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
 from synthetic_grasps import write_boxes
 
@@ -81,8 +81,52 @@ def test_counts_that_contradict_the_shards_are_refused(tmp_path, rng: np.random.
 def test_crops_of_another_size_than_said_are_found(tmp_path, rng: np.random.Generator) -> None:
     made = write_boxes(tmp_path / "set", 30, rng)
     config = made.config | {"crop": made.config["crop"] | {"size": 20}}
-    with pytest.raises(CorruptDataset, match="says crops of 20 px"):
-        Dataset(made.path, made.manifest | {"config": config}).check()
+    other = Dataset(made.path, made.manifest | {"config": config})
+    for use in (other.check, lambda: other.read(["crop"])):
+        with pytest.raises(CorruptDataset, match=r"says crops of 20 px, .* holds 1024 pixels each"):
+            use()
+
+
+def test_shards_that_changed_places_are_refused_however_they_are_read(
+    tmp_path, rng: np.random.Generator
+) -> None:
+    made = write_boxes(tmp_path / "set", 31, rng)
+    first, second = sorted((made.path / "shards").iterdir())
+    whole = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(whole)
+    for use in (made.labels, lambda: made.take(["depth"], np.arange(31))):
+        with pytest.raises(CorruptDataset, match=r"says 16 datapoints in .*00000.* it holds 15"):
+            use()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize(
+    ("column", "target"),
+    [("robust_epsilon", "robust"), ("collision_free", "robust"), ("hold_probability", "success")],
+)
+def test_a_fact_that_is_missing_is_no_failure_to_learn(
+    column: str, target: TargetName, missing: float | None, tmp_path, rng: np.random.Generator
+) -> None:
+    made = write_boxes(tmp_path / "set", 31, rng, n_shards=1)
+    execution = Dataset(made.path, made.manifest | {"config": made.config | {"execution": {}}})
+    (file,) = (made.path / "shards").iterdir()
+    table = pq.read_table(file)
+    for name in ("free_share", "hold_probability"):
+        table = table.set_column(
+            table.schema.get_field_index(name), name, pa.array(np.ones(31, np.float32))
+        )
+    pq.write_table(table, file)
+    assert np.isfinite(execution.targets(target)).all()
+    index = table.schema.get_field_index(column)
+    kind = table.schema.field(index).type
+    if pa.types.is_boolean(kind) and missing is not None:
+        return  # a bool is never NaN
+    values = table[column].to_pylist()
+    values[3] = missing
+    pq.write_table(table.set_column(index, column, pa.array(values, kind)), file)
+    with pytest.raises(CorruptDataset, match=rf"{column}.*regenerate"):
+        execution.targets(target)
 
 
 def test_a_column_is_its_shards_one_after_the_other(tmp_path, rng: np.random.Generator) -> None:

@@ -160,8 +160,13 @@ class Dataset:
         return read_table(self.path / f"{name}.parquet")
 
     def labels(self, threshold: float = SUCCESS_THRESHOLD) -> Bool[np.ndarray, "N"]:
-        """S of each datapoint: collision-free and robust, E_Q > δ [Mahler17, §IV-B2]."""
+        """S of each datapoint: collision-free and robust, E_Q > δ [Mahler17, §IV-B2].
+
+        Raises:
+            CorruptDataset: an E_Q that is NaN.
+        """
         facts = self.read(["collision_free", "robust_epsilon"])
+        self._expect_numbers(facts["robust_epsilon"], "robust_epsilon")
         return facts["collision_free"] & (facts["robust_epsilon"] > threshold)
 
     def targets(
@@ -177,6 +182,7 @@ class Dataset:
 
         Raises:
             InvalidConfig: an unknown kind, or a data set made without an execution.
+            CorruptDataset: a target that is NaN.
         """
         if kind not in TARGETS:
             raise InvalidConfig(f"target '{kind}': expected one of {', '.join(TARGETS)}")
@@ -190,7 +196,16 @@ class Dataset:
                 "or --target robust"
             )
         facts = self.read(["free_share", "hold_probability"])
-        return facts["free_share"] * facts["hold_probability"]
+        target = facts["free_share"] * facts["hold_probability"]
+        self._expect_numbers(target, "free_share or hold_probability")
+        return target
+
+    def _expect_numbers(self, values: Float[np.ndarray, "N"], name: str) -> None:
+        if n := int(np.isnan(values).sum()):
+            raise CorruptDataset(
+                f"{self.path}: {n} datapoints have NaN as {name}: expected a number, or they would be learned as "
+                "failures; restore or regenerate"
+            )
 
     def _force_closure(self) -> Float[np.ndarray, "N"]:
         self.expect_one_hand("force closure")
@@ -247,12 +262,7 @@ class Dataset:
                     f"{entry['file']} has hash {got[:12]}: expected {entry['sha256'][:12]}; restore or regenerate"
                 )
         for shard in shards:
-            stored = pq.read_schema(self.path / shard["file"]).field("crop").type.list_size
-            if stored != self.crop_size**2:
-                raise CorruptDataset(
-                    f"dataset.json says crops of {self.crop_size} px, {shard['file']} holds {stored} pixels each: "
-                    "restore or regenerate"
-                )
+            self._expect_crops(pq.read_schema(self.path / shard["file"]).field("crop"), shard)
         if (n := sum(shard["n_datapoints"] for shard in shards)) != len(self):
             raise CorruptDataset(
                 f"dataset.json counts {len(self)} datapoints, its shards {n}: restore or regenerate"
@@ -267,19 +277,39 @@ class Dataset:
     def _read_shard(
         self, index: int, columns: Sequence[str], rows: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        table = read_table(self.path / self.manifest["shards"][index]["file"], columns)
+        shard = self.manifest["shards"][index]
+        table = read_table(self.path / shard["file"], columns)
+        if len(table) != shard["n_datapoints"]:
+            raise CorruptDataset(
+                f"dataset.json says {shard['n_datapoints']} datapoints in {shard['file']}, it holds {len(table)}: "
+                "restore or regenerate"
+            )
+        if "crop" in columns:
+            self._expect_crops(table.field("crop"), shard)
         if rows is not None:
             table = table.take(rows)
-        return {name: self._column(table, name) for name in columns}
+        return {name: self._column(table, name, shard["file"]) for name in columns}
 
-    def _column(self, table: pa.Table, name: str) -> np.ndarray:
+    def _expect_crops(self, field: pa.Field, shard: dict[str, Any]) -> None:
+        stored = getattr(field.type, "list_size", "another number of")
+        if stored != self.crop_size**2:
+            raise CorruptDataset(
+                f"dataset.json says crops of {self.crop_size} px, {shard['file']} holds {stored} pixels each: "
+                "restore or regenerate"
+            )
+
+    def _column(self, table: pa.Table, name: str, file: str) -> np.ndarray:
         column = table.column(name).combine_chunks()
-        if pa.types.is_fixed_size_list(column.type):
-            # flatten() keeps the rows in order; .values would ignore a slice's offset
-            values = column.flatten().to_numpy(zero_copy_only=False)
-            shape = (self.crop_size, self.crop_size) if name == "crop" else (column.type.list_size,)
-            return values.reshape(len(column), *shape)
-        return column.to_numpy(zero_copy_only=False)
+        is_list = pa.types.is_fixed_size_list(column.type)
+        # flatten() keeps the rows in order; .values would ignore a slice's offset
+        values = column.flatten() if is_list else column
+        if column.null_count or values.null_count:
+            raise CorruptDataset(f"{file} has rows without '{name}': restore or regenerate")
+        values = values.to_numpy(zero_copy_only=False)
+        if not is_list:
+            return values
+        shape = (self.crop_size, self.crop_size) if name == "crop" else (column.type.list_size,)
+        return values.reshape(len(column), *shape)
 
 
 def split_by_group(

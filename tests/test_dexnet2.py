@@ -295,6 +295,18 @@ def _write(values: object) -> Callable[[Path], None]:
     return lambda file: np.savez(file, np.asarray(values))
 
 
+def _change(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
+    return lambda file: np.savez(file, np.asarray(change(np.load(file)["arr_0"])))
+
+
+def _depths(change: Callable[[np.ndarray], object]) -> Callable[[Path], None]:
+    def of_poses(poses: np.ndarray) -> np.ndarray:
+        poses[:, 2] = change(poses[:, 2])
+        return poses
+
+    return _change(of_poses)
+
+
 BAD_POSES = np.tile([300.0, 300, -0.7, 0.0, 0, 0, 30.0], (20, 1))
 
 
@@ -311,7 +323,16 @@ BAD_POSES = np.tile([300.0, 300, -0.7, 0.0, 0, 0, 30.0], (20, 1))
         ("hand_poses_00000.npz", _write(["text"] * 20), "expected numbers"),
         ("hand_poses_00001.npz", _write(np.ones((20, 4))), "(20, 7)"),
         ("hand_poses_00001.npz", _write(np.ones((19, 7))), "(20, 7)"),
-        ("hand_poses_00001.npz", _write(BAD_POSES), "positive depth"),
+        ("hand_poses_00001.npz", _write(BAD_POSES), "depth in metres"),
+        ("hand_poses_00001.npz", _depths(lambda z: 1000 * z), "in millimetres?"),
+        ("hand_poses_00001.npz", _depths(lambda z: 100 * z), "in millimetres?"),
+        ("hand_poses_00001.npz", _depths(lambda z: 0 * z + 0.01), "show what is 0.59 m away"),
+        ("hand_poses_00001.npz", _change(lambda p: p[:, [0, 1, 3, 2, 4, 5, 6]]), "same camera"),
+        ("depth_ims_tf_table_00001.npz", _change(lambda z: (z - 0.7) / 0.06), "not normalised"),
+        ("depth_ims_tf_table_00001.npz", _change(lambda z: z - 0.65), "not relative"),
+        ("depth_ims_tf_table_00001.npz", _change(lambda z: 20 * z), "show what is 11"),
+        ("depth_ims_tf_table_00001.npz", _change(lambda z: (18 * z).astype(np.uint8)), "m away"),
+        ("depth_ims_tf_table_00001.npz", _change(np.zeros_like), "show nothing"),
         ("robust_ferrari_canny_00001.npz", _write(np.ones(7)), "20 rows"),
         ("robust_ferrari_canny_00000.npz", _write(np.ones(20)), "collide"),
         ("robust_ferrari_canny_00001.npz", _write(np.full(20, np.nan)), "not finite"),
@@ -343,6 +364,20 @@ def test_damage_is_named_in_one_line_and_nothing_is_left(
     assert said in message
     assert "\n" not in message
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_single_odd_rows_do_not_refuse_a_file(tmp_path: Path) -> None:
+    """A crop without a return, a grasp in the air: some of a thousand are no reason to read none."""
+    source = hand_made(tmp_path / "source")
+
+    def odd(crops: np.ndarray) -> np.ndarray:
+        crops[:3] = 0
+        crops[3:6] += 0.5
+        return crops
+
+    _change(odd)(source / "tensors" / "depth_ims_tf_table_00001.npz")
+    crops = import_tensors(source, tmp_path / "set").read(["crop"])["crop"]
+    assert np.isnan(crops[20:23]).all() and np.isfinite(crops[23:]).all()
 
 
 def test_a_folder_without_tensors_and_one_of_another_kind_are_refused(tmp_path: Path) -> None:

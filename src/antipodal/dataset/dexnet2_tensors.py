@@ -43,6 +43,10 @@ LEGACY_NAMES = {"object_labels": "obj_labels"}
 """Field names of before 2018."""
 VECTORS = {"hand_poses": 7, "camera_poses": 7, "camera_intrs": 4}
 """Columns of the fields that are vectors."""
+DEPTH = 2
+"""Column of ``hand_poses``."""
+MAX_DISTANCE = 0.2
+"""That half of a file's grasps may lie before or behind all that their crops show, m: the original's lie within it."""
 ROWS_PER_FILE = 1000
 """``datapoints_per_file`` of the original."""
 
@@ -227,13 +231,21 @@ def _check_shapes(block: dict[str, np.ndarray], files: dict[str, Path], size: in
 
 def _check_values(block: dict[str, np.ndarray], file: Path) -> None:
     poses, crops = block["hand_poses"], block["depth_ims_tf_table"]
-    if not (np.isfinite(poses[:, :4]).all() and (poses[:, 2] > 0).all()):
+    depth = poses[:, DEPTH]
+    if not (np.isfinite(poses[:, :4]).all() and ((depth > 0) & (depth <= MAX_DEPTH)).all()):
         raise CorruptDataset(
-            f"{file} has grasps without a finite pixel, angle and positive depth: restore it"
+            f"{file} has grasps without a finite pixel, angle and depth in metres, above 0 and up to {MAX_DEPTH:g} "
+            f"(column {DEPTH}): is it in millimetres? Restore it"
         )
-    if not np.isfinite(crops).all() or np.abs(crops).max(initial=0.0) > MAX_DEPTH:
+    if not np.isfinite(crops).all() or (crops < 0).any() or crops.max(initial=0) > MAX_DEPTH:
         raise CorruptDataset(
-            f"the crops that go with {file.name} are not depths in metres below {MAX_DEPTH:g}: restore them"
+            f"the crops that go with {file.name} are not depths in metres from 0 to {MAX_DEPTH:g}: expected them as "
+            "the camera measured, not normalised and not relative to the grasp; restore them"
+        )
+    if not (off := _distance_to_crops(depth, crops)) <= MAX_DISTANCE:
+        raise CorruptDataset(
+            f"the crops that go with {file.name} show {'nothing' if np.isinf(off) else f'what is {off:.2g} m away'} "
+            "where its grasps are (median): expected depths in metres from the same camera in both; restore them"
         )
     if n := int((~np.isfinite(block["robust_ferrari_canny"])).sum()):
         raise CorruptDataset(
@@ -247,6 +259,13 @@ def _check_values(block: dict[str, np.ndarray], file: Path) -> None:
                 f"{int(contradicted.sum())} rows that go with {file.name} collide and have a robust_ferrari_canny > 0: "
                 "expected 0 there; delete collision_free_*.npz to take the metric's word"
             )
+
+
+def _distance_to_crops(depth: np.ndarray, crops: np.ndarray) -> float:
+    """Median over the rows: how far a grasp is before or behind all that its crop shows, m; ∞ if that is nothing."""
+    nearest = np.where(crops > 0, crops, np.inf).min((1, 2)) - depth
+    beyond = depth - crops.max((1, 2))
+    return float(np.median(np.maximum(np.maximum(nearest, beyond), 0))) if len(depth) else 0.0
 
 
 def _ids(values: np.ndarray, file: Path) -> Int[np.ndarray, "N"]:

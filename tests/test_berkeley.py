@@ -196,6 +196,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, rng: np.random.Generator) ->
         ("conv1_2", "pool_size", 4, "pool_stride"),
         ("conv2_1", "num_filt", 9, "conv2_1 num_filt is 9: expected 4"),
         ("pc2", "out_size", 16, "pc2 out_size is 16"),
+        ("conv2_1", "type", "residual", "type of conv2_1 is 'residual': expected 'conv'"),
+        ("fc4", "type", "fc", "type of fc4 is 'fc': expected 'fc_merge'"),
+        ("conv2_2", "norm_type", "batch", "conv2_2 norm_type is 'batch'"),
         ("fc3", "out_size", 16, r"weight fc3_weights has shape \(1024, 8\)"),
     ):
         changed = json.loads(json.dumps(good))
@@ -208,6 +211,9 @@ def test_what_does_not_fit_is_named(tmp_path: Path, rng: np.random.Generator) ->
             refused(IncompatibleCheckpoint, match)
     architecture.write_text(json.dumps({k: v for k, v in good.items() if k != "pc1"}))
     refused(IncompatibleCheckpoint, "layer pc1 is 'missing'")
+    for layer in ("conv3_1", "fc4_2"):
+        architecture.write_text(json.dumps(good | {layer: {"out_size": 4}}))
+        refused(IncompatibleCheckpoint, f"a further layer is '{layer}'")
     architecture.write_text(json.dumps(good))
     changed = json.loads(json.dumps(good_config))
     changed["gqcnn_config"]["input_data_mode"] = "tf_image_suction"
@@ -220,6 +226,51 @@ def test_what_does_not_fit_is_named(tmp_path: Path, rng: np.random.Generator) ->
     refused(UnknownAsset, r"im_std\.npy is missing")
     with pytest.raises(UnknownAsset, match=r"config\.json is missing"):
         read_model(tmp_path / "nowhere")
+
+
+def test_weights_that_nothing_would_use_are_named_and_an_optimiser_s_are_passed_over(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A layer left out, or the wrong one of two averages, is another network."""
+    weights = legacy_folder(tmp_path, rng)
+    want = read_model(tmp_path).weights
+    kept = {f"net/{name}": value for name, value in weights.items()}
+    for slot in ("Momentum", "Adam", "Adam_1", "ExponentialMovingAverage"):
+        kept |= {f"net/{name}/{slot}": 0 * value for name, value in weights.items()}
+    kept["global_step"] = np.zeros(1, np.float32)
+    write_checkpoint(tmp_path / "model.ckpt", kept)
+    for name, value in read_model(tmp_path).weights.items():
+        np.testing.assert_array_equal(value, want[name])
+    square = rng.normal(size=(8, 8)).astype(np.float32)
+    for name in ("conv3_1/conv3_1_weights", "fc4_2W", "pose/pc2_bias"):
+        write_checkpoint(tmp_path / "model.ckpt", weights | {name: square})
+        with pytest.raises(
+            IncompatibleCheckpoint, match=f"weights '{name}' of a layer that is not"
+        ):
+            read_model(tmp_path)
+    for name in ("zz_ema/fc3W", "ema/fc3_weights"):
+        write_checkpoint(tmp_path / "model.ckpt", weights | {name: 0 * weights["fc3W"]})
+        with pytest.raises(IncompatibleCheckpoint, match=f"'fc3W'.*'{name}'|'{name}'.*'fc3W'"):
+            read_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "value"),
+    [
+        *[("std", value) for value in (0.0, -0.07, 44.0, np.nan)],
+        *[("mean", value) for value in (0.0, -0.7, 695.2, np.full(96, 0.7), np.full((32, 32), 0.7))],
+        *[("pose_mean", [0, 0, value, 3]) for value in (-0.7, 677.0, np.nan)],
+        *[("pose_mean", value) for value in ([0.7, 0.7], np.zeros(0))],
+        *[("pose_std", [1, 1, value, 1]) for value in (0.0, -0.07, 36.0)],
+    ],
+)  # fmt: skip
+def test_a_normalisation_that_is_not_in_metres_is_refused(
+    file: str, value: Any, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    legacy_folder(tmp_path, rng)
+    np.save(tmp_path / f"{file}.npy", value)
+    with pytest.raises(IncompatibleCheckpoint, match=rf"{file}\.npy (says|holds shape)"):
+        read_model(tmp_path)
 
 
 def test_a_network_for_crops_is_no_network_for_images(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..camera import MAX_DEPTH
 from ..crop import CropConfig
 from ..dense_quality import load_dense_quality
 from ..errors import AntipodalError, IncompatibleCheckpoint, UnknownAsset
@@ -38,6 +40,9 @@ MODES = ("parallel_jaw", "legacy_parallel_jaw", "tf_image")
 DEPTH_COLUMN = 2
 """Where the depth stands in the four or more columns of the older pose statistics."""
 CONVOLUTIONS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
+FULL = ("fc3", "pc1", "fc4", "fc5")
+WITHOUT_WEIGHTS = ("pc2", "base_model")
+"""What an architecture may name besides: a layer of size 0, and where fine-tuning began."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +118,7 @@ def _read_model(folder: Path) -> BerkeleyModel:
         _layers(folder.name, gqcnn, layers, n_angles),
         n_angles,
         _dense_statistics(folder) if dense else _statistics(folder),
-        _short_names(read_checkpoint(folder / "model.ckpt")),
+        _weights(folder.name, read_checkpoint(folder / "model.ckpt"), n_angles),
     )
 
 
@@ -204,14 +209,20 @@ def _layers(
                 "4.0 and FC-GQ-CNN for parallel jaws"
             )
 
-    needed = (*CONVOLUTIONS, "fc3", "fc4", "fc5", *(() if n_angles else ("pc1",)))
-    for layer in needed:
+    for layer in _needed(n_angles):
         require(f"layer {layer}", layer if layer in layers else "missing", layer)
+        kind = "conv" if layer in CONVOLUTIONS else layer[:2]
+        expected = "fc_merge" if layer == "fc4" and not n_angles else kind
+        require(f"type of {layer}", layers[layer].get("type", expected), expected)
+    if more := sorted(set(layers) - {*CONVOLUTIONS, *FULL, *WITHOUT_WEIGHTS}):
+        require("a further layer", more[0], "none")
     convolutions = [layers[c] for c in CONVOLUTIONS]
     first = convolutions[0]
     for layer, spec in zip(CONVOLUTIONS, convolutions, strict=True):
         require(f"{layer} num_filt", spec["num_filt"], first["num_filt"])
         require(f"{layer} pad", spec.get("pad", "SAME"), first.get("pad", "SAME"))
+        norm_type = spec.get("norm_type", "local_response") if spec.get("norm") else None
+        require(f"{layer} norm_type", norm_type, None, "local_response")
         require(
             f"{layer} pool_stride", spec.get("pool_stride", spec["pool_size"]), spec["pool_size"]
         )
@@ -247,40 +258,63 @@ def _flat(architecture: Mapping[str, Any]) -> dict[str, Any]:
     return layers
 
 
-def _short_names(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Names without scopes, in the form that is used since 2018."""
+def _needed(n_angles: int) -> tuple[str, ...]:
+    """Layers of a network; a fully convolutional one has no stream for the pose."""
+    return (*CONVOLUTIONS, *(name for name in FULL if name != "pc1" or not n_angles))
+
+
+def _weights(
+    folder: str, tensors: Mapping[str, np.ndarray], n_angles: int
+) -> dict[str, np.ndarray]:
+    """Weights of the layers by their names without scopes, in the form that is used since 2018.
+
+    What an optimiser keeps hangs below its weight (``…/fc5_weights/Momentum``) and is passed over.
+    """
     merge = {"fc4W_im": "fc4_input_1_weights", "fc4W_pose": "fc4_input_2_weights"}
-    weights = {}
-    for scoped, value in tensors.items():
+    kinds = {"W": "_weights", "b": "_bias"}
+    used = [f"{layer}{kind}" for layer in _needed(n_angles) for kind in kinds.values()]
+    used += [] if n_angles else merge.values()
+    found: dict[str, str] = {}
+    for scoped in tensors:
         name = scoped.split("/")[-1]
-        if name in merge:
-            name = merge[name]
-        elif name[:-1] in (*CONVOLUTIONS, "fc3", "pc1", "fc4", "fc5") and name[-1] in "Wb":
-            name = name[:-1] + ("_weights" if name[-1] == "W" else "_bias")
-        weights[name] = value
-    return weights
+        old = re.fullmatch(r"((?:conv|fc|pc)\d(?:_\d)?)([Wb])", name)
+        name = old[1] + kinds[old[2]] if old else merge.get(name, name)
+        if name not in used:
+            if name.endswith(tuple(kinds.values())):
+                raise IncompatibleCheckpoint(
+                    f"{folder}: the checkpoint has weights '{scoped}' of a layer that is not known: expected "
+                    f"{', '.join(_needed(n_angles))}"
+                )
+            continue
+        if name in found:
+            raise IncompatibleCheckpoint(
+                f"{folder}: the checkpoint has '{found[name]}' and '{scoped}', expected one of them: save again what "
+                "the network answers with"
+            )
+        found[name] = scoped
+    return {name: tensors[scoped] for name, scoped in found.items()}
 
 
 def _statistics(folder: Path) -> dict[str, float]:
     """Normalisation of a GQ-CNN: image and gripper depth."""
-    pose = {name: _numbers(folder, f"pose_{name}.npy") for name in ("mean", "std")}
-    column = {name: p[0] if len(p) == 1 else p[DEPTH_COLUMN] for name, p in pose.items()}
     return {
-        "image_mean": float(_numbers(folder, "im_mean.npy", "mean.npy")[0]),
-        "image_std": float(_numbers(folder, "im_std.npy", "std.npy")[0]),
-        "depth_mean": float(column["mean"]),
-        "depth_std": float(column["std"]),
+        "image_mean": _number(folder, (0, MAX_DEPTH), "im_mean.npy", "mean.npy"),
+        "image_std": _number(folder, (0, 1), "im_std.npy", "std.npy"),
+        "depth_mean": _number(folder, (0, MAX_DEPTH), "pose_mean.npy", of_pose=True),
+        "depth_std": _number(folder, (0, 1), "pose_std.npy", of_pose=True),
     }
 
 
 def _dense_statistics(folder: Path) -> dict[str, float]:
     """Normalisation of an FC-GQ-CNN: of the image minus the gripper depth."""
     return {
-        name: float(_numbers(folder, f"im_depth_sub_{name}.npy")[0]) for name in ("mean", "std")
+        "mean": _number(folder, (-1, 1), "im_depth_sub_mean.npy"),
+        "std": _number(folder, (0, 1), "im_depth_sub_std.npy"),
     }
 
 
-def _numbers(folder: Path, *names: str) -> np.ndarray:
+def _number(folder: Path, within: tuple[float, float], *names: str, of_pose: bool = False) -> float:
+    """One statistic in m, between two numbers; of a pose with three or more columns, that of the depth."""
     path = next((folder / n for n in names if (folder / n).is_file()), None)
     if path is None:
         raise UnknownAsset(f"{folder / names[0]} is missing: expected the network's normalisation")
@@ -288,11 +322,18 @@ def _numbers(folder: Path, *names: str) -> np.ndarray:
         values = np.atleast_1d(np.load(path, allow_pickle=False)).astype(float)
     except (ValueError, EOFError) as error:
         raise IncompatibleCheckpoint(f"{path} is not a .npy file of numbers") from error
-    if values.ndim != 1 or len(values) in (0, 2) or not np.isfinite(values).all():
+    columns = of_pose and values.ndim == 1 and len(values) > DEPTH_COLUMN
+    if values.shape != (1,) and not columns:
+        more = ", or one for each column of the pose" if of_pose else ""
         raise IncompatibleCheckpoint(
-            f"{path} holds shape {values.shape}: expected one number, or one for each column of the pose"
+            f"{path} holds shape {values.shape}: expected one number{more}"
         )
-    return values
+    value = float(values[DEPTH_COLUMN if columns else 0])
+    if not within[0] < value < within[1]:
+        raise IncompatibleCheckpoint(
+            f"{path} says {value:g}: expected metres between {within[0]:g} and {within[1]:g}"
+        )
+    return value
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -226,6 +226,19 @@ def test_metrics_that_only_some_grasps_have_are_nan_elsewhere_and_suction_is_pas
     assert len(found.grasps_obj) == 11
 
 
+def test_a_type_is_read_however_the_string_was_stored(database: Path) -> None:
+    """As text, as bytes, or as an array of one."""
+    with h5py.File(database, "r+") as file:
+        grasps = file["datasets/kit/objects/salt/grasps/yumi_metal_spline"]
+        name = np.bytes_("ParallelJawPtGrasp3D")
+        grasps["grasp_1"].attrs["type"] = name  # type: ignore[index]
+        grasps["grasp_2"].attrs["type"] = np.array([name])  # type: ignore[index]
+        grasps["grasp_3"].attrs["type"] = np.array([np.bytes_("VacuumPoint")])  # type: ignore[index]
+    (salt,) = read_database(database, "kit")
+    ids = salt.grasps["yumi_metal_spline"].grasp_id.tolist()
+    assert ids == [i for i in range(12) if i != 3]
+
+
 def test_an_object_without_grasps_or_poses_has_none(database: Path) -> None:
     with h5py.File(database, "r+") as file:
         salt = file["datasets/kit/objects/salt"]
@@ -270,6 +283,15 @@ def _replace(name: str, values: object) -> Callable[[h5py.File], None]:
     return damage
 
 
+def _grasp(z: float = 0.0, width: float = 0.05) -> list[float]:
+    return [0, 0, z, 1, 0, 0, width, 0, 0, 0]
+
+
+def _without_grasps(file: h5py.File) -> None:
+    for i in range(12):
+        del file[f"{SALT}/grasps/yumi_metal_spline/grasp_{i}"]
+
+
 GRASP = f"{SALT}/grasps/yumi_metal_spline/grasp_2"
 POSE = f"{SALT}/stable_poses/pose_1"
 
@@ -290,6 +312,16 @@ POSE = f"{SALT}/stable_poses/pose_1"
         (_attribute(GRASP, "configuration", np.ones(3)), "10 numbers"),
         (_attribute(GRASP, "configuration", np.zeros(10)), "closing axis"),
         (_drop(GRASP, "configuration"), "attribute 'configuration'"),
+        (_replace(f"{SALT}/mesh/vertices", 2000 * box(0.03, 0.04, 0.05).vertices), "millimetres?"),
+        (_attribute(GRASP, "configuration", _grasp(width=50.0)), "id 2 opens by 50 m"),
+        (_attribute(GRASP, "configuration", _grasp(width=-0.05)), "id 2 opens by -0.05 m"),
+        (_attribute(GRASP, "configuration", _grasp(z=20.0)), "its centre 19.975 m outside"),
+        (_attribute(POSE, "p", 50.0), "expected a probability"),
+        (_attribute(POSE, "p", -0.2), "expected a probability"),
+        (_attribute(POSE, "p", np.nan), "expected a probability"),
+        (_attribute(POSE, "x0", [1.0, 1.0, 1.0]), "above the lowest vertex"),
+        (_attribute(POSE, "x0", np.full(3, np.nan)), "above the lowest vertex"),
+        (_without_grasps, "says 12 grasps and has none"),
     ],
 )
 def test_a_damaged_database_names_the_place_in_one_line(

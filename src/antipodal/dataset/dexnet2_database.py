@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from .. import transforms
 from ..errors import CorruptDataset, UnknownAsset
 from ..grasp import Grasp
-from ..mesh import TriMesh
+from ..mesh import MAX_EXTENT, TriMesh
 from ..stable_pose import StablePose
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 PARALLEL_JAW = "ParallelJawPtGrasp3D"
 """The grasp type that is read; suction grasps in the same group are passed over."""
+MAX_WIDTH = 1.0
+"""Opening of a hand that is believed, m."""
+ON_TABLE = 1e-3
+"""How far x0, a point of the resting face, may lie from the lowest vertex, m."""
 
 
 class DatabaseGrasps(NamedTuple):
@@ -68,7 +72,7 @@ def read_database(path: str | Path, dataset: str | None = None) -> Iterator[Data
 
     Raises:
         UnknownAsset: no such file or data set.
-        CorruptDataset: not a Dex-Net database, or an object of it is damaged.
+        CorruptDataset: not a Dex-Net database, or an object of it is damaged or not in metres.
     """
     try:
         import h5py
@@ -115,12 +119,16 @@ def _object(dataset: str, key: str, objects: h5py.Group) -> DatabaseObject:
     try:
         stored = _group(group, "mesh")
         mesh = TriMesh(_values(stored, "vertices"), _values(stored, "triangles"), key)
+        if (size := float(mesh.extents.max())) > MAX_EXTENT:
+            raise CorruptDataset(
+                f"{group.name}: extents {size:g} m: expected below {MAX_EXTENT:g} m; is it in millimetres?"
+            )
         poses = (
             _stable_poses(_group(group, "stable_poses"), mesh) if "stable_poses" in group else ()
         )
         hands = _group(group, "grasps") if "grasps" in group else None
         names = [str(name) for name in hands] if hands is not None else []
-        grasps = {name: _grasps(_group(hands, name)) for name in names} if hands else {}
+        grasps = {name: _grasps(_group(hands, name), mesh) for name in names} if hands else {}
         mass = float(group.attrs.get("mass", np.nan))
     except CorruptDataset:
         raise
@@ -130,20 +138,35 @@ def _object(dataset: str, key: str, objects: h5py.Group) -> DatabaseObject:
 
 
 def _stable_poses(group: h5py.Group, mesh: TriMesh) -> tuple[StablePose, ...]:
-    """r turns the object to the table; x0, a point of the resting face, is not needed: the lowest vertex is on it."""
+    """r turns the object to the table; x0, a point of the resting face, confirms it: the lowest vertex is on it."""
     poses = []
     for pose in _numbered(group, "pose"):
         R = np.asarray(_attribute(pose, "r"), float).reshape(3, 3)
         t = -R @ mesh.center_of_mass
         t[2] = -(mesh.vertices @ R[2]).min()
-        poses.append(StablePose(transforms.from_rt(R, t), float(_attribute(pose, "p"))))
+        found = StablePose(transforms.from_rt(R, t), float(_attribute(pose, "p")))
+        if not 0 <= found.probability <= 1 + 1e-6:  # of float32
+            raise CorruptDataset(
+                f"{pose.name} has p = {found.probability:g}: expected a probability; restore it"
+            )
+        height = R[2] @ np.asarray(pose.attrs["x0"], float) + t[2] if "x0" in pose.attrs else 0.0
+        if not abs(height) <= ON_TABLE:
+            raise CorruptDataset(
+                f"{pose.name}: x0 is {height:g} m above the lowest vertex: expected both on the table; are r and x0 of "
+                "this mesh?"
+            )
+        poses.append(found)
     return tuple(sorted(poses, key=lambda pose: -pose.probability))
 
 
-def _grasps(group: h5py.Group) -> DatabaseGrasps:
+def _grasps(group: h5py.Group, mesh: TriMesh) -> DatabaseGrasps:
     configurations, ids, found = [], [], []
-    for index, grasp in enumerate(_numbered(group, "grasp")):
+    stored = _numbered(group, "grasp")
+    if not stored and (n := int(group.attrs.get("num_grasps", 0))):
+        raise CorruptDataset(f"{group.name} says {n} grasps and has none: restore it")
+    for index, grasp in enumerate(stored):
         kind = grasp.attrs.get("type", PARALLEL_JAW)
+        kind = kind.item() if isinstance(kind, np.ndarray) and kind.size == 1 else kind
         if (kind.decode() if isinstance(kind, bytes) else str(kind)) != PARALLEL_JAW:
             continue
         configuration = np.asarray(_attribute(grasp, "configuration"), float)
@@ -156,8 +179,19 @@ def _grasps(group: h5py.Group) -> DatabaseGrasps:
         metrics = _group(grasp, "metrics").attrs if "metrics" in grasp else {}
         found.append({name: float(value) for name, value in metrics.items()})
     names = sorted({name for metrics in found for name in metrics})
+    grasps = grasps_from_configurations(np.array(configurations).reshape(-1, 8))
+    low, high = mesh.vertices.min(0), mesh.vertices.max(0)
+    outside = np.linalg.norm(grasps.center - np.clip(grasps.center, low, high), axis=-1)
+    wrong = (grasps.width <= 0) | (grasps.width > MAX_WIDTH) | (outside > grasps.width)
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise CorruptDataset(
+            f"{group.name}: the grasp with id {ids[k]} opens by {grasps.width[k]:g} m, its centre {outside[k]:g} m "
+            f"outside the mesh's box: expected an opening in metres, above 0 and up to {MAX_WIDTH:g}, and a centre not "
+            "farther than that from the mesh"
+        )
     return DatabaseGrasps(
-        grasps_from_configurations(np.array(configurations).reshape(-1, 8)),
+        grasps,
         np.array(ids, np.int64),
         {m: np.array([metrics.get(m, np.nan) for metrics in found]) for m in names},
     )

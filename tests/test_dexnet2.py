@@ -241,19 +241,35 @@ def test_swapped_jaws_turn_the_crop() -> None:
 
 def test_width_comes_from_pixels_where_the_camera_is_known_and_from_the_hand_elsewhere() -> None:
     block = {
-        "depth_ims_tf_table": np.full((3, 8, 8), 0.7),
-        "hand_poses": np.tile([300.0, 300, 0.7, 0.0, 0, 0, 30.0], (3, 1)),
-        "robust_ferrari_canny": np.zeros(3),
-        # known, missing, and the zeros of a field that was declared and never written
-        "camera_intrs": np.array([[525.0, 525, 300, 300], [np.nan] * 4, [0.0] * 4]),
-        "camera_poses": np.array([[0, 0, 0.7, 0, 1, 0, 0], [np.nan] * 7, [0.0] * 7]),
+        "depth_ims_tf_table": np.full((5, 8, 8), 0.7),
+        "hand_poses": np.tile([300.0, 320, 0.7, 0.0, 60, 70, 30.0], (5, 1)),
+        "robust_ferrari_canny": np.zeros(5),
+        # known, missing, the zeros of a field that was declared and never written, without its axis, without an end
+        "camera_intrs": np.array(
+            [[525.0, 525, 260, 230], [np.nan] * 4, [0.0] * 4, [525, 525, 0, 0], [np.inf] * 4]
+        ),
+        "camera_poses": np.array([[0, 0, 0.7, 0, 1, 0, 0], *[[np.nan] * 7] * 3, [0.0] * 7]),
     }
     rows = to_rows(block, 0.05)
-    np.testing.assert_allclose(rows["width"], [30 * 0.7 / 525, 0.05, 0.05])
-    assert np.isfinite(rows["intrinsics"]).all(1).tolist() == [True, False, False]
-    assert np.isfinite(rows["T_world_camera"]).all(1).tolist() == [True, False, False]
+    known = 30 * 0.7 / 525
+    np.testing.assert_allclose(rows["width"], [known, 0.05, 0.05, known, 0.05])
+    f, none = [525, 525], [np.nan, np.nan]
+    axis = [320 - 70, 300 - 60]
+    want = [[*f, 260, 230], [*none, *axis], [*none, *axis], [*f, *axis], [*none, *axis]]
+    np.testing.assert_array_equal(rows["intrinsics"], want)
+    assert np.isfinite(rows["T_world_camera"]).all(1).tolist() == [True, *[False] * 4]
     looking_down = rows["T_world_camera"][0].reshape(4, 4)
     np.testing.assert_allclose(looking_down[:3, 2], [0, 0, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize("focal", [0.00525, 5.25, -525.0])
+def test_a_focal_length_that_is_not_in_pixels_is_refused(focal: float, tmp_path: Path) -> None:
+    source = hand_made(tmp_path / "source")
+    for k in range(2):
+        intrinsics = np.tile([focal, focal, 300, 300], (20, 1))
+        np.savez(source / "tensors" / f"camera_intrs_{k:05d}.npz", intrinsics)
+    with pytest.raises(CorruptDataset, match=f"focal length of {focal:g}: expected pixels"):
+        import_tensors(source, tmp_path / "set")
 
 
 def test_the_layout_of_before_2018_is_read_alike(tmp_path: Path) -> None:
@@ -336,6 +352,8 @@ BAD_POSES = np.tile([300.0, 300, -0.7, 0.0, 0, 0, 30.0], (20, 1))
         ("robust_ferrari_canny_00001.npz", _write(np.ones(7)), "20 rows"),
         ("robust_ferrari_canny_00000.npz", _write(np.ones(20)), "collide"),
         ("robust_ferrari_canny_00001.npz", _write(np.full(20, np.nan)), "not finite"),
+        ("collision_free_00001.npz", _write(np.full(20, np.nan)), "neither 0 nor 1"),
+        ("collision_free_00001.npz", _write(np.full(20, -1)), "neither 0 nor 1"),
         ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 32, 24, 1))), "(N, 8, 8, 1)"),
         ("depth_ims_tf_table_00001.npz", _write(np.ones((20, 16, 16, 1))), "(N, 8, 8, 1)"),
         ("depth_ims_tf_table_00001.npz", _write(np.full((20, 8, 8, 1), 700.0)), "metres"),
@@ -411,6 +429,33 @@ def test_a_seed_that_no_split_takes_is_refused_before_anything_is_written(
 def test_an_unknown_split_lists_what_there_is(theirs: Path) -> None:
     with pytest.raises(UnknownAsset, match="image_wise, object_wise, stable_pose_wise"):
         read_split(theirs, "grasp_wise")
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "said"),
+    [
+        ([0, 40], [1], r"train_indices\.npz .* from 0 to 39"),
+        ([-1, 1], [2], "from 0 to 39"),
+        ([0.5, 1.7], [2], "float64 of shape"),
+        ([[0, 1]], [[2]], r"shape \(1, 2\)"),
+        (np.ones(40, bool), np.zeros(40, bool), "bool of shape"),
+        ([1, 2, 3], [2, 3], "2 rows on both sides"),
+    ],
+)
+def test_a_split_that_is_no_two_sides_of_rows_is_refused(
+    train: object, validation: object, said: str, tmp_path: Path
+) -> None:
+    source = hand_made(tmp_path / "source")
+    folder = source / "splits" / "mine"
+    folder.mkdir(parents=True)
+    for name, rows in (("train", [0, 1, 39]), ("val", np.array([2.0, 5.0]))):
+        np.savez(folder / f"{name}_indices.npz", np.asarray(rows))
+    got = read_split(source, "mine")
+    assert [side.tolist() for side in got] == [[0, 1, 39], [2, 5]]
+    for name, rows in (("train", train), ("val", validation)):
+        np.savez(folder / f"{name}_indices.npz", np.asarray(rows))
+    with pytest.raises(CorruptDataset, match=said):
+        read_split(source, "mine")
 
 
 def test_where_the_optical_axis_is_outlives_an_import_without_cameras(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def to_rows(block: dict[str, np.ndarray], max_width: float) -> dict[str, np.ndar
     poses = block["hand_poses"].astype(float)
     n, depth = len(poses), poses[:, 2]
     intrinsics = block.get("camera_intrs", np.full((n, 4), np.nan)).astype(float)
+    intrinsics = np.where(np.isfinite(intrinsics) & (intrinsics != 0), intrinsics, np.nan)
     intrinsics = np.where(intrinsics[:, :2].min(axis=1, keepdims=True) > 0, intrinsics, np.nan)
     width = poses[:, 6] / pixels_per_metre(poses[:, 3], depth, intrinsics)
     width = np.where(np.isfinite(width), width, max_width)

@@ -47,6 +47,8 @@ DEPTH = 2
 """Column of ``hand_poses``."""
 MAX_DISTANCE = 0.2
 """That half of a file's grasps may lie before or behind all that their crops show, m: the original's lie within it."""
+MIN_FOCAL_PX = 10.0
+"""A shorter focal length is taken for another unit."""
 ROWS_PER_FILE = 1000
 """``datapoints_per_file`` of the original."""
 
@@ -159,14 +161,21 @@ def read_split(path: str | Path, name: str) -> tuple[Int[np.ndarray, "T"], Int[n
 
     Raises:
         UnknownAsset: no such split; lists those there are.
-        CorruptDataset: a file of it is missing or unreadable.
+        CorruptDataset: a file of it is missing or unreadable, or holds what are no row numbers of two sides.
     """
     folder = Path(path) / "splits"
     if not (folder / name).is_dir():
         known = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
         raise UnknownAsset(f"no split '{name}' in {path}: it has {', '.join(known) or 'none'}")
-    train, validation = (_load(folder / name / f"{side}_indices.npz") for side in ("train", "val"))
-    return train.astype(np.int64), validation.astype(np.int64)
+    n = sum(len(_load(file)) for file in TensorFolder.open(path).files["robust_ferrari_canny"])
+    train, validation = (
+        _rows(folder / name / f"{side}_indices.npz", n) for side in ("train", "val")
+    )
+    if both := len(np.intersect1d(train, validation)):
+        raise CorruptDataset(
+            f"{folder / name} has {both} rows on both sides: expected what is trained on apart from what validates it"
+        )
+    return train, validation
 
 
 @contextmanager
@@ -252,7 +261,18 @@ def _check_values(block: dict[str, np.ndarray], file: Path) -> None:
             f"{n} rows that go with {file.name} have a robust_ferrari_canny that is not finite: expected 0 for a "
             "grasp that does not hold; restore them"
         )
+    focal = block.get("camera_intrs", np.zeros((0, 4)))[:, :2]
+    if ((focal != 0) & (focal < MIN_FOCAL_PX)).any():
+        raise CorruptDataset(
+            f"camera_intrs that go with {file.name} have a focal length of {np.nanmin(focal[focal != 0]):g}: "
+            "expected pixels, 0 or NaN where it is not known"
+        )
     if "collision_free" in block:
+        if not np.isin(block["collision_free"], (0, 1)).all():
+            raise CorruptDataset(
+                f"collision_free that goes with {file.name} is neither 0 nor 1 somewhere: restore it, or delete "
+                "collision_free_*.npz to take the metric's word"
+            )
         contradicted = (block["collision_free"] == 0) & (block["robust_ferrari_canny"] > 0)
         if contradicted.any():
             raise CorruptDataset(
@@ -266,6 +286,16 @@ def _distance_to_crops(depth: np.ndarray, crops: np.ndarray) -> float:
     nearest = np.where(crops > 0, crops, np.inf).min((1, 2)) - depth
     beyond = depth - crops.max((1, 2))
     return float(np.median(np.maximum(np.maximum(nearest, beyond), 0))) if len(depth) else 0.0
+
+
+def _rows(file: Path, n: int) -> Int[np.ndarray, "M"]:
+    rows = _load(file)
+    whole = rows.ndim == 1 and rows.dtype != bool and (rows == np.floor(rows)).all()
+    if not (whole and ((rows >= 0) & (rows < n)).all()):
+        raise CorruptDataset(
+            f"{file} holds {rows.dtype} of shape {rows.shape}: expected whole row numbers from 0 to {n - 1}; restore it"
+        )
+    return rows.astype(np.int64)
 
 
 def _ids(values: np.ndarray, file: Path) -> Int[np.ndarray, "N"]:

@@ -248,7 +248,7 @@ def _draw_epsilon(axes: Axes, facts: dict[str, np.ndarray]) -> None:
         SUCCESS_THRESHOLD, color="black", lw=1, ls="--", label=f"δ = {SUCCESS_THRESHOLD:g}"
     )
     axes.set_yscale("log")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper right")
     axes.set_xlabel("robust ε", fontsize=9)
     axes.set_ylabel("datapoints", fontsize=9)
 

@@ -84,6 +84,7 @@ CORNERS: dict[str, set[str]] = {
     "PIL": {"bench"},
     "fastapi": {"service"},
     "starlette": {"service"},
+    "python_multipart": {"service"},
     "pydantic": {"service"},
     "uvicorn": {"service"},
     "prometheus_client": {"service"},

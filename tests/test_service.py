@@ -274,6 +274,27 @@ def test_the_forms_fields_are_checked(service) -> None:
     assert "depth: not base64" in refused(bad64, "invalid_request")
 
 
+def test_a_form_that_is_cut_off_is_refused_and_not_planned_without_its_mask(service, scene) -> None:
+    image, mask = scene
+    request = {"camera": {"intrinsics": image.intrinsics.to_json()}, "k": K}
+    parts = {"depth": npy(image.depth), "request": json.dumps(request).encode(), "mask": npy(mask)}
+    form = b"".join(
+        b'--a\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n'
+        % (name.encode(), content)
+        for name, content in parts.items()
+    )
+
+    def answer(body: bytes) -> httpx.Response:
+        head = {"content-type": "multipart/form-data; boundary=a"}
+        return httpx.post(f"{service.url}/v1/plan", content=body, headers=head, timeout=60)
+
+    blind = DepthImage(image.depth, image.intrinsics)
+    assert without_time(answer(form + b"--a--").json()) == planned_here(blind, mask, 0)
+    begun, last = form.rindex(b"--a\r\n"), b"--a--\r\n"
+    for cut in (form, form[:-9000], form + b"--a", form[:begun] + last + form[begun:] + last):
+        assert "was it cut off" in refused(answer(cut), "invalid_request")
+
+
 @pytest.mark.parametrize("charset", ["punycode", "undefined", "unicode_escape", "utf-16"])
 def test_a_form_in_an_odd_charset_is_refused_in_one_line(service, charset) -> None:
     head = {"content-type": f"multipart/form-data; boundary=a; charset={charset}"}

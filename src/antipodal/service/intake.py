@@ -7,6 +7,7 @@ import base64
 import binascii
 from typing import NamedTuple
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -107,6 +108,7 @@ async def _from_form(request: Request, body: bytes) -> _Parts:
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
+    _check_form(request.headers.get("content-type", ""), body)
     again = Request(request.scope, replay)
     found: dict[str, bytes] = {}
     try:
@@ -131,3 +133,17 @@ async def _from_form(request: Request, body: bytes) -> _Parts:
                 "invalid_request", f"field '{name}' is missing: expected {', '.join(FIELDS)}"
             )
     return _Parts(parse_options(found["request"]), found["depth"], found.get("mask"))
+
+
+def _check_form(content_type: str, body: bytes) -> None:
+    """Refuse a form that ends without its last boundary: the parser drops an unended part, a mask, in silence."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if boundary is None:
+        return  # the parser says so
+    last = b"\r\n--" + boundary + b"--"
+    end = body.find(last)
+    if end < 0 or body[end + len(last) :].strip():
+        raise Fault(
+            "invalid_request",
+            "the form ends without its last boundary: expected --boundary-- and nothing after it; was it cut off?",
+        )

@@ -274,6 +274,23 @@ def test_the_forms_fields_are_checked(service) -> None:
     assert "depth: not base64" in refused(bad64, "invalid_request")
 
 
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("gripper", '"gripper": "yumi", "gripper": "robotiq_2f85"'),
+        ("constraints", '"constraints": {"box_px": [0, 0, 9, 9]}, "constraints": null'),
+        ("max_tilt", r'"constraints": {"max_tilt": 0.1, "max_til\u0074": 1}'),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused_whichever_would_count(service, name, pair) -> None:
+    options = f'{{"camera": {json.dumps(CAMERA)}, {pair}'
+    whole = f'{options}, "depth": "{base64.b64encode(DEPTH).decode()}"}}'
+    head = {"content-type": "application/json"}
+    in_json = httpx.post(f"{service.url}/v1/plan", content=whole, headers=head)
+    for answer in (in_json, post(service, options + "}", depth=DEPTH)):
+        assert f"key '{name}' is given twice" in refused(answer, "invalid_request")
+
+
 def test_a_form_that_is_cut_off_is_refused_and_not_planned_without_its_mask(service, scene) -> None:
     image, mask = scene
     request = {"camera": {"intrinsics": image.intrinsics.to_json()}, "k": K}

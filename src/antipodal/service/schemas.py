@@ -5,6 +5,7 @@ From these come the checks of every request and the OpenAPI description, so that
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -174,16 +175,28 @@ def parse_options(text: bytes | str, model: type[PlanOptions] = PlanOptions) -> 
     """Read the JSON of a request.
 
     Raises:
-        Fault: it does not fit the schema; names the fields.
+        Fault: it does not fit the schema, or says a key twice; names the fields.
     """
     try:
-        return model.model_validate_json(text)
+        options = model.model_validate_json(text)
     except ValidationError as error:
         said = [
             f"{'.'.join(str(part)[:60] for part in e['loc']) or 'the request'}: {e['msg'][:200]}"
             for e in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise Fault("invalid_request", "; ".join(said[:5])) from None
+    json.loads(text, object_pairs_hook=_check_once)  # the validator takes the last of two
+    return options
+
+
+def _check_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise Fault(
+                "invalid_request", f"key {name[:60]!r} is given twice: expected each key once"
+            )
+        seen.add(name)
 
 
 def camera_of(options: PlanOptions) -> Camera:

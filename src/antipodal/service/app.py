@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
@@ -159,8 +160,23 @@ def _guard(api_key: str | None) -> Callable[..., None]:
                 "wrong_host",
                 f"Host '{host[:100]}': expected localhost, 127.0.0.1 or [::1] where no API key is set",
             )
+        # nor one that sends what it need not read, such as a costly request
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        if site == "cross-site" or (origin is not None and not _is_here(origin)):
+            raise Fault(
+                "wrong_origin",
+                f"a browser sent this for a web page of '{(origin or 'another site')[:100]}': expected none where no "
+                "API key is set",
+            )
 
     return ask_for_key if api_key is not None else ask_for_loopback
+
+
+def _is_here(origin: str) -> bool:
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:  # no address
+        return False
 
 
 async def _answer_fault(request: Request, fault: Exception) -> Response:

@@ -60,12 +60,12 @@ def faults(*codes: str) -> dict[int | str, dict[str, Any]]:
 FAULTS_OF_ALL = faults("internal")
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "the metrics"},
-    **faults("unauthorized", "wrong_host"),
+    **faults("unauthorized", "wrong_origin", "wrong_host"),
 }
 PLAN_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"example": EXAMPLE_PLAN}}, "description": "the plan"},
     **faults(
-        "unauthorized", "unknown_asset", "upload_timeout", "body_too_large", "too_many_pixels",
+        "unauthorized", "wrong_origin", "unknown_asset", "upload_timeout", "body_too_large", "too_many_pixels",
         "unsupported_media_type", "wrong_host", "invalid_request", "invalid_image", "invalid_config",
         "internal", "worker_died", "queue_full", "not_ready", "plan_timeout",
     ),

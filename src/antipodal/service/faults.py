@@ -24,6 +24,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "unauthorized": Kind(401, "send the header 'Authorization: Bearer KEY' with the service's API key"),
+    "wrong_origin": Kind(403, "call the service from a program; a web page asks its own server to"),
     "unknown_asset": Kind(404, "use one of the names in the message"),
     "not_found": Kind(404, "see /openapi.json for the paths"),
     "method_not_allowed": Kind(405, "see /openapi.json for the methods"),

@@ -21,6 +21,8 @@ from .worker import Job
 
 FIELDS = ("depth", "mask", "request")
 """Of a multipart body: two files, and the options as JSON."""
+MAX_OPTIONS = 256 * 2**10
+"""Longest field ``request`` of a form, bytes."""
 DRAIN_TIME = 2.0
 """A refused body is read and thrown away for so long, s, so that the caller reads the answer and not a reset."""
 
@@ -125,20 +127,26 @@ async def _from_form(request: Request, body: bytes) -> _Parts:
                 found[name] = await part.read() if isinstance(part, UploadFile) else part.encode()
     except HTTPException as error:  # starlette's word for a form that it cannot parse
         raise Fault("invalid_request", f"the form cannot be read: {error.detail}") from error
-    except (LookupError, UnicodeError) as error:  # it decodes with any charset that is asked for
-        raise Fault("invalid_request", f"the form cannot be read: {error}") from error
     for name in ("depth", "request"):
         if name not in found:
             raise Fault(
                 "invalid_request", f"field '{name}' is missing: expected {', '.join(FIELDS)}"
             )
+    if (n := len(found["request"])) > MAX_OPTIONS:
+        raise Fault(
+            "invalid_request", f"field 'request' has {n} bytes: expected at most {MAX_OPTIONS}"
+        )
     return _Parts(parse_options(found["request"]), found["depth"], found.get("mask"))
 
 
 def _check_form(content_type: str, body: bytes) -> None:
-    """Refuse a form that ends without its last boundary: the parser drops an unended part, a mask, in silence."""
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if boundary is None:
+    """Refuse what the parser would take: a form in any charset, or one whose last part, a mask, it drops in silence."""
+    parameters = parse_options_header(content_type)[1]
+    charset = parameters.get(b"charset", b"utf-8")
+    if charset.lower() != b"utf-8":  # to decode punycode takes the square of the length
+        said = charset[:60].decode("latin-1")
+        raise Fault("invalid_request", f"the form's charset is {said!r}: expected utf-8")
+    if (boundary := parameters.get(b"boundary")) is None:
         return  # the parser says so
     last = b"\r\n--" + boundary + b"--"
     end = body.find(last)

@@ -19,6 +19,10 @@ from ..policy.request import MAX_LENGTH, Request
 from .faults import Fault
 
 MAX_SEED = 2**63 - 1
+MAX_VALUES = 5000
+"""Most values in a request's JSON; a workspace of 1,000 corners has 3,000. Millions would be validated for seconds."""
+MAX_SAID = 5
+"""So many of a request's faults are told, and how many there are."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Pixels = Annotated[float, Field(ge=-1e6, le=1e6)]
 Metres = Annotated[float, Field(ge=-1e3, le=1e3)]
@@ -177,6 +181,9 @@ def parse_options(text: bytes | str, model: type[PlanOptions] = PlanOptions) -> 
     Raises:
         Fault: it does not fit the schema, or says a key twice; names the fields.
     """
+    text = text.encode() if isinstance(text, str) else text
+    if sum(map(text.count, (b",", b":", b"["))) > MAX_VALUES:  # one before each value
+        raise Fault("invalid_request", f"more than {MAX_VALUES} values: expected fewer")
     try:
         options = model.model_validate_json(text)
     except ValidationError as error:
@@ -184,7 +191,8 @@ def parse_options(text: bytes | str, model: type[PlanOptions] = PlanOptions) -> 
             f"{'.'.join(str(part)[:60] for part in e['loc']) or 'the request'}: {e['msg'][:200]}"
             for e in error.errors(include_url=False, include_context=False, include_input=False)
         ]
-        raise Fault("invalid_request", "; ".join(said[:5])) from None
+        more = [f"and {len(said) - MAX_SAID} more"] if len(said) > MAX_SAID else []
+        raise Fault("invalid_request", "; ".join(said[:MAX_SAID] + more)) from None
     json.loads(text, object_pairs_hook=_check_once)  # the validator takes the last of two
     return options
 

@@ -27,6 +27,12 @@ ERRORS: dict[str, type[AntipodalError]] = {
     "unknown_asset": UnknownAsset,
 }
 """Codes that become the error which the planner would have raised here."""
+ELSEWHERE = {
+    "camera": "give the image its own: DepthImage(depth, intrinsics, T_world_camera)",
+    "depth_unit": "give it to load_depth: a DepthImage is in metres",
+    "constraints": "give them as fields of the Request",
+}
+"""Keys of the service's JSON that are no options here, and where to say them."""
 
 
 class PlanClient:
@@ -94,6 +100,15 @@ class PlanClient:
     ) -> dict[str, Any]:
         """Plan grasps on the service and return its JSON object; see :meth:`plan`."""
         wanted = as_request(asked)
+        for name, where in ELSEWHERE.items():
+            if name in options:
+                raise InvalidConfig(
+                    f"option {name} would replace what image or Request say: {where}"
+                )
+        if "k" in options and wanted.n_grasps is not None:
+            raise InvalidConfig(
+                f"option k {options['k']} beside the Request's n_grasps {wanted.n_grasps}: expected one of them"
+            )
         values = {"camera": camera_json(image)} | json_of(wanted) | options
         request = json.dumps(values, default=plain)
         files = {"depth": ("depth.npy", _npy(image.depth))}

@@ -19,7 +19,7 @@ from ..grasp import PlanarGrasp
 from ..policy.base import OPTICAL_AXIS, Plan
 from ..policy.request import Asked, as_request
 from .faults import ServiceError
-from .schemas import json_of
+from .schemas import PlanJson, json_of
 
 ERRORS: dict[str, type[AntipodalError]] = {
     "invalid_image": InvalidImage,
@@ -33,6 +33,10 @@ ELSEWHERE = {
     "constraints": "give them as fields of the Request",
 }
 """Keys of the service's JSON that are no options here, and where to say them."""
+MIN_PAUSE = 0.1
+"""Shortest pause before a busy service is asked again, s."""
+ELSE = "is this the address of a service of this version?"
+"""The remedy where something else answers."""
 
 
 class PlanClient:
@@ -50,11 +54,19 @@ class PlanClient:
         Args:
             url: of the service.
             api_key: sent as ``Authorization: Bearer``.
-            timeout: of one request, s.
+            timeout: of silence, s: an answer that goes on coming is waited for.
             max_wait: where the service is busy (503), try again for so long, s.
+
+        Raises:
+            InvalidConfig: no such address can be, or the key is not printable ASCII.
         """
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise InvalidConfig("the API key: expected printable ASCII, without the line's end")
+        address = _address(url)
+        self._http = httpx.Client(
+            base_url=address, headers=headers, timeout=timeout, trust_env=False
+        )
         self._max_wait = max_wait
 
     def __enter__(self) -> Self:
@@ -118,18 +130,19 @@ class PlanClient:
         while True:
             response = self._send("POST", "/v1/plan", data={"request": request}, files=files)
             if response.status_code == 200:
-                return response.json()
-            said = response.headers.get("Retry-After", "")
-            pause = float(said) if said.isdigit() else 1.0
-            if response.status_code != 503 or time.monotonic() + pause > give_up:
+                return _read_plan(response, options.get("gripper"))
+            rest = give_up - time.monotonic()
+            if response.status_code != 503 or rest <= 0:
                 raise error_of(response)
-            time.sleep(pause)
+            said = response.headers.get("Retry-After", "")
+            pause = float(said) if said.isdecimal() else 1.0
+            time.sleep(min(max(pause, MIN_PAUSE), rest))
 
     def is_ready(self) -> bool:
         """Whether the service is there and warm."""
         try:
-            return self._http.get("/readyz").status_code == 200
-        except httpx.TransportError:
+            return self._send("GET", "/readyz").status_code == 200
+        except ServiceError:
             return False
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
@@ -149,10 +162,42 @@ class PlanClient:
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, **arguments)
-        except httpx.TransportError as error:
+        except httpx.DecodingError as error:
+            raise ServiceError(
+                "unknown", f"an answer that cannot be read: {error}", ELSE, 0
+            ) from error
+        except (httpx.TransportError, UnicodeError) as error:  # a host's name may be too long
             raise ServiceError(
                 "unreachable", f"{self._http.base_url}: {error or type(error).__name__}", "is the service running?", 0
             ) from error  # fmt: skip
+
+
+def _address(url: str) -> httpx.URL:
+    words = f"service at {url!r}: expected an address such as http://127.0.0.1:8000"
+    try:
+        address = httpx.URL(url)
+        fits = address.scheme in ("http", "https") and address.host and (address.port or 0) < 2**16
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
+        raise InvalidConfig(words) from error
+    if not fits:
+        raise InvalidConfig(words)
+    return address
+
+
+def _read_plan(response: httpx.Response, gripper: str | None) -> dict[str, Any]:
+    """Check that an answer is a plan, for the hand that was asked for."""
+    try:
+        values = response.json()
+        planned = PlanJson.model_validate(values).gripper
+    except ValueError as error:  # no JSON, or of another schema
+        raise ServiceError(
+            "unknown", f"expected a plan, came {response.text[:200]!r}", ELSE, 200
+        ) from error
+    if gripper is not None and planned != gripper:
+        raise ServiceError(
+            "unknown", f"the plan is for gripper '{planned[:60]}': expected '{gripper}'", ELSE, 200
+        )
+    return values
 
 
 def plan_from_json(values: dict[str, Any]) -> Plan:
@@ -174,9 +219,10 @@ def error_of(response: httpx.Response) -> AntipodalError:
     """Build the exception for a refusal."""
     try:
         body = response.json()
-        code, message, remedy = body["error"], body["message"], body["remedy"]
+        code, message, remedy = (str(body[name]) for name in ("error", "message", "remedy"))
     except (ValueError, LookupError, TypeError):  # not our service, or something before it
-        code, message, remedy = "unknown", response.text[:200], "is this the service's address?"
+        said = response.text[:200] or "nothing more"
+        code, message, remedy = "unknown", f"status {response.status_code} and {said}", ELSE
     if code in ERRORS:
         return ERRORS[code](message)
     return ServiceError(code, message, remedy, response.status_code)

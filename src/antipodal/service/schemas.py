@@ -132,7 +132,13 @@ class PlanBody(PlanOptions):
     )
 
 
-class GraspJson(BaseModel):
+class _Answer(BaseModel):
+    """No NaN."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class GraspJson(_Answer):
     """One grasp in the image and in the camera's frame."""
 
     center_px: Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -140,10 +146,10 @@ class GraspJson(BaseModel):
     depth: float = Field(description="of the jaws' midpoint along the optical axis, m")
     width: float = Field(description="opening when approaching, m")
     quality: Annotated[float, Field(ge=0, le=1)]
-    T_camera_grasp: list[Row]
+    T_camera_grasp: Annotated[list[Row], Field(min_length=4, max_length=4)]
 
 
-class PlanJson(BaseModel):
+class PlanJson(_Answer):
     """A plan; empty, with its reason, where there is no grasp."""
 
     gripper: str = Field(description="name of the hand that the grasps are for")

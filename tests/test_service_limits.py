@@ -23,6 +23,7 @@ pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
+from antipodal.service import server
 from antipodal.service.client import PlanClient
 from antipodal.service.config import Limits
 from antipodal.service.faults import ServiceError
@@ -259,6 +260,12 @@ def test_a_told_service_takes_nothing_new_finishes_what_it_took_and_leaves_no_tr
 )
 def test_loopback_is_told_from_the_rest(host, alone) -> None:
     assert is_loopback(host) is alone
+
+
+def test_an_answer_does_not_wait_until_the_one_before_is_acknowledged() -> None:
+    with server._listen("127.0.0.1", 0) as listener:
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("limit", ["soon", -1.0, np.inf, None])

@@ -22,6 +22,7 @@ LAYERS: dict[int, set[str]] = {
         "camera",
         "camera_files",
         "png",
+        "tiff",
     }
     | {"mesh", "mesh_faults", "stable_pose", "gripper", "grasp", "camera_formats", "urdf"}
     | {"gripper_files", "gripper_questions", "gripper_boxes", "gripper_urdf", "gripper_mesh"},

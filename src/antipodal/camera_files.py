@@ -24,6 +24,7 @@ from .camera import CameraIntrinsics, DepthImage
 from .camera_formats import in_our_words, not_zero, read_values
 from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
+from .tiff import BIG_SIGNATURES, SIGNATURES, check_tiff
 from .values import array, is_number, rigid
 
 MIN_UNIT = 1e-6
@@ -247,6 +248,8 @@ def _read_array(path: Path) -> np.ndarray:
 
     if (content := path.read_bytes()).startswith(SIGNATURE):
         check_png(content, path.name)
+    elif content[:4] in SIGNATURES | BIG_SIGNATURES:
+        check_tiff(content, path.name)
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise InvalidImage(

@@ -7,20 +7,17 @@ parsed here, by rules stricter than the decoders': what these do not understand 
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import InvalidImage
 from ..png import SIGNATURE as PNG
 from ..png import check_png
+from ..tiff import SIGNATURES as TIFF
+from ..tiff import check_tiff
 from .faults import Fault
 
 NPY = b"\x93NUMPY"
-TIFF = {b"II*\x00": "<", b"MM\x00*": ">"}
 MAX_CHANNELS = 4
-MAX_TAGS = 256
-"""Entries of a TIFF directory."""
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 """The lossless ones; a depth image has no business with the others."""
 
@@ -54,17 +51,10 @@ def check_image(content: bytes, name: str, max_pixels: int) -> Header:
     Raises:
         Fault: no PNG, TIFF or .npy; a broken header; or too many pixels.
     """
-    if content.startswith(PNG):
-        header = _png(content, name)
-    elif content[:4] in TIFF:
-        header = _tiff(content, name, max_pixels)
-    elif content.startswith(NPY):
-        header = _npy(content, name, max_pixels)
-    else:
-        raise Fault(
-            "invalid_image",
-            f"{name} begins with {content[:8].hex(' ') or 'nothing'}: expected a 16-bit PNG, a TIFF or a .npy file",
-        )
+    try:
+        header = _read(content, name, max_pixels)
+    except InvalidImage as error:
+        raise Fault("invalid_image", str(error)) from error
     if header.width < 1 or header.height < 1:
         raise Fault(
             "invalid_image", f"{name} is {header.width}×{header.height} px: expected at least one"
@@ -73,23 +63,25 @@ def check_image(content: bytes, name: str, max_pixels: int) -> Header:
     return header
 
 
+def _read(content: bytes, name: str, max_pixels: int) -> Header:
+    if content.startswith(PNG):
+        return Header(".png", *check_png(content, name))
+    if content[:4] in TIFF:
+        return _tiff(content, name, max_pixels)
+    if content.startswith(NPY):
+        return _npy(content, name, max_pixels)
+    raise InvalidImage(
+        f"{name} begins with {content[:8].hex(' ') or 'nothing'}: expected a 16-bit PNG, a TIFF or a .npy file"
+    )
+
+
 def _check_pixels(n: int, name: str, max_pixels: int) -> None:
     if n > max_pixels:
         raise Fault("too_many_pixels", f"{name} claims {n} pixels: expected at most {max_pixels}")
 
 
-def _png(content: bytes, name: str) -> Header:
-    try:
-        width, height = check_png(content, name)
-    except InvalidImage as error:
-        raise Fault("invalid_image", str(error)) from error
-    return Header(".png", width, height)
-
-
 def _tiff(content: bytes, name: str, max_pixels: int) -> Header:
-    tags: dict[int, int] = {}
-    for tag, value in _tiff_tags(content, name):
-        tags[tag] = max(value, tags.get(tag, 0))  # a tag given twice: the larger, whoever is read
+    tags = check_tiff(content, name)
     width, height = tags.get(256, 0), tags.get(257, 0)
     if (compression := tags.get(259, 1)) not in COMPRESSIONS:
         known = ", ".join(sorted(set(COMPRESSIONS.values())))
@@ -101,32 +93,6 @@ def _tiff(content: bytes, name: str, max_pixels: int) -> Header:
         raise Fault("invalid_image", f"{name} has {channels} channels: expected 1")
     _check_pixels(tags.get(322, 0) * tags.get(323, 0), f"a tile of {name}", max_pixels)
     return Header(".tiff", width, height)
-
-
-def _tiff_tags(content: bytes, name: str) -> Iterator[tuple[int, int]]:
-    """Yield the first directory's tags of one whole number."""
-    order = TIFF[content[:4]]
-    try:
-        (start,) = struct.unpack_from(f"{order}I", content, 4)
-        (n,) = struct.unpack_from(f"{order}H", content, start)
-        if n > MAX_TAGS:
-            raise Fault("invalid_image", f"{name} has {n} TIFF tags: expected at most {MAX_TAGS}")
-        for i in range(n):
-            at = start + 2 + 12 * i
-            tag, kind, count = struct.unpack_from(f"{order}HHI", content, at)
-            if kind == 3 and count == 1:
-                yield tag, struct.unpack_from(f"{order}H", content, at + 8)[0]
-            elif kind == 4 and count == 1:
-                yield tag, struct.unpack_from(f"{order}I", content, at + 8)[0]
-            elif tag in (256, 257, 259, 277, 322, 323):
-                raise Fault(
-                    "invalid_image",
-                    f"{name}: TIFF tag {tag} has type {kind}, {count} values: expected one whole number",
-                )
-    except struct.error as error:
-        raise Fault(
-            "invalid_image", f"{name}: its TIFF directory leaves the file: is it complete?"
-        ) from error
 
 
 def _npy(content: bytes, name: str, max_pixels: int) -> Header:

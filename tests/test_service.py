@@ -21,6 +21,8 @@ from policy_scenes import INTRINSICS, YUMI, seen
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 
+from fastapi import FastAPI
+
 from antipodal import transforms
 from antipodal.camera import DepthImage
 from antipodal.camera_files import load_depth
@@ -31,7 +33,7 @@ from antipodal.planning import PlanInputs, plan_image
 from antipodal.policy import POLICIES, make_policy
 from antipodal.policy.request import Request, as_request
 from antipodal.quality import load_quality
-from antipodal.service import worker
+from antipodal.service import describe, worker
 from antipodal.service.client import PlanClient
 from antipodal.service.faults import KINDS, ServiceError
 from antipodal.service.schemas import EXAMPLE_OPTIONS, PlanOptions, camera_of, parse_options
@@ -415,6 +417,15 @@ def test_it_describes_itself_with_examples_that_fit_their_schemas(service) -> No
     statuses = {str(kind.status) for kind in KINDS.values()} - {"404", "405"}
     assert statuses <= set(plan["responses"])
     assert "PlanBody" in described["components"]["schemas"]
+
+
+def test_the_description_is_made_once() -> None:
+    """It costs no key to ask for."""
+    app = FastAPI()
+    app.post("/v1/plan", responses=describe.PLAN_RESPONSES)(lambda: None)
+    describe.complete(app)
+    first, second = (app.openapi()["components"]["schemas"]["PlanBody"] for _ in range(2))
+    assert first is second
 
 
 START_REFUSALS = {

@@ -106,6 +106,8 @@ def complete(app: FastAPI) -> None:
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         described = plain()
         schemas = described.setdefault("components", {}).setdefault("schemas", {})
         for model in (PlanBody, PlanOptions):

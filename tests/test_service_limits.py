@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -157,6 +158,28 @@ def test_a_connection_that_says_nothing_is_closed(narrow) -> None:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert time.monotonic() - begin > 0.9 * SMALL.read_time
         assert answer.count(b"200 OK") == said.count(b"\r\n\r\n")
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(narrow) -> None:
+    host, port = narrow.url.removeprefix("http://").split(":")
+    n = 600  # of 20 kB: more than the kernel holds
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect((host, int(port)))
+        connection.settimeout(10)
+        connection.sendall(n * b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        give_up = time.monotonic() + 20
+        while not any(  # of the first one that had to wait
+            e.get("path") == "/openapi.json" and e["time_s"] > 0.9 * SMALL.read_time
+            for e in narrow.log()
+        ):
+            assert time.monotonic() < give_up, "it is kept"
+            time.sleep(0.1)
+        answer = bytearray()
+        with suppress(ConnectionResetError):
+            while chunk := connection.recv(2**16):
+                answer += chunk
+    assert 0 < answer.count(b"200 OK") < n
 
 
 def test_a_plan_that_takes_too_long_is_killed_with_its_worker_which_is_replaced(

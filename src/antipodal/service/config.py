@@ -23,7 +23,7 @@ class Limits:
     max_grasps: int = 1000
     """Largest k."""
     read_time: float = 10.0
-    """A body that takes longer to arrive is refused, s."""
+    """A body that takes longer to arrive is refused, an answer that takes longer to be read is dropped, s."""
     plan_time: float = 10.0
     """A plan (decoding included) that takes longer is killed with its worker, s."""
     queue_time: float = 30.0

@@ -267,14 +267,11 @@ def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     opaque = np.full_like(mask, 255)
     cv2.imwrite(str(tmp_path / "alpha.png"), np.stack([mask, mask, mask, opaque], -1))
     np.save(tmp_path / "mask.npy", mask > 0)
-    np.save(tmp_path / "minus.npy", mask.astype(np.int8))  # 255 is −1
-    np.save(tmp_path / "minus_colour.npy", np.stack([0 * mask, mask], -1).astype(np.int8))
     np.save(tmp_path / "nan.npy", np.where(mask, 1.0, np.nan))
     np.save(tmp_path / "nothing.npy", np.zeros((6, 8, 0), np.uint8))
     with pytest.raises(InvalidImage, match=r"shape \(6, 8, 0\)"):
         load_mask(tmp_path / "nothing.npy", (6, 8))
-    arrays = ("mask.npy", "minus.npy", "minus_colour.npy", "nan.npy")
-    for name in ("grey.png", "colour.png", "alpha.png", *arrays):
+    for name in ("grey.png", "colour.png", "alpha.png", "mask.npy", "nan.npy"):
         assert np.array_equal(load_mask(tmp_path / name, (6, 8)), mask > 0)
     with pytest.raises(InvalidImage, match=r"mask empty\.png is empty: expected non-zero pixels"):
         load_mask(tmp_path / "empty.png", (6, 8))
@@ -286,6 +283,47 @@ def test_a_mask_must_fit_the_image_and_cover_something(tmp_path: Path) -> None:
     np.save(tmp_path / "words.npy", np.full((6, 8), "a"))
     with pytest.raises(InvalidImage, match=r"words\.npy has dtype <U1: expected numbers"):
         load_mask(tmp_path / "words.npy", (6, 8))
+
+
+OBJECT = np.zeros((6, 8), np.uint8)
+OBJECT[2:4, 3:5] = 255
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    {
+        "probability": (np.where(OBJECT, 0.9997, 3e-4), r"floats such as 0\.0003: .* threshold it"),
+        "logit": (np.where(OBJECT, 8.0, -8.0), "44 negative values"),
+        "background of -1": (np.where(OBJECT, 1, -1), "44 negative values"),
+        "object in alpha": (np.dstack([0 * OBJECT + 255] * 3 + [OBJECT]), "partly transparent"),
+        "object in alpha alone": (np.dstack([0 * OBJECT] * 3 + [OBJECT]), "partly transparent"),
+        "white background": (np.dstack([255 - OBJECT] * 2 + [0 * OBJECT + 255]), "every pixel"),
+    }.values(),
+    ids=lambda x: x[:12] if isinstance(x, str) else "",
+)
+def test_a_mask_that_does_not_say_which_pixels_are_the_objects_is_refused(
+    pixels: np.ndarray, words: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "mask.npy", pixels)
+    with pytest.raises(InvalidImage, match=rf"mask mask\.npy .*{words}"):
+        load_mask(tmp_path / "mask.npy", (6, 8))
+    if pixels.dtype == np.uint8:
+        cv2.imwrite(str(tmp_path / "mask.png"), pixels)
+        with pytest.raises(InvalidImage, match=words):
+            load_mask(tmp_path / "mask.png", (6, 8))
+
+
+def test_an_object_cut_out_of_its_picture_is_a_mask(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "cut.png"), np.dstack([OBJECT // 2] * 3 + [OBJECT]))
+    assert np.array_equal(load_mask(tmp_path / "cut.png", (6, 8)), OBJECT > 0)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_a_lossy_mask_is_refused_whatever_it_is_called(suffix: str, tmp_path: Path) -> None:
+    content = cv2.imencode(suffix, OBJECT)[1].tobytes()
+    (tmp_path / "mask.png").write_bytes(content)
+    with pytest.raises(InvalidImage, match="a JPEG or WebP"):
+        load_mask(tmp_path / "mask.png", (6, 8))
 
 
 @pytest.mark.parametrize(("suffix", "error"), [(".npy", 0), (".png", 0.5e-4), (".tiff", 0.5e-4)])

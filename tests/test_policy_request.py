@@ -208,8 +208,12 @@ def test_requests_that_this_image_or_hand_cannot_meet_are_refused(scene):
         planned("cem", image, Request(target_px=np.array([700.0, 0.0])))
     with pytest.raises(InvalidConfig, match="yumi opens from 0"):
         planned("cem", image, Request(width_range=np.array([0.06, 0.1])))
-    minus = Request(mask=np.array([[0, -1, 1]], np.int8)).mask
-    assert minus is not None and minus.tolist() == [[False, True, True]]
+    with pytest.raises(InvalidImage, match="1 negative values"):
+        Request(mask=np.array([[0, -1, 1]], np.int8))
+    with pytest.raises(InvalidImage, match=r"floats such as 0\.0003: expected 0 and 1; threshold"):
+        Request(mask=np.array([[3e-4, 0.9997]]))
+    mask = Request(mask=np.array([[0.0, np.nan, 1.0]])).mask
+    assert mask is not None and mask.tolist() == [[False, False, True]]
     with pytest.raises(InvalidImage, match="mask has shape"):
         Request(mask=np.zeros((3, 4, 5)))
 

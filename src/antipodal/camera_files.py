@@ -25,12 +25,14 @@ from .camera_formats import in_our_words, not_zero, read_values
 from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
 from .tiff import BIG_SIGNATURES, SIGNATURES, check_tiff
-from .values import array, is_number, rigid
+from .values import array, as_mask, is_number, rigid
 
 MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
 MAX_DISTANCE = 20.0
 """Farthest that a camera may be from the world's origin: a pose in millimetres is farther, m."""
+LOSSY = re.compile(rb"\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
+"""How a JPEG and a WebP begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,32 +156,36 @@ def load_depth(
 
 
 def load_mask(path: str | Path, shape: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Load an object mask (any image or .npy; non-zero = object) and check that it covers something.
+    """Load an object mask: any lossless image or .npy, non-zero on the object, floats 0 and 1.
 
     Raises:
-        InvalidImage: of another shape than the depth image, or empty.
+        InvalidImage: of another shape than the depth image, of other values, lossy, empty, or of every pixel.
     """
-    pixels = _read_array(Path(path))
+    path = Path(path)
+    name = f"mask {path.name}"
+    pixels = _read_array(path)
+    with path.open("rb") as file:
+        if LOSSY.match(file.read(12)):
+            raise InvalidImage(f"{name} is a JPEG or WebP, which blur edges: save it as PNG")
     if pixels.ndim not in (2, 3) or pixels.size == 0:
+        raise InvalidImage(f"{name} has shape {pixels.shape}: expected an image (height, width)")
+    if pixels.shape[:2] != shape:
         raise InvalidImage(
-            f"mask {Path(path).name} has shape {pixels.shape}: expected an image (height, width)"
-        )
-    if pixels.dtype.kind not in "biuf":
-        raise InvalidImage(
-            f"mask {Path(path).name} has dtype {pixels.dtype}: expected numbers, non-zero on the object"
-        )
-    mask = np.asarray((pixels < 0) | (pixels > 0))  # nan is no object
-    if mask.ndim == 3:
-        mask = np.asarray(mask[..., :3].any(-1))  # without alpha
-    if mask.shape != shape:
-        raise InvalidImage(
-            f"mask {Path(path).name} is {mask.shape[1]}×{mask.shape[0]} px: "
+            f"{name} is {pixels.shape[1]}×{pixels.shape[0]} px: "
             f"expected {shape[1]}×{shape[0]}, the size of the depth image"
         )
+    mask = as_mask(pixels, name)
+    if mask.ndim == 3:
+        alpha = pixels[..., 3:]
+        opaque, mask = mask[..., 3:], np.asarray(mask[..., :3].any(-1))
+        if (alpha != alpha[:1, :1]).any() and (opaque != mask[..., None]).any():
+            raise InvalidImage(
+                f"{name} is partly transparent, and its colours say otherwise: expected one channel"
+            )
     if not mask.any():
-        raise InvalidImage(
-            f"mask {Path(path).name} is empty: expected non-zero pixels on the object"
-        )
+        raise InvalidImage(f"{name} is empty: expected non-zero pixels on the object")
+    if mask.all():
+        raise InvalidImage(f"{name} covers every pixel: expected 0 off the object")
     return mask
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from . import transforms
-from .errors import InvalidConfig
+from .errors import InvalidConfig, InvalidImage
 
 Config = TypeVar("Config")
 
@@ -122,6 +122,33 @@ def is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return False
     return bool(-np.inf < value < np.inf)
+
+
+def as_mask(pixels: np.ndarray, name: str) -> np.ndarray:
+    """Return True where an object mask (…) is not 0; nan is no object.
+
+    Args:
+        pixels: booleans, whole numbers ≥ 0, or floats of 0 and 1: a probability is nowhere 0.
+        name: what the message calls it.
+
+    Raises:
+        InvalidImage: other numbers, or none.
+    """
+    if pixels.dtype.kind not in "biuf":
+        raise InvalidImage(
+            f"{name} has dtype {pixels.dtype}: expected numbers, non-zero on the object"
+        )
+    with np.errstate(invalid="ignore"):
+        mask, negative = np.asarray(pixels > 0), pixels < 0
+    if negative.any():
+        raise InvalidImage(
+            f"{name} has {int(negative.sum())} negative values: expected 0 off the object, more on it"
+        )
+    if pixels.dtype.kind == "f" and (odd := mask & (pixels != 1)).any():
+        raise InvalidImage(
+            f"{name} has floats such as {pixels[odd][0]:.4g}: expected 0 and 1; threshold it"
+        )
+    return mask
 
 
 def check_port(port: int) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig, InvalidImage
 from ..gripper import GripperModel
-from ..values import array, is_number
+from ..values import array, as_mask, is_number
 
 MAX_PIXEL = 1e6
 """Pixels beyond this are a mistake, …"""
@@ -30,7 +30,8 @@ class Request:
     """Which grasps may be planned; every field may be left out."""
 
     mask: Bool[np.ndarray, "H W"] | None = None
-    """The grasp's centre lies on a True pixel. Without it: on what stands on the table."""
+    """The grasp's centre lies on a True pixel. Without it: on what stands on the table. Numbers are taken too: 0 or nan
+    off the object, whole ones above 0 or the float 1 on it."""
     box_px: Float[np.ndarray, "4"] | None = None
     """(u0, v0, u1, v1): the centre lies in this rectangle, bounds included."""
     target_px: Float[np.ndarray, "2"] | None = None
@@ -63,12 +64,9 @@ class Request:
         self._set("width_range", (2,))
         if self.mask is not None:
             mask = np.asarray(self.mask)
-            if mask.ndim != 2 or mask.dtype.kind not in "biuf":
-                raise InvalidImage(
-                    f"mask has shape {mask.shape} and dtype {mask.dtype}: expected one channel of numbers"
-                )
-            with np.errstate(invalid="ignore"):  # nan is no object
-                object.__setattr__(self, "mask", (mask < 0) | (mask > 0))
+            if mask.ndim != 2:
+                raise InvalidImage(f"mask has shape {mask.shape}: expected one channel")
+            object.__setattr__(self, "mask", as_mask(mask, "mask"))
         self._check_places()
         self._check_numbers()
 

@@ -200,6 +200,9 @@ def test_a_matrix_without_a_size_takes_the_images(tmp_path: Path) -> None:
         ("a.yaml", "{a: [1", "not readable as .yaml"),
         ("a.yaml", "", "got a NoneType"),
         ("a.yaml", "a: !!python/object/apply:os.getcwd []", "not readable as .yaml"),
+        ("a.yaml", "fx: 5\nintrinsics: {fx: 5, fx: 6}", "fx stands twice: expected each key once"),
+        ("a.json", '{"fx": 5, "a": [{"fx": 5, "fx": 5}]}', "fx stands twice"),
+        ("a.xml", "<opencv_storage><a>1</a><a>2</a></opencv_storage>", "a stands twice"),
         ("a.xml", "<opencv_storage>", "not readable as .xml"),
         ("a.xml", "<launch></launch>", "expected OpenCV's <opencv_storage>"),
         ("a.yaml", "K: {rows: 3, cols: 3, data: [1, 2]}", "matrix of 3×3 has 2 numbers"),
@@ -368,6 +371,43 @@ def test_a_transform_that_may_be_the_pose_is_refused_by_its_name_and_the_identit
     for nothing in (np.eye(4).tolist(), np.eye(4).ravel().tolist(), None, "world", {"a": 1}):
         file = write(tmp_path / "posed.json", json.dumps(REAL.to_json() | {key: nothing}))
         assert load_camera(file).T_world_camera is None
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({"K": [[800, 0, 400], [0, 800, 300], [0, 0, 1]]}, "says fx twice, 615.25 and 800 px"),
+        ({"camera_matrix": [615.25, 0, 320.5, 0, 615.5, 240.125, 0, 0, 1]}, "says cx twice"),
+        ({"K": [[615.25, 1, 319.75], [0, 615.5, 240.125], [0, 0, 1]]}, "transposed, or skewed"),
+        ({"intrinsics": REAL.to_json() | {"fy": 800.0}}, "says fy twice, 800 and 615.5 px"),
+        ({"T_world_camera": np.eye(4).tolist()}, "two poses that differ"),
+        ({"T_camera_to_world": np.eye(4).tolist()}, "two poses that differ"),
+        (
+            {"T_camera_to_world": {"rotation": np.eye(3).tolist(), "translation_m": [0, 0, 1]}},
+            "two poses that differ",
+        ),
+    ],
+)
+def test_a_file_that_says_two_things_is_refused_and_the_same_twice_is_not(
+    beside: dict, message: str, tmp_path: Path
+) -> None:
+    top = {k: v for k, v in REAL.to_json().items() if "T_" not in next(iter(beside))}
+    inner = {} if top else {"intrinsics": REAL.to_json() | {"T_world_camera": POSE}}
+    with pytest.raises(InvalidConfig, match=message):
+        load_camera(write(tmp_path / "two.json", json.dumps(top | inner | beside)))
+    rounded = np.round(POSE, 3)
+    same = {
+        "K": [[615.254, 0, 319.75], [0, 615.5, 240.125], [0, 0, 1]],
+        "intrinsics": REAL.to_json() | {"T_world_camera": POSE},
+        "T_world_camera": np.asarray(POSE).tolist(),
+        "T_camera_to_world": {
+            "rotation": rounded[:3, :3].tolist(),
+            "translation_m": rounded[:3, 3].tolist(),
+        },
+    }
+    camera = load_camera(write(tmp_path / "same.json", json.dumps(same)))
+    assert camera.intrinsics == REAL
+    np.testing.assert_array_equal(np.asarray(camera.T_world_camera), POSE)
 
 
 def test_a_pose_under_intrinsics_is_read_like_one_at_the_top(tmp_path: Path) -> None:

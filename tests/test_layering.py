@@ -24,7 +24,8 @@ LAYERS: dict[int, set[str]] = {
         "png",
         "tiff",
     }
-    | {"mesh", "mesh_faults", "stable_pose", "gripper", "grasp", "camera_formats", "urdf"}
+    | {"mesh", "mesh_faults", "stable_pose", "gripper", "grasp", "camera_formats"}
+    | {"camera_pose", "urdf"}
     | {"gripper_files", "gripper_questions", "gripper_boxes", "gripper_urdf", "gripper_mesh"},
     1: {"contact", "sampling", "metrics", "robust", "alignment", "collision", "crop", "objects"}
     | {"scores", "pads", "success", "waypoints"},

@@ -19,13 +19,13 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Bool, Float
 
-from . import transforms
 from .camera import CameraIntrinsics, DepthImage
 from .camera_formats import in_our_words, not_zero, read_values
+from .camera_pose import pose_of
 from .errors import AntipodalError, InvalidConfig, InvalidImage, UnknownAsset
 from .png import SIGNATURE, check_png
 from .tiff import BIG_SIGNATURES, SIGNATURES, check_tiff
-from .values import array, as_mask, is_number, rigid
+from .values import as_mask, is_number, rigid
 
 MIN_UNIT = 1e-6
 """Smallest believable count of a 16-bit depth image [m]."""
@@ -33,6 +33,8 @@ MAX_DISTANCE = 20.0
 """Farthest that a camera may be from the world's origin: a pose in millimetres is farther, m."""
 LOSSY = re.compile(rb"\xff\xd8\xff|RIFF....WEBP", re.DOTALL)
 """How a JPEG and a WebP begin."""
+SAME_PIXEL = 0.01
+"""What a file says twice may differ by so much, px."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,16 +284,9 @@ def _parse(
         inner = inner | {"D": values["D"]}
     intrinsics = _intrinsics(inner, name, image_shape)
     held = [values, inner] if isinstance(inner, dict) else [values]
-    pose = next((v["T_world_camera"] for v in held if v.get("T_world_camera") is not None), None)
-    if pose is None and isinstance(values.get("T_camera_to_world"), dict):
-        pose = _autolab_pose(values["T_camera_to_world"], name)
-    other = sorted({str(k) for v in held for k, value in v.items() if _may_be_pose(str(k), value)})
-    if pose is None and other:
-        raise InvalidConfig(
-            f"camera {name} holds {', '.join(other)}: expected the camera's pose in the world as T_world_camera, "
-            "which maps camera points to the world; rename it, invert it (as an extrinsic is), or take it out"
-        )
-    return Camera(name, intrinsics, pose, _unit(values, name))
+    for v in held:
+        _check_same(v, intrinsics, name)
+    return Camera(name, intrinsics, pose_of(held, name), _unit(values, name))
 
 
 def members(intrinsics: object) -> dict[str, Any]:
@@ -301,44 +296,17 @@ def members(intrinsics: object) -> dict[str, Any]:
     return {name: value for name, value in intrinsics.items() if _is_matrix(value)}
 
 
-POSE = re.compile(r"T_((world|base|robot)_cam\w*|cam\w*_(world|base|robot))", re.IGNORECASE)
-"""Keys of a camera file that mean its pose."""
-POSE_IF_MATRIX = re.compile(
-    r"T_\w+_cam\w*|T_cam\w*|\w+_T_cam\w*|cam\w*_T_\w+|T_?(WC|CW|BC|CB)|(T_)?cam(era)?_?2_?\w+|"
-    r"(cam(era)?_)?(pose|extrinsics?)(_\w+)?|cam(era)?_to_\w+|hand_?eye|X",
-    re.IGNORECASE,
-)
-"""Keys that mean it where they hold a transform other than the identity, which Open3D writes for none."""
-
-
-def _may_be_pose(key: str, value: object) -> bool:
-    """Whether an entry that is not ours looks like the camera's pose, so that to pass over it would lose it."""
-    if key == "T_world_camera":
-        return False
-    if POSE.fullmatch(key):
-        return True
-    if not POSE_IF_MATRIX.fullmatch(key):
-        return False
-    try:
-        numbers = np.array(value, float)
-    except (TypeError, ValueError):  # a table, words
-        return False
-    if numbers.shape not in ((4, 4), (3, 4), (16,), (12,)):
-        return False
-    return not np.allclose(numbers.ravel()[:12], np.eye(4).ravel()[:12])
-
-
-def _autolab_pose(values: dict[str, Any], name: str) -> Float[np.ndarray, "4 4"]:
-    """autolab's "camera to world" maps camera points to the world: it is our T_world_camera."""
-    if not {"rotation", "translation_m"} <= set(values):
-        raise InvalidConfig(
-            f"camera {name}: T_camera_to_world has {sorted(values)}: expected rotation and translation_m"
-        )
-    where = f"camera {name}: T_camera_to_world"
-    rotation = array(values["rotation"], (3, 3), f"{where}.rotation")
-    return transforms.from_rt(
-        rotation, array(values["translation_m"], (3,), f"{where}.translation_m")
-    )
+def _check_same(values: dict[str, Any], intrinsics: CameraIntrinsics, name: str) -> None:
+    """Refuse fx, fy, cx, cy or a K beside the intrinsics that say something else."""
+    found = {k.lstrip("_"): v for k, v in values.items()}
+    K = found.get("K")
+    for said in (found, _of_matrix(K) if _is_matrix(K) else {}):
+        for key in ("fx", "fy", "cx", "cy"):
+            taken, other = getattr(intrinsics, key), said.get(key)
+            if is_number(other) and abs(other - taken) > SAME_PIXEL:
+                raise InvalidConfig(
+                    f"camera {name} says {key} twice, {taken:g} and {other:g} px: expected one; which is the image's?"
+                )
 
 
 def _is_matrix(value: object) -> bool:
@@ -349,17 +317,21 @@ def _is_matrix(value: object) -> bool:
     )
 
 
+def _of_matrix(K: Any) -> dict[str, float]:
+    return {"fx": K[0][0], "fy": K[1][1], "cx": K[0][2], "cy": K[1][2]}
+
+
 def _intrinsics(values: Any, name: str, image_shape: tuple[int, int] | None) -> CameraIntrinsics:
     if not isinstance(values, dict):
         raise InvalidConfig(f"camera {name}: expected fx, fy, cx, cy, width, height or a 3×3 K")
     found = {k.lstrip("_"): v for k, v in values.items()}
     K = found.get("K")
-    if isinstance(K, list) and _is_matrix(K) and "fx" not in found:
+    if isinstance(K, list) and _is_matrix(K):
         if [K[0][1], K[1][0], *K[2]] != [0, 0, 0, 0, 1]:
             raise InvalidConfig(
                 f"camera {name}: K is {K}: expected [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; is it transposed, or skewed?"
             )
-        found |= {"fx": K[0][0], "fy": K[1][1], "cx": K[0][2], "cy": K[1][2]}
+        found = _of_matrix(K) | found
     if image_shape is not None:
         found.setdefault("height", image_shape[0])
         found.setdefault("width", image_shape[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def read_values(path: Path) -> dict[str, Any]:
     expected = "expected an object with fx, fy, cx, cy, width, height"
     try:
         text = path.read_text(encoding="utf-8")
-        values = READERS.get(path.suffix.lower(), json.loads)(text)
+        values = READERS.get(path.suffix.lower(), _read_json)(text)
     except (ValueError, UnicodeDecodeError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidConfig(
@@ -199,7 +199,8 @@ def _rectified(values: dict[str, Any], name: str) -> dict[str, Any]:
         raise InvalidConfig(
             f"camera {name} has no projection matrix: expected P of a ROS camera_info; drop '#{RECTIFIED}'"
         )
-    kept = {k: v for k, v in values.items() if k not in ("D", "distortion_model")}
+    raw = ("D", "distortion_model", "fx", "fy", "cx", "cy")
+    kept = {k: v for k, v in values.items() if k not in raw}
     return kept | {"K": [row[:3] for row in P]}
 
 
@@ -235,12 +236,31 @@ def _all_keys(values: Mapping[str, Any]) -> list[str]:
     return [*map(str, values), *(str(k) for v in inner for k in v)]
 
 
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """One table; a key that stands twice is refused, since only one of its values would count."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key} stands twice: expected each key once")
+        found[key] = value
+    return found
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
 def _read_yaml(text: str) -> Any:
     """Read the first document of a YAML, OpenCV's dialect too: a %YAML:1.0 line, and !!opencv-matrix."""
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Safe, and knows OpenCV's matrices."""
+        """Safe, knows OpenCV's matrices, and takes each key once."""
+
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            _once((str(key.value), None) for key, _ in node.value)
+            return node
 
     def matrix(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         return loader.construct_mapping(node, deep=True)
@@ -263,7 +283,7 @@ def _read_xml(text: str) -> Any:
         raise ValueError(str(error)) from error
     if root.tag != "opencv_storage":
         raise ValueError(f"its root is <{root.tag}>: expected OpenCV's <opencv_storage>")
-    return {element.tag: _xml_value(element) for element in root}
+    return _once((element.tag, _xml_value(element)) for element in root)
 
 
 def _xml_value(element: Any) -> Any:

@@ -223,6 +223,11 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
     np.savez(tmp_path / "several.npz", a=np.zeros(3))
     (tmp_path / "several.npz").rename(tmp_path / "several.npy")
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}]), allow_pickle=True)
+    np.save(tmp_path / "two.npy", np.full((6, 8), 0.7))
+    with (tmp_path / "two.npy").open("ab") as file:
+        np.save(file, np.full((6, 8), 0.8))
+    pages = [np.full((6, 8), mm, np.uint16) for mm in (700, 800, 900)]
+    cv2.imwritemulti(str(tmp_path / "pages.tiff"), pages)
     (tmp_path / "text.npy").write_text("no array")
     (tmp_path / "text.png").write_text("no image")
     cv2.imwrite(str(tmp_path / "rgb.png"), np.full((6, 8, 3), 80, np.uint8))
@@ -235,6 +240,8 @@ def test_files_that_hold_no_depth_image_are_refused_in_one_line(tmp_path: Path) 
         "complex.npy": "expected float metres or 16-bit counts",
         "bool.npy": "expected float metres or 16-bit counts",
         "several.npy": "holds several arrays",
+        "two.npy": "holds several arrays",
+        "pages.tiff": "is a TIFF of several pages: expected one",
         "pickle.npy": "not a readable .npy array",
         "text.npy": "not a readable .npy array",
         "text.png": "not a readable image: expected the contents of an .npy, .png or .tiff",

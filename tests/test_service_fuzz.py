@@ -40,14 +40,14 @@ def scene() -> np.ndarray:
     return depth
 
 
-def files() -> dict[str, tuple[bytes, float | None]]:
-    """The same scene in each format, with its unit."""
-    counts = (scene() * 1e4).astype(np.uint16)
-    found = {".npy": (npy(scene()), None), ".png": (encoded(".png", counts), 1e-4)}
+def files(image: np.ndarray) -> dict[str, tuple[bytes, float | None]]:
+    """The same image in each format, with its unit."""
+    counts = (image * 1e4).astype(np.uint16)
+    found = {".npy": (npy(image), None), ".png": (encoded(".png", counts), 1e-4)}
     for name, compression in (("none", 1), ("LZW", 5), ("deflate", 8)):
         flags = [cv2.IMWRITE_TIFF_COMPRESSION, compression]
         found[f".tiff {name}"] = (encoded(".tiff", counts, flags), 1e-4)
-    found[".tiff float"] = (encoded(".tiff", scene()), None)
+    found[".tiff float"] = (encoded(".tiff", image), None)
     return found
 
 
@@ -55,7 +55,8 @@ def encoded(suffix: str, image: np.ndarray, flags: list[int] | None = None) -> b
     return cv2.imencode(suffix, image, flags or [])[1].tobytes()
 
 
-FILES = files()
+FILES = files(scene())
+MASKS = files((scene() < 0.7).astype(np.float32))
 
 
 def with_checksums(content: bytes) -> bytes:
@@ -101,14 +102,15 @@ def service(tmp_path_factory) -> Iterator[Service]:
 @pytest.mark.parametrize("field", ["depth", "mask"])
 def test_a_mutated_image_is_planned_or_refused(service, kind, field) -> None:
     rng = np.random.default_rng([list(FILES).index(kind), field == "mask"])
-    content, unit = FILES[kind]
+    depth, unit = FILES[kind]
+    content = depth if field == "depth" else MASKS[kind][0]
     data = {"request": REQUEST % ("null" if unit is None else unit)}
     (pid,) = service.workers()
     seen = set()
     with httpx.Client(timeout=30, trust_env=False) as http:
         for i in range(N_MUTANTS // (1 if field == "depth" else 3)):
             mutant = {field: mutate(content, rng) if i else content}
-            parts = {"depth": content} | mutant
+            parts = {"depth": depth} | mutant
             sent = {name: (name, part) for name, part in parts.items()}
             response = http.post(f"{service.url}/v1/plan", data=data, files=sent)
             assert response.status_code in (200, 413, 422), (i, response.text)
@@ -171,6 +173,13 @@ def test_a_chunk_that_leaves_the_file_is_refused_before_the_decoder_hangs_on_it(
     for cut in range(8, len(content)):
         with pytest.raises(Fault, match="PNG"):
             check_image(content[:cut], "it", MAX_PIXELS)
+
+
+def test_a_tiff_of_several_pages_is_refused() -> None:
+    counts = (scene() * 1e4).astype(np.uint16)
+    content = cv2.imencodemulti(".tiff", [counts, counts])[1].tobytes()
+    with pytest.raises(Fault, match="it is a TIFF of several pages: expected one"):
+        check_image(content, "it", MAX_PIXELS)
 
 
 def test_arrays_of_either_order_dtype_and_version_are_understood(tmp_path: Path) -> None:

@@ -241,13 +241,15 @@ def _read_array(path: Path) -> np.ndarray:
         )
     if path.suffix.lower() == ".npy":
         try:
-            values = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                values = np.load(file, allow_pickle=False)
+                more = file.read(1) if isinstance(values, np.ndarray) else b""
         except (ValueError, EOFError, OSError, MemoryError, BadZipFile) as error:
             said = "" if "pickle" in str(error) else f" ({error})"  # numpy: "load it unsafely"
             raise InvalidImage(
                 f"{path.name} is not a readable .npy array{said}: expected numbers, as numpy.save writes them"
             ) from error
-        if not isinstance(values, np.ndarray):
+        if more or not isinstance(values, np.ndarray):
             raise InvalidImage(
                 f"{path.name} holds several arrays: expected one, as numpy.save writes"
             )

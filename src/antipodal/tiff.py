@@ -26,7 +26,7 @@ def check_tiff(content: bytes, name: str) -> dict[int, int]:
     """Return the first directory's whole numbers by tag; of one given twice the larger, whichever is read.
 
     Raises:
-        InvalidImage: a broken directory, or an image that is stored turned or mirrored.
+        InvalidImage: a broken directory, several pages, or an image that is stored turned or mirrored.
     """
     tags: dict[int, int] = {}
     try:
@@ -63,3 +63,5 @@ def _numbers(content: bytes, name: str) -> Iterator[tuple[int, int]]:
             raise InvalidImage(
                 f"{name}: TIFF tag {tag} has type {kind}, {length} values: expected one whole number"
             )
+    if struct.unpack_from(order + offset, content, start + n * (head + field)) != (0,):
+        raise InvalidImage(f"{name} is a TIFF of several pages: expected one")

@@ -307,11 +307,31 @@ def test_a_lens_is_refused_under_whatever_name_it_has(tmp_path: Path, lens: dict
             "P2": np.eye(3, 4).ravel().tolist(),
         },
         {"K": REAL.K.tolist()},
+        {"model": "distortion.inverse_brown_conrady", "coeffs": [0, 0, 0, 0, 0]},
+        {"camera_model": "PINHOLE", "distortion_model": "rational_polynomial", "D": [0] * 8},
+        {"camera_model": "OmniVision OV9782", "projection": np.eye(3, 4).tolist()},
     ],
 )
 def test_zeros_and_names_of_models_are_no_distortion(tmp_path: Path, none: dict) -> None:
     file = write(tmp_path / "none.json", json.dumps(REAL.to_json() | none))
     assert load_camera(file).intrinsics == REAL
+
+
+@pytest.mark.parametrize(
+    "lens",
+    [
+        {"model": "distortion.kannala_brandt4", "coeffs": [0.0, 0.0, 0.0, 0.0, 0.0]},
+        {"model": "distortion.ftheta"},
+        {"distortion_model": "EQUIDISTANT_FISHEYE"},
+        {"camera_model": "OPENCV_FISHEYE"},
+        {"camera_model": "omni"},
+    ],
+)
+def test_a_fisheye_is_no_pinhole_where_its_coefficients_are_0(tmp_path: Path, lens: dict) -> None:
+    for values in (REAL.to_json() | lens, {"intrinsics": REAL.to_json() | lens}):
+        file = write(tmp_path / "lens.json", json.dumps(values))
+        with pytest.raises(InvalidConfig, match=r"has the lens model .*: expected a pinhole"):
+            load_camera(file)
 
 
 def test_a_matrix_of_rows_is_read_as_rows_under_open3ds_name_too(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ DISTORTION = re.compile(
 """Keys that start so are distortion, whoever wrote them."""
 STEREO = {"M1": "D1", "M2": "D2"}
 """OpenCV's stereo calibration: camera matrices with their distortions."""
-NOT_PINHOLE = ("equidistant", "fisheye", "kannala_brandt4", "omni")
+MODEL = ("distortion_model", "model", "camera_model", "camera_type", "projection")
+"""Keys under which a lens model is named."""
+NOT_PINHOLE = re.compile(r"equidistant|fish[-_ ]?eye|kannala|theta|omni(?!vision)", re.IGNORECASE)
+"""What the names of other models hold; OmniVision makes sensors."""
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -207,11 +210,13 @@ def _rectified(values: dict[str, Any], name: str) -> dict[str, Any]:
 def _check_raw(values: dict[str, Any], name: str) -> None:
     """Refuse a lens that is not a pinhole, saying how the rectified camera is had."""
     hint = f"; or, for rectified images, take {name}#{RECTIFIED}" if "P" in values else ""
-    model = str(values.get("distortion_model", "")).lower()
-    if model in NOT_PINHOLE:
-        raise InvalidConfig(
-            f"camera {name} has the lens model {model}: expected a pinhole; rectify the images first{hint}"
-        )
+    inner = values.get("intrinsics")
+    for held in (values, inner if isinstance(inner, dict) else {}):
+        for model in map(held.get, MODEL):
+            if isinstance(model, str) and NOT_PINHOLE.search(model):
+                raise InvalidConfig(
+                    f"camera {name} has the lens model {model}: expected a pinhole; rectify the images first{hint}"
+                )
     if hint and not_zero(values.get("D")):
         raise InvalidConfig(
             f"camera {name} has distortion {values['D']}: expected none; rectify the images first{hint}"

@@ -19,7 +19,7 @@ from antipodal.bench.tracking import (
     run_scene,
 )
 from antipodal.camera import DepthImage
-from antipodal.errors import InvalidConfig
+from antipodal.errors import InvalidConfig, InvalidImage
 from antipodal.grasp import Grasp, PlanarGrasp
 from antipodal.gripper import load_gripper
 from antipodal.mesh import joined
@@ -348,6 +348,18 @@ def test_one_of_two_that_stopped_unseen_is_found_on_its_way() -> None:
     back = [tracker(both(stopped), None, rng, k * dt, committed=True) for k in range(16, 28)]
     assert back[-1].phase is Phase.TRACKED and back[-1].grasp is not None
     assert abs(back[-1].grasp.center[0] - stopped) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(960, 1280), (300, 400)])
+def test_a_mask_of_another_shape_is_refused_in_every_frame(shape: tuple[int, int]) -> None:
+    """Not only where it is planned: a window of it would be another place of the image."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    image, rng = frame_of(0.0), np.random.default_rng(0)
+    right, wrong = np.ones(image.depth.shape, bool), np.ones(shape, bool)
+    tracker(image, right, rng, 0.0)
+    with pytest.raises(InvalidImage, match=rf"{shape[0]}, {shape[1]}\): expected \(480, 640\)"):
+        tracker(image, wrong, rng, 0.1)
+    assert tracker(image, right, rng, 0.1).phase is Phase.TRACKED
 
 
 def test_frames_with_and_without_the_cameras_pose_do_not_mix() -> None:

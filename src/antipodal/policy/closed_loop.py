@@ -32,7 +32,7 @@ from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
 from .rank import scorer
-from .request import Asked
+from .request import Asked, as_request, check_mask
 from .sighting import Match, Sighting, match, sight
 from .track import DEFAULT_CLOSED_LOOP, ClosedLoopConfig, Phase, Track, Tracked
 from .warm_start import (
@@ -118,8 +118,9 @@ class ClosedLoopPolicy:
 
         Raises:
             InvalidConfig: the time does not rise, or frames with and without the camera's pose are mixed.
-            InvalidImage: as the planner's.
+            InvalidImage: the mask has another shape than the image; else as the planner's.
         """
+        check_mask(as_request(asked), image)
         posed = image.T_world_camera is not None
         if self._posed is None:
             self._posed = posed

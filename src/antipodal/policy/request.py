@@ -158,14 +158,19 @@ def object_mask(request: Request, image: DepthImage) -> Bool[np.ndarray, "H W"] 
     Raises:
         InvalidImage: it has another shape than the image, or is empty.
     """
+    check_mask(request, image)
+    if request.mask is not None and not request.mask.any():
+        raise InvalidImage("mask is empty: expected non-zero pixels on the object")
+    return request.mask
+
+
+def check_mask(request: Request, image: DepthImage) -> None:
+    """Refuse a mask of another shape than the image with an InvalidImage."""
     mask = request.mask
     if mask is not None and mask.shape != image.depth.shape:
         raise InvalidImage(
             f"mask has shape {mask.shape}: expected {image.depth.shape}, that of the depth image"
         )
-    if mask is not None and not mask.any():
-        raise InvalidImage("mask is empty: expected non-zero pixels on the object")
-    return mask
 
 
 def region(

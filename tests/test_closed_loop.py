@@ -397,6 +397,30 @@ def test_an_empty_plan_is_lost_with_its_reason() -> None:
     assert answer.ahead(1.0) is None
 
 
+def test_what_the_plan_warns_of_is_said_in_every_frame_that_follows_it() -> None:
+    """The image contradicts the camera's pose by 4°."""
+    off = transforms.rot_x(np.deg2rad(4.0))
+    frames = [frame_of(0.002 * k) for k in range(4)]
+    wrong = [DepthImage(i.depth, INTRINSICS, np.asarray(i.T_world_camera) @ off) for i in frames]
+    planner = geometric_policy(YUMI)
+    said = planner(wrong[0], None, np.random.default_rng(0)).warnings
+    assert len(said) == 1 and "4.0° off" in said[0]
+    for images, expected in ((frames, ()), (wrong, said)):
+        tracker, rng = ClosedLoopPolicy(constant, YUMI, planner=planner), np.random.default_rng(0)
+        steps = [tracker(image, None, rng, 0.1 * k) for k, image in enumerate(images)]
+        steps.append(tracker(frame_of(5.0), None, rng, 0.4))
+        phases = [Phase.PLANNED] + [Phase.TRACKED] * 3 + [Phase.COASTED]
+        assert [s.phase for s in steps] == phases
+        assert {s.warnings for s in steps} == {expected}
+
+
+def test_a_lost_grasp_says_what_its_empty_plan_warns_of() -> None:
+    empty = empty_plan("no edges")._replace(warnings=("far for grasping",))
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty)
+    answer = tracker(frame_of(0.0), None, np.random.default_rng(0), 0.0)
+    assert answer.phase is Phase.LOST and answer.warnings == ("far for grasping",)
+
+
 def test_it_switches_only_when_another_grasp_stays_clearly_better() -> None:
     """The best place is 3 cm along the box: far enough to be another grasp."""
     frames = [(0.0, 0.0)] * 8

@@ -171,22 +171,23 @@ class ClosedLoopPolicy:
         """Find a grasp from scratch; the object counts as standing still."""
         self._track = None
         plan = self._planner(image, asked, rng)
-        still = np.zeros(3)
+        answer = Tracked(
+            None, np.zeros(3), 0.0, Phase.LOST, why, plan.counts, warnings=plan.warnings
+        )
         if len(plan.grasps) == 0:
-            reason = f"{why}; {plan.reason or 'the plan is empty'}"
-            return Tracked(None, still, 0.0, Phase.LOST, reason, plan.counts)
+            return replace(answer, reason=f"{why}; {plan.reason or 'the plan is empty'}")
         grasp_camera = plan.best.to_grasp(image.intrinsics, plan.approach_axis)
         grasp, q = grasp_camera.in_frame(fixed_frame(image)), float(plan.quality[0])
+        answer = replace(answer, grasp=grasp, quality=q, phase=Phase.PLANNED)
         seen = sight(image, asked, rng, grasp.center, self.config.window_radius)
         if isinstance(seen, str):
-            return Tracked(
-                grasp, still, q, Phase.PLANNED, f"{why}; not followed: {seen}", plan.counts
-            )
+            return replace(answer, reason=f"{why}; not followed: {seen}")
+        still = answer.velocity
         self._track = Track(
             time, grasp, q, still, still, seen.points, seen.pixel_area,
-            seen.open_border, seen.alone, time, time,
+            seen.open_border, seen.alone, time, time, plan.warnings,
         )  # fmt: skip
-        return Tracked(grasp, still, q, Phase.PLANNED, why, plan.counts)
+        return answer
 
     def _recognised(
         self, track: Track, expected: Float[np.ndarray, "P 3"], seen: Sighting | str, time: float
@@ -338,5 +339,12 @@ class ClosedLoopPolicy:
         self._track = track
         turning = float(np.linalg.norm(track.velocity - track.mean_velocity))
         return Tracked(
-            track.grasp, track.velocity, track.quality, phase, why, counts or {}, turning
+            track.grasp,
+            track.velocity,
+            track.quality,
+            phase,
+            why,
+            counts or {},
+            turning,
+            track.warnings,
         )

@@ -120,6 +120,8 @@ class Tracked:
     """Candidates of this frame by what became of them."""
     turning: float = 0.0
     """How much the velocity has changed of late, m/s: while it changes, where the grasp will be is a guess."""
+    warnings: tuple[str, ...] = ()
+    """Of the plan that this grasp comes from, a line each: a camera's pose or a unit that the image contradicts."""
 
     def ahead(self, seconds: float) -> Grasp | None:
         """Where the grasp will be: moved on with the velocity."""
@@ -148,6 +150,8 @@ class Track:
     """When the object was last seen, s."""
     free_at: float
     """When a candidate around the grasp was last free, s."""
+    warnings: tuple[str, ...]
+    """Of the plan."""
     reason: str = ""
     """Why it coasts, if it does."""
     challenger: Grasp | None = None

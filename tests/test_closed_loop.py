@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -445,6 +446,35 @@ def test_times_must_rise_until_it_is_reset() -> None:
         tracker(image, None, rng, np.inf)
     tracker.reset()
     assert tracker(image, None, rng, 0.0).phase is Phase.PLANNED
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6, 1e9])
+def test_times_that_are_no_seconds_are_refused_while_something_is_followed(unit: float) -> None:
+    """At 60 Hz in milliseconds frames are 16.7 apart; a velocity of m/ms would be none."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    image, rng, start = frame_of(0.0), np.random.default_rng(0), 1.7e9
+    tracker(image, None, rng, unit * start)
+    with pytest.raises(InvalidConfig, match=r"expected times in seconds.*reset"):
+        tracker(image, None, rng, unit * (start + 1 / 60))
+    tracker.reset()
+    assert tracker(image, None, rng, start + 60.0).phase is Phase.PLANNED
+
+
+@pytest.mark.parametrize("time", [np.nan, "0.3", None, True])
+def test_a_first_frame_that_is_refused_leaves_nothing_behind(time: Any) -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty_plan("no edges"))
+    image, rng = frame_of(0.0), np.random.default_rng(0)
+    with pytest.raises(InvalidConfig, match="seconds"):
+        tracker(image, None, rng, time)
+    answer = tracker(DepthImage(image.depth, INTRINSICS), None, rng, 0.0)
+    assert answer.reason.startswith("first frame")
+
+
+def test_while_nothing_is_followed_a_pause_may_be_long() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty_plan("no edges"))
+    for time in (0.0, 1e4):
+        answer = tracker(frame_of(0.0), None, np.random.default_rng(0), time)
+        assert answer.phase is Phase.LOST
 
 
 def test_what_was_lost_is_said_when_it_is_found_again_and_times_rise_meanwhile() -> None:

@@ -26,6 +26,7 @@ from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..grasp import Grasp, PlanarGrasp
 from ..gripper import GripperModel
+from ..values import is_number
 from . import make_policy
 from .base import Policy, QualityFn
 from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
@@ -50,6 +51,8 @@ MAX_COVERED = 0.1
 """The object is whole if no more of its rim lost its depth since it was planned for."""
 SAME = (0.5, 2.0)
 """Area that is seen of the same object for that which is expected: outside of this it is another."""
+MAX_PAUSE = 10.0
+"""No stream's frames are farther apart, s: at 20 Hz those of one in milliseconds would be by 50."""
 CHALLENGERS = SamplerConfig(friction=(0.8,), height_step=None, max_edges=600)
 """Algorithm 1, thinned out: a few good candidates in a millisecond or two."""
 
@@ -112,29 +115,25 @@ class ClosedLoopPolicy:
             asked: a request, a mask of this frame, or None. Box and target count only when a grasp is planned from
                 scratch, because the object leaves them.
             rng: random state.
-            time: when the image was taken, s; rising.
+            time: when the image was taken, s; rising, while something is followed by no more than ``MAX_PAUSE``.
             committed: the hand is on its way in: the grasp is carried along with its object, and neither refined nor
                 changed.
 
         Raises:
-            InvalidConfig: the time does not rise, or frames with and without the camera's pose are mixed.
+            InvalidConfig: the time does not rise or is not in seconds, or frames with and without the camera's pose are
+                mixed.
             InvalidImage: the mask has another shape than the image; else as the planner's.
         """
         check_mask(as_request(asked), image)
+        before, track = self._time, self._track
+        self._check_time(time)
         posed = image.T_world_camera is not None
-        if self._posed is None:
-            self._posed = posed
-        elif self._posed != posed:
+        if self._posed not in (None, posed):
             raise InvalidConfig(
                 f"closed loop: a frame {'with' if posed else 'without'} T_world_camera after one "
                 f"{'without' if posed else 'with'} it: expected all with it or none, or reset()"
             )
-        before, track = self._time, self._track
-        if not np.isfinite(time) or (before is not None and time <= before):
-            raise InvalidConfig(
-                f"closed loop: a frame at {time} s after one at {before} s: expected rising times, or reset()"
-            )
-        self._time = time
+        self._posed, self._time = posed, time
         if track is None:
             return self._plan(
                 image, asked, rng, time, "first frame" if before is None else "lost before"
@@ -164,6 +163,20 @@ class ClosedLoopPolicy:
         if moved.n_challenged >= self.config.switch_frames:
             return self._switch(moved, scored)
         return self._refine(moved, scored, time - track.time)
+
+    def _check_time(self, time: float) -> None:
+        """Refuse a time that does not rise, or that cannot be seconds."""
+        before = self._time
+        if not is_number(time) or (before is not None and time <= before):
+            after = "" if before is None else f" after one at {before} s"
+            raise InvalidConfig(
+                f"closed loop: a frame at {time} s{after}: expected rising times in seconds, or reset()"
+            )
+        if self._track is not None and time - self._track.time > MAX_PAUSE:
+            raise InvalidConfig(
+                f"closed loop: a frame {time - self._track.time:.4g} s after the last: expected times in seconds, "
+                f"frames at most {MAX_PAUSE:g} s apart, or reset() after a pause"
+            )
 
     def _plan(
         self, image: DepthImage, asked: Asked, rng: np.random.Generator, time: float, why: str

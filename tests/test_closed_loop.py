@@ -265,6 +265,38 @@ def test_an_object_that_vanishes_is_coasted_for_then_lost() -> None:
     assert again.phase is Phase.PLANNED and "nothing stands" in again.reason
 
 
+def test_a_committed_grasp_whose_object_is_gone_is_lost_until_it_is_seen_or_planned_anew() -> None:
+    """The hand is sent neither on over the bare table nor to another object."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, dt, empty = np.random.default_rng(0), 0.1, frame_of(5.0)
+    for k in range(5):
+        tracker(frame_of(0.005 * k), None, rng, k * dt, committed=k > 2)
+    gone = [tracker(empty, None, rng, k * dt, committed=True) for k in range(5, 100)]
+    longest = round(ClosedLoopConfig().max_coast / dt)
+    assert {s.phase for s in gone[:longest]} == {Phase.COASTED}
+    for step in gone[longest:]:
+        assert step.phase is Phase.LOST and step.grasp is None and step.ahead(0.1) is None
+        assert step.quality == 0.0 and not step.velocity.any()
+        assert "sees past it" in step.reason and "asked for" not in step.reason
+    other = frame_of(0.1)
+    assert tracker(other, None, rng, 10.0, committed=False).phase is Phase.PLANNED
+
+
+@pytest.mark.parametrize("hidden", ["by the hand", "too near for depth"])
+def test_a_committed_grasp_goes_on_as_long_as_its_object_may_be_hidden(hidden: str) -> None:
+    """A slow hand hides a small object for seconds, and a camera at the wrist has no depth near it."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, depth = np.random.default_rng(0), np.array(frame_of(0.0).depth)
+    first = tracker(frame_of(0.0), None, rng, 0.0)
+    depth[140:340, 220:420] = 0.5 if hidden == "by the hand" else 0.0
+    covered = frame_of(0.0).with_depth(depth)
+    steps = [tracker(covered, None, rng, 0.1 * k, committed=True) for k in range(1, 30)]
+    assert {s.phase for s in steps} == {Phase.COASTED}
+    back = tracker(frame_of(0.0), None, rng, 3.0, committed=True)
+    assert back.phase is Phase.TRACKED and back.grasp is not None and first.grasp is not None
+    assert np.linalg.norm(back.grasp.center - first.grasp.center) < 0.002
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_neighbour_is_not_taken_for_an_object_that_is_gone(committed: bool) -> None:
     """Two equal boxes, 8 cm apart; the one that was followed is taken away."""

@@ -34,7 +34,7 @@ from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
 from .rank import scorer
 from .request import Asked, as_request, check_mask
-from .sighting import Match, Sighting, match, sight
+from .sighting import Match, Sighting, match, seen_past, sight
 from .track import DEFAULT_CLOSED_LOOP, ClosedLoopConfig, Phase, Track, Tracked
 from .warm_start import (
     apart,
@@ -51,6 +51,8 @@ MAX_COVERED = 0.1
 """The object is whole if no more of its rim lost its depth since it was planned for."""
 SAME = (0.5, 2.0)
 """Area that is seen of the same object for that which is expected: outside of this it is another."""
+MAX_PAST = 0.5
+"""The object is gone if the camera sees past more of its points than this."""
 MAX_PAUSE = 10.0
 """No stream's frames are farther apart, s: at 20 Hz those of one in milliseconds would be by 50."""
 CHALLENGERS = SamplerConfig(friction=(0.8,), height_step=None, max_edges=600)
@@ -117,7 +119,7 @@ class ClosedLoopPolicy:
             rng: random state.
             time: when the image was taken, s; rising, while something is followed by no more than ``MAX_PAUSE``.
             committed: the hand is on its way in: the grasp is carried along with its object, and neither refined nor
-                changed.
+                changed; there is none once the camera has seen past where the object should be.
 
         Raises:
             InvalidConfig: the time does not rise or is not in seconds, or frames with and without the camera's pose are
@@ -153,6 +155,8 @@ class ClosedLoopPolicy:
             why = str(found)
             if overdue and not committed:
                 return self._plan(image, asked, rng, time, why)
+            if track.gone or (overdue and seen_past(image, expected) > MAX_PAST):
+                track = replace(track, gone=True, velocity=np.zeros(3))  # nobody knows where to
             return self._coast(track, time, why)
         whole = seen.open_border >= track.open_border - MAX_COVERED
         moved = self._carried(track, seen, found, whole, time)
@@ -219,7 +223,7 @@ class ClosedLoopPolicy:
         return found
 
     def _coast(self, track: Track, time: float, why: str) -> Tracked:
-        """Move on with the last velocity."""
+        """Move on with the last velocity; there is no grasp of what is gone."""
         shift = (time - track.time) * track.velocity
         moved = replace(
             track,
@@ -231,7 +235,11 @@ class ClosedLoopPolicy:
             challenger=None,
             n_challenged=0,
         )
-        return self._answer(moved, Phase.COASTED, why)
+        answer = self._answer(moved, Phase.COASTED, why)
+        if not track.gone:
+            return answer
+        why = f"committed, but where the object should be the camera sees past it: {why}"
+        return replace(answer, grasp=None, quality=0.0, phase=Phase.LOST, reason=why)
 
     def _carried(
         self, track: Track, seen: Sighting, found: Match, whole: bool, time: float
@@ -263,6 +271,7 @@ class ClosedLoopPolicy:
             pixel_area=pixel_area,
             alone=seen.alone,
             seen_at=time,
+            gone=False,
         )
 
     def _mean_velocity(

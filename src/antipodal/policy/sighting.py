@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float
 
 from .. import transforms
 from ..camera import DepthImage
-from .constraints import seen_free
+from .constraints import SEEN_TOLERANCE, seen_free
 from .request import Asked, as_request
-from .view import View, look
+from .view import NOTHING_THERE, View, look
 from .warm_start import fixed_frame, window_px
 
 BORDER_PX = 4
@@ -114,8 +114,10 @@ def sight(
     places = [k.project(points - share * back) for share in shares]
     among = np.inf if expected is None else float(alone)
     found, single = object_at(view, places, among)
-    if found is None:
-        return view.refusal or "nothing stands on the table where it should be"
+    if found is None and view.refusal not in (None, NOTHING_THERE):
+        return view.refusal
+    if found is None:  # the box is the loop's own: nobody asked for it
+        return "nothing stands on the table where it should be"
     seen = transforms.apply(T_fixed_camera, view.image.points_camera()[found])
     area = float(np.mean(view.image.depth[found].astype(float) ** 2)) / (k.fx * k.fy)
     border = open_border(view.image, found)
@@ -143,6 +145,17 @@ def match(points: Float[np.ndarray, "P 3"], pixel_area: float, sighting: Sightin
     shift = sighting.T_fixed_camera[:3, :3] @ (shifted[0] - start[0])
     filled = len(sighting.points) * sighting.pixel_area / (int(in_sight.sum()) * pixel_area)
     return Match(shift, float(in_sight.mean()), filled)
+
+
+def seen_past(image: DepthImage, points: Float[np.ndarray, "P 3"]) -> float:
+    """Share of an object's points, fixed frame, behind which the camera sees something: there it is not.
+
+    What is hidden, has no depth or lies outside the image may be there still.
+    """
+    points_camera = transforms.apply(transforms.inverse(fixed_frame(image)), points)
+    ahead = points_camera[points_camera[:, 2] > 0.01]  # m
+    farther = ahead * (1.0 + 2 * SEEN_TOLERANCE / ahead[:, 2:])
+    return float(seen_free(image, farther).sum() / len(points))
 
 
 def object_at(

@@ -26,7 +26,7 @@ class Phase(StrEnum):
     COASTED = "coasted"
     """Not seen; moved on with its last velocity."""
     LOST = "lost"
-    """There is none."""
+    """There is none: nothing was found, or the object is gone that a hand is on its way to."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class ClosedLoopConfig:
     min_seen_fraction: float = 0.15
     """The object counts as seen if this share of what it looked like is in sight."""
     max_coast: float = 0.5
-    """After so long without seeing the object it is planned from scratch, s; …"""
+    """After so long without seeing the object it is planned from scratch, or, if committed, lost where the camera sees
+    past its place, s; …"""
     max_blocked: float = 1.5
     """… after so long without a candidate that may be executed too: one noisy frame says little."""
 
@@ -156,3 +157,5 @@ class Track:
     """Why it coasts, if it does."""
     challenger: Grasp | None = None
     n_challenged: int = 0
+    gone: bool = False
+    """Whether the camera saw past its place, and has not seen it since."""

@@ -18,6 +18,9 @@ from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
 from .request import Asked, Request, as_request, object_mask, region
 from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, objects_on, raised
 
+NOTHING_THERE = "nothing stands on the table within the box or near the target that were asked for"
+"""Why no grasp may be planned in an empty region."""
+
 
 class View(NamedTuple):
     """One image, understood."""
@@ -155,5 +158,5 @@ def _refuse(
         return "a least height above the table was asked for, but no table was found in the image"
     region_asked = request.box_px is not None or request.target_px is not None
     if objects is not None and region_asked and not objects.any():
-        return "nothing stands on the table within the box or near the target that were asked for"
+        return NOTHING_THERE
     return None

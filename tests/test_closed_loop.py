@@ -26,9 +26,12 @@ from antipodal.gripper import load_gripper
 from antipodal.mesh import joined
 from antipodal.policy.base import Plan, QualityFn, empty_plan
 from antipodal.policy.closed_loop import ClosedLoopPolicy
+from antipodal.policy.constraints import check_grasps
 from antipodal.policy.hand_in_view import best_rigid, hand_mask, locate_hand, without_hand
 from antipodal.policy.heuristics import GeometricQuality, geometric_policy
+from antipodal.policy.request import Request
 from antipodal.policy.track import ClosedLoopConfig, Phase, Tracked
+from antipodal.policy.view import look
 from antipodal.policy.warm_start import blended, candidates_around, elite_mean, window_px
 from antipodal.quality import load_quality
 from antipodal.render.depth import render
@@ -271,7 +274,7 @@ def test_a_committed_grasp_whose_object_is_gone_is_lost_until_it_is_seen_or_plan
     rng, dt, empty = np.random.default_rng(0), 0.1, frame_of(5.0)
     for k in range(5):
         tracker(frame_of(0.005 * k), None, rng, k * dt, committed=k > 2)
-    gone = [tracker(empty, None, rng, k * dt, committed=True) for k in range(5, 100)]
+    gone = [tracker(empty, None, rng, k * dt, committed=True) for k in range(5, 25)]
     longest = round(ClosedLoopConfig().max_coast / dt)
     assert {s.phase for s in gone[:longest]} == {Phase.COASTED}
     for step in gone[longest:]:
@@ -279,7 +282,7 @@ def test_a_committed_grasp_whose_object_is_gone_is_lost_until_it_is_seen_or_plan
         assert step.quality == 0.0 and not step.velocity.any()
         assert "sees past it" in step.reason and "asked for" not in step.reason
     other = frame_of(0.1)
-    assert tracker(other, None, rng, 10.0, committed=False).phase is Phase.PLANNED
+    assert tracker(other, None, rng, 2.5, committed=False).phase is Phase.PLANNED
 
 
 @pytest.mark.parametrize("hidden", ["by the hand", "too near for depth"])
@@ -466,6 +469,90 @@ def test_it_switches_only_when_another_grasp_stays_clearly_better() -> None:
     never = ClosedLoopConfig(switch_margin=0.9, position_sigma=0.001)
     steps = follow(frames, ClosedLoopPolicy(good, YUMI, never, planner_at(0.0, -0.02)))
     assert all(s.phase is not Phase.SWITCHED for s in steps)
+
+
+LEFT = Request(workspace=np.array([[-0.2, -0.1], [0.03, -0.1], [0.03, 0.1], [-0.2, 0.1]]))
+"""As far as x = 3 cm."""
+
+
+@pytest.mark.parametrize("how", ["followed", "committed", "not seen"])
+def test_a_grasp_that_leaves_the_workspace_may_not_be_executed(how: str) -> None:
+    """It is carried on, so that it may come back."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.0, 0.0))
+    rng, steps = np.random.default_rng(0), []
+    there, back = np.arange(0.0, 0.06, 0.005), np.arange(0.06, 0.01, -0.005)
+    for k, x in enumerate([*there, *back]):
+        unseen = how == "not seen" and k >= 4
+        image, committed = frame_of(5.0 if unseen else x), how != "followed" and k >= 4
+        steps.append(tracker(image, LEFT, rng, 0.05 * k, committed))
+    seen = [s for s in steps if s.grasp is not None]
+    outside = np.array([s.grasp.center[0] > 0.03 for s in seen if s.grasp is not None])
+    assert outside.sum() > 5 and (~outside).sum() > 5
+    for step, out in zip(seen, outside, strict=True):
+        assert (step.phase is Phase.BLOCKED) == out == (step.quality == 0.0)
+        assert ("the workspace" in step.reason) == out
+    if how != "not seen":
+        assert steps[-1].phase is Phase.TRACKED
+
+
+WALL = box(0.04, 0.2, 0.1).transformed(transforms.translation([0.07, 0.0, 0.05]))
+"""A block 10 cm tall, from x = 5 cm on."""
+
+
+def beside_wall(x: float) -> tuple[DepthImage, np.ndarray]:
+    """The box standing at x, beside the wall, and its mask."""
+    moving = BOX.transformed(transforms.translation([x, 0.0, 0.02]))
+    scene = Scene(joined([moving, WALL], "two"), np.eye(4), camera(), INTRINSICS)
+    image = render(scene).image
+    points = transforms.apply(camera(), image.points_camera())
+    return image, (points[..., 2] > 0.005) & (points[..., 0] < min(x + 0.016, 0.05))
+
+
+def may_be_executed(image: DepthImage, mask: np.ndarray, grasp: Grasp) -> bool:
+    """As a planner that sees the whole picture says."""
+    assert image.T_world_camera is not None
+    view = look(image, mask, np.random.default_rng(0))
+    some = Grasp(grasp.pose[None], np.array([WIDTH]))
+    drawn = some.in_frame(transforms.inverse(image.T_world_camera)).to_planar(INTRINSICS)
+    return bool(check_grasps(view, drawn, YUMI).keep[0])
+
+
+def test_what_slides_against_a_wall_is_answered_as_free_or_as_blocked() -> None:
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(-0.04, 0.0))
+    rng, steps = np.random.default_rng(0), []
+    for k, x in enumerate([*np.arange(-0.04, 0.03, 0.01), *[0.03] * 4]):
+        image, mask = beside_wall(x)
+        step = tracker(image, mask, rng, 0.05 * k)
+        assert step.grasp is not None
+        free = may_be_executed(image, mask, step.grasp)
+        assert free == (step.phase is not Phase.BLOCKED) == (step.quality > 0.0)
+        assert free or "would land" in step.reason
+        steps.append(step)
+    assert steps[1].phase is Phase.TRACKED and steps[-1].phase is Phase.BLOCKED
+
+
+def test_a_committed_grasp_is_not_stopped_by_what_the_camera_sees_in_its_way() -> None:
+    """It may be the hand itself."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.03, 0.0))
+    rng, (image, mask) = np.random.default_rng(0), beside_wall(0.03)
+    steps = [tracker(image, mask, rng, 0.05 * k, committed=True) for k in range(5)]
+    assert {(s.phase, s.reason, s.quality) for s in steps[1:]} == {
+        (Phase.TRACKED, "committed", 0.8)
+    }
+
+
+def test_a_grasp_that_stays_blocked_gives_way_to_a_free_one_beside_it() -> None:
+    """One noisy frame says little, three in a row are enough; until then it is said to be blocked."""
+    tracker = ClosedLoopPolicy(constant, YUMI, planner=planner_at(0.008, 0.0))
+    rng, (image, mask) = np.random.default_rng(0), beside_wall(0.008)
+    steps = [tracker(image, mask, rng, 0.01 * k) for k in range(6)]
+    n = ClosedLoopConfig().switch_frames
+    blocked, switched, after = steps[1:n], steps[n], steps[n + 1 :]
+    assert {(s.phase, s.quality) for s in blocked} == {(Phase.BLOCKED, 0.0)}
+    assert switched.phase is Phase.SWITCHED and "would land" in switched.reason
+    assert {s.phase for s in after} == {Phase.TRACKED}
+    for step in (switched, *after):
+        assert step.grasp is not None and may_be_executed(image, mask, step.grasp)
 
 
 def test_times_must_rise_until_it_is_reset() -> None:

@@ -3,7 +3,8 @@
     predict   the grasp moves on with the object's estimated velocity
     measure   what is seen of the object, laid over what it looked like, corrects place and velocity (an α-β filter)
     refine    candidates around the moved grasp are checked and scored; the mean of the best pulls it, low-passed
-    switch    another grasp takes over only if it is clearly better, several frames in a row
+    check     where the pulled grasp may not be executed itself, the answer says that it is blocked
+    switch    another grasp takes over only if it is clearly better, or this one blocked, several frames in a row
     commit    what is partly hidden, or what the hand is about to grasp, is only carried along
     re-plan   from scratch where the object is lost
 
@@ -19,7 +20,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .. import transforms
 from ..camera import DepthImage
@@ -33,7 +34,8 @@ from .constraints import DEFAULT_CONSTRAINTS, ConstraintConfig, check_grasps
 from .finish import join
 from .image_sampler import SamplerConfig, sample_grasps
 from .rank import scorer
-from .request import Asked, as_request, check_mask
+from .reasons import REJECTIONS
+from .request import Asked, Request, as_request, check_mask, in_polygon
 from .sighting import Match, Sighting, match, seen_past, sight
 from .track import DEFAULT_CLOSED_LOOP, ClosedLoopConfig, Phase, Track, Tracked
 from .warm_start import (
@@ -67,6 +69,8 @@ class Rescored(NamedTuple):
     elsewhere: Grasp
     q_elsewhere: Float[np.ndarray, "M"]
     counts: dict[str, int]
+    rejected: Int[np.ndarray, "K"]
+    """What each candidate drawn around it failed first (:class:`~.constraints.Checked`); −1 = free."""
 
 
 class ClosedLoopPolicy:
@@ -115,11 +119,12 @@ class ClosedLoopPolicy:
         Args:
             image: with its ``T_world_camera`` where the camera moves; all frames with it, or none.
             asked: a request, a mask of this frame, or None. Box and target count only when a grasp is planned from
-                scratch, because the object leaves them.
+                scratch, because the object leaves them; where the grasp is not as the rest asks it is blocked.
             rng: random state.
             time: when the image was taken, s; rising, while something is followed by no more than ``MAX_PAUSE``.
             committed: the hand is on its way in: the grasp is carried along with its object, and neither refined nor
-                changed; there is none once the camera has seen past where the object should be.
+                changed, nor tested but for the workspace, because the camera may see the hand; there is none once the
+                camera has seen past where the object should be.
 
         Raises:
             InvalidConfig: the time does not rise or is not in seconds, or frames with and without the camera's pose are
@@ -157,16 +162,17 @@ class ClosedLoopPolicy:
                 return self._plan(image, asked, rng, time, why)
             if track.gone or (overdue and seen_past(image, expected) > MAX_PAST):
                 track = replace(track, gone=True, velocity=np.zeros(3))  # nobody knows where to
-            return self._coast(track, time, why)
+            return within(as_request(asked), self._coast(track, time, why))
         whole = seen.open_border >= track.open_border - MAX_COVERED
         moved = self._carried(track, seen, found, whole, time)
         if committed or not whole:
-            return self._carry(moved, "committed" if committed else "partly hidden")
+            why = "committed" if committed else "partly hidden"
+            return within(as_request(asked), self._carry(moved, why))
         scored = self._score(seen, moved, rng)
         moved = self._challenged(moved, scored)
         if moved.n_challenged >= self.config.switch_frames:
             return self._switch(moved, scored)
-        return self._refine(moved, scored, time - track.time)
+        return self._refine(seen, moved, scored, time - track.time)
 
     def _check_time(self, time: float) -> None:
         """Refuse a time that does not rise, or that cannot be seconds."""
@@ -234,6 +240,7 @@ class ClosedLoopPolicy:
             reason=why,
             challenger=None,
             n_challenged=0,
+            n_blocked=0,
         )
         answer = self._answer(moved, Phase.COASTED, why)
         if not track.gone:
@@ -282,7 +289,7 @@ class ClosedLoopPolicy:
 
     def _carry(self, track: Track, why: str) -> Tracked:
         """Leave the grasp where it is on its object."""
-        carried = replace(track, free_at=track.time, challenger=None, n_challenged=0)
+        carried = replace(track, free_at=track.time, challenger=None, n_challenged=0, n_blocked=0)
         return self._answer(carried, Phase.TRACKED, why)
 
     def _score(self, seen: Sighting, track: Track, rng: np.random.Generator) -> Rescored:
@@ -302,7 +309,8 @@ class ClosedLoopPolicy:
         spatial = spatial.in_frame(seen.T_fixed_camera)
         n = int(checked.keep[: len(near)].sum())
         counts = {"drawn": len(drawn), **checked.counts, "free": len(free)}
-        return Rescored(spatial[:n], q[:n], spatial[n:], q[n:], counts)
+        rejected = checked.reason[: len(near)]
+        return Rescored(spatial[:n], q[:n], spatial[n:], q[n:], counts, rejected)
 
     def _around(
         self, seen: Sighting, grasp: Grasp, n: int, rng: np.random.Generator
@@ -338,21 +346,39 @@ class ClosedLoopPolicy:
         why = f"one {apart(track.challenger, track.grasp)[0] * 1e3:.0f} mm away is better by {gain:.2f}"
         q = float(scored.q_elsewhere.max())
         new = replace(track, grasp=track.challenger, quality=q, free_at=track.time)
-        return self._answer(
-            replace(new, challenger=None, n_challenged=0), Phase.SWITCHED, why, scored.counts
-        )
+        new = replace(new, challenger=None, n_challenged=0, n_blocked=0)
+        return self._answer(new, Phase.SWITCHED, why, scored.counts)
 
-    def _refine(self, track: Track, scored: Rescored, dt: float) -> Tracked:
-        """Pull the carried grasp towards the mean of the best candidates around it."""
+    def _refine(self, seen: Sighting, track: Track, scored: Rescored, dt: float) -> Tracked:
+        """Pull the carried grasp towards the mean of the best candidates around it, and say whether it is free."""
         if len(scored.q_around) == 0:
-            why = "carried along: no candidate around it may be executed"
-            return self._answer(replace(track, reason=why), Phase.TRACKED, why, scored.counts)
+            why = f"no candidate around it may be executed: most {failed(scored.rejected)}"
+            return self._answer(replace(track, reason=why), Phase.BLOCKED, why, scored.counts)
         weight = 1.0 - float(np.exp(-dt / self.config.smoothing_time))
         best, q = elite_mean(scored.around, scored.q_around, self.config.elite_fraction)
         grasp = blended(track.grasp, best, weight)
         quality = track.quality + weight * (q - track.quality)
         pulled = replace(track, grasp=grasp, quality=quality, free_at=track.time, reason="")
-        return self._answer(pulled, Phase.TRACKED, "", scored.counts)
+        why = self._rejected(seen, grasp)
+        if not why:
+            return self._answer(replace(pulled, n_blocked=0), Phase.TRACKED, "", scored.counts)
+        pulled = replace(pulled, n_blocked=track.n_blocked + 1)
+        if pulled.n_blocked < self.config.switch_frames:  # one noisy frame says little
+            return self._answer(pulled, Phase.BLOCKED, why, scored.counts)
+        k = int(scored.q_around.argmax())
+        free, q = scored.around[k], float(scored.q_around[k])
+        why = f"{why}; one {apart(free, grasp)[0] * 1e3:.0f} mm away may"
+        pulled = replace(pulled, grasp=free, quality=q, n_blocked=0)
+        return self._answer(pulled, Phase.SWITCHED, why, scored.counts)
+
+    def _rejected(self, seen: Sighting, grasp: Grasp) -> str:
+        """Say why a grasp of the fixed frame may not be executed in this frame; empty if it may."""
+        view = seen.view
+        drawn = self._around(seen, grasp, 1, np.random.default_rng(0))  # the first is itself
+        checked = check_grasps(view, drawn, view.request.opened(self.gripper), self._constraints)
+        if checked.keep.any():
+            return ""
+        return f"it may not be executed: such grasps {failed(checked.reason)}"
 
     def _answer(
         self, track: Track, phase: Phase, why: str, counts: Mapping[str, int] | None = None
@@ -363,10 +389,26 @@ class ClosedLoopPolicy:
         return Tracked(
             track.grasp,
             track.velocity,
-            track.quality,
+            0.0 if phase is Phase.BLOCKED else track.quality,
             phase,
             why,
             counts or {},
             turning,
             track.warnings,
         )
+
+
+def within(request: Request, answer: Tracked) -> Tracked:
+    """Answer a grasp that has left the workspace, in the world's x and y, as one that may not be executed."""
+    corners, grasp = request.workspace, answer.grasp
+    if corners is None or grasp is None or in_polygon(grasp.center[None, :2], corners)[0]:
+        return answer
+    why = f"it has left the workspace; {answer.reason}"
+    return replace(answer, quality=0.0, phase=Phase.BLOCKED, reason=why)
+
+
+def failed(reason: Int[np.ndarray, "N"]) -> str:
+    """Say in words what most of N rejected candidates failed first."""
+    if len(reason) == 0:
+        return "are behind the camera"
+    return list(REJECTIONS.values())[int(np.bincount(reason).argmax())]

@@ -20,9 +20,11 @@ class Phase(StrEnum):
     PLANNED = "planned"
     """Found from scratch in this frame."""
     TRACKED = "tracked"
-    """Carried along with the object, and refined where a candidate around it may be executed."""
+    """Carried along with the object, and refined unless it is partly hidden or the hand is on its way in."""
+    BLOCKED = "blocked"
+    """Carried along with the object, but may not be executed now: something is in its way, or it is not as asked."""
     SWITCHED = "switched"
-    """Given up for one that has been clearly better for several frames."""
+    """Given up for one that has been clearly better for several frames, or after as many in which it was blocked."""
     COASTED = "coasted"
     """Not seen; moved on with its last velocity."""
     LOST = "lost"
@@ -113,10 +115,10 @@ class Tracked:
     velocity: Float[np.ndarray, "3"]
     """Of the object, fixed frame, m/s."""
     quality: float
-    """Predicted probability of success of the grasp, smoothed; 0 = lost."""
+    """Predicted probability of success of the grasp, smoothed; 0 = blocked or lost."""
     phase: Phase
     reason: str = ""
-    """Why it was planned, switched, coasted or lost; empty where it is simply tracked."""
+    """Why it was planned, switched, coasted, blocked or lost; empty where it is simply tracked."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Candidates of this frame by what became of them."""
     turning: float = 0.0
@@ -157,5 +159,7 @@ class Track:
     """Why it coasts, if it does."""
     challenger: Grasp | None = None
     n_challenged: int = 0
+    n_blocked: int = 0
+    """Frames in a row in which it might not be executed, though a candidate around it might."""
     gone: bool = False
     """Whether the camera saw past its place, and has not seen it since."""

@@ -214,6 +214,30 @@ def test_what_seems_to_rise_moves_no_grasp_off_its_table() -> None:
     assert np.abs(after.velocity).max() < 0.01
 
 
+def test_a_velocity_lies_along_the_table_as_it_is_seen_now() -> None:
+    """Without its pose the camera is the fixed frame; in the last frame the table tilts in it, about the box.
+
+    0.2 m/s along what it was before would be 0.02 m/s off it.
+    """
+    planner = planner_at(0.0, 0.0)
+
+    def unposed(image: DepthImage, asked: object, rng: np.random.Generator) -> Plan:
+        return planner(DepthImage(image.depth, INTRINSICS, camera()), asked, rng)
+
+    tracker, rng = ClosedLoopPolicy(constant, YUMI, planner=unposed), np.random.default_rng(0)
+    for k in range(6):
+        tilt = np.deg2rad(6.0 if k == 5 else 0.0)
+        T_world_obj = transforms.translation([0.02 * k, 0.0, 0.02])
+        about = T_world_obj @ transforms.rot_y(tilt) @ transforms.inverse(T_world_obj)
+        pose = about @ camera()
+        image = render(Scene(BOX, T_world_obj, pose, INTRINSICS)).image
+        step = tracker(DepthImage(image.depth, INTRINSICS), None, rng, 0.1 * k, committed=True)
+        normal = pose[:3, :3].T @ UP
+        assert step.phase is (Phase.TRACKED if k else Phase.PLANNED)
+        assert step.velocity @ normal == pytest.approx(0.0, abs=1e-4)
+        assert k == 0 or np.linalg.norm(step.velocity) > 0.1
+
+
 def test_what_jumps_or_grows_is_not_the_same_object() -> None:
     large = box(0.07, 0.19, 0.04)
     standing = transforms.translation([0.0, 0.0, 0.02])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidConfig
+from .values import doubled
 
 CAMERA_SUFFIXES = (".intr", ".json", ".toml", ".yaml", ".yml", ".xml")
 """What a camera file may be called."""
@@ -243,12 +244,10 @@ def _all_keys(values: Mapping[str, Any]) -> list[str]:
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """One table; a key that stands twice is refused, since only one of its values would count."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{key} stands twice: expected each key once")
-        found[key] = value
-    return found
+    pairs = list(pairs)
+    if (key := doubled(key for key, _ in pairs)) is not None:
+        raise ValueError(f"{key} stands twice: expected each key once")
+    return dict(pairs)
 
 
 def _read_json(text: str) -> Any:

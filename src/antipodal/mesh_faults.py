@@ -32,9 +32,11 @@ def refuse_misread(path: Path, read: Trimesh) -> None:
         InvalidMesh: an OBJ's indices count backwards or from 0, a PLY or OFF is cut off, a GLB's positions are packed
             in a way that trimesh does not undo, or polygons are concave, which trimesh cuts into fans.
     """
-    content, suffix = path.read_bytes(), path.suffix.lower()
+    check = CHECKS.get(path.suffix.lower())
+    if check is None:
+        return
     try:
-        n_faces = CHECKS[suffix](content) if suffix in CHECKS else None
+        n_faces = check(path.read_bytes())
         if n_faces is None:
             return
         if len(read.faces) < n_faces:

@@ -131,7 +131,8 @@ class ClosedLoopPolicy:
                 mixed.
             InvalidImage: the mask has another shape than the image; else as the planner's.
         """
-        check_mask(as_request(asked), image)
+        request = as_request(asked)
+        check_mask(request, image)
         before, track = self._time, self._track
         self._check_time(time)
         posed = image.T_world_camera is not None
@@ -162,12 +163,12 @@ class ClosedLoopPolicy:
                 return self._plan(image, asked, rng, time, why)
             if track.gone or (overdue and seen_past(image, expected) > MAX_PAST):
                 track = replace(track, gone=True, velocity=np.zeros(3))  # nobody knows where to
-            return within(as_request(asked), self._coast(track, time, why))
+            return within(request, self._coast(track, time, why))
         whole = seen.open_border >= track.open_border - MAX_COVERED
         moved = self._carried(track, seen, found, whole, time)
         if committed or not whole:
             why = "committed" if committed else "partly hidden"
-            return within(as_request(asked), self._carry(moved, why))
+            return within(request, self._carry(moved, why))
         scored = self._score(seen, moved, rng)
         moved = self._challenged(moved, scored)
         if moved.n_challenged >= self.config.switch_frames:

@@ -16,6 +16,7 @@ from ..camera import CameraIntrinsics
 from ..camera_files import MIN_UNIT, Camera, camera_names, load_camera
 from ..errors import UnknownAsset
 from ..policy.request import MAX_LENGTH, Request
+from ..values import doubled
 from .faults import Fault
 
 MAX_SEED = 2**63 - 1
@@ -204,13 +205,8 @@ def parse_options(text: bytes | str, model: type[PlanOptions] = PlanOptions) -> 
 
 
 def _check_once(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise Fault(
-                "invalid_request", f"key {name[:60]!r} is given twice: expected each key once"
-            )
-        seen.add(name)
+    if (name := doubled(name for name, _ in pairs)) is not None:
+        raise Fault("invalid_request", f"key {name[:60]!r} is given twice: expected each key once")
 
 
 def camera_of(options: PlanOptions) -> Camera:

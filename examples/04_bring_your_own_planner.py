@@ -1,6 +1,6 @@
 """Put your own planner on the benchmark: one function, depth image and mask in, ranked planar grasps out.
 
-    antipodal bench --policy 04_bring_your_own_planner:plan builtin-cem --objects meshes -o out/bench
+    antipodal bench run --policy 04_bring_your_own_planner:plan builtin-cem --objects meshes -o out/bench
 
 from this folder compares it with the built-in model on the same simulated lifts. Here it plans and lifts once.
 """

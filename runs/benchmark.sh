@@ -29,7 +29,7 @@ for how in "franka --gripper franka_hand" "robotiq --gripper robotiq_2f85" "tran
   antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense builtin-dense-fast heuristic rival-clear:$rival_fc --objects "$meshes" --trials 2 \
     --cache "$out/pieces" -o "$out/${how%% *}" --seed 0 ${how#* }
 done
-antipodal bench run --policy builtin-fixed builtin-cem heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \
+antipodal bench run --policy oracle builtin-fixed builtin-cem builtin-dense heuristic rival:$rival rival:$rival_fc rival-clear:$rival rival-clear:$rival_fc \
   --objects "$meshes" --trials 5 --camera rival --cache "$out/pieces" -o "$out/rival" --seed 0
 "${PYTHON:-python}" "$(dirname "$0")/benchmark_table.py" "$out"
 "${PYTHON:-python}" "$(dirname "$0")/seeds_table.py" "$out"/dexnet "$out"/seed[123]

@@ -85,7 +85,7 @@ CELLS = {
         "lifts 86 ± 8 % (GQ-Adv-HighU, σ = 1 cm)", LIFTS, "object_wise", options=("--augmentation", "paper_high")
     ),
     "objects_1500": Cell("lifts of novel objects 80 ± 11 % (GQ)", unseen=True),
-    "objects_150": Cell("lifts of novel objects 72 ± 12 % (GQ-S)", n_objects=150, unseen=True),
+    "objects_150": Cell("lifts of novel objects 72 ± 12 % (GQ-S)", n_objects=150, epochs=15, unseen=True),
     "robust_epsilon": Cell("lifts 83 ± 8 % (GQ-Adv, robust ε > 0.002)", LIFTS, "object_wise"),
     "force_closure": Cell(
         "lifts 83 ± 8 % (GQ-Adv-FC, P(force closure) > 25 %)", f"{LIFTS}; force closure without errors",

@@ -1,4 +1,4 @@
-"""Our own network: GQ-CNN's answer from about a hundredth of its parameters, and told of the hand.
+"""Our own network: GQ-CNN's answer from a sixtieth of its parameters, and told of the hand.
 
 It sees the crop *relative to the grasp's depth*, coarse (the object's shape) and fine (what a fingertip would touch),
 where each pixel lies between the jaws, where the open fingers stand and where they close, and the depth itself, since

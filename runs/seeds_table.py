@@ -19,7 +19,7 @@ from benchmark_table import SLIPS, label, read
 from jaxtyping import Bool, Float, Int
 
 from antipodal.bench.report import open_trials, outcomes_of
-from antipodal.bench.scores import CONFIDENT, N_BINS, Outcomes
+from antipodal.bench.scores import CONFIDENT, N_BINS, Interval, Outcomes, widened
 from antipodal.scores import average_precision, brier_score, expected_calibration_error
 
 N_RESAMPLES = 4000
@@ -52,8 +52,8 @@ def main() -> None:
     for planner in by_success:
         t = trials[planner]
         cells = [
-            f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t.success, graspable)}",
-            share(t.success, graspable * confident(t)),
+            f"{t.success[t.graspable].sum()} of {t.graspable.sum()}, {share(t, graspable)}",
+            share(t, graspable * confident(t)),
             f"{100 * surest(t):.1f} %",
             *fate(given.runs, planner),
             lead(t, graspable, other, graspable),
@@ -66,9 +66,9 @@ def main() -> None:
         t = trials[planner]
         cells = [
             f"{100 * t.success.mean():.1f} %",
-            share(t.success, weights * confident(t)),
+            share(t, weights * confident(t)),
             f"{100 * confident(t)[t.success].mean():.1f} %",
-            share(t.success, executed[planner]),
+            share(t, executed[planner]),
             lead(t, executed[planner], other, executed[given.minus]),
             f"{average_precision(told(t), t.success):.3f}",
         ]
@@ -144,11 +144,17 @@ def rates(success: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (weights @ success) / np.maximum(weights.sum(1), 1)
 
 
-def share(success: np.ndarray, weights: np.ndarray) -> str:
+def share(t: Outcomes, weights: np.ndarray) -> str:
     """Share of successes, with its interval, %."""
-    value, *draws = 100 * rates(success, weights)
+    value, *draws = 100 * rates(t.success, weights)
+    low, high = interval(value, draws, t.object_id[weights[0] > 0])
+    return f"{value:.1f} % [{max(low, 0):.1f}–{min(high, 100):.1f}]"
+
+
+def interval(value: float, draws: list[float], object_id: np.ndarray) -> Interval:
+    """95 % interval of a share or a difference of shares of these objects."""
     low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{value:.1f} % [{low:.1f}–{high:.1f}]"
+    return widened(value, (low, high), max(len(np.unique(object_id)), 2))
 
 
 def lead(ours: Outcomes, here: np.ndarray, theirs: Outcomes, there: np.ndarray) -> str:
@@ -156,7 +162,7 @@ def lead(ours: Outcomes, here: np.ndarray, theirs: Outcomes, there: np.ndarray) 
     if ours is theirs:
         return ""
     difference, *draws = 100 * (rates(ours.success, here) - rates(theirs.success, there))
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = interval(difference, draws, ours.object_id[(here[0] > 0) | (there[0] > 0)])
     return f"{difference:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 

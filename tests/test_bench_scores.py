@@ -60,9 +60,9 @@ def test_trials_that_agree_on_each_object_count_as_one(n_success: int, per_objec
     order = rng.permutation(30 * per_object)
     success = np.repeat(np.arange(30) < n_success, per_object)[order]
     found = share_interval(success, np.repeat(np.arange(30), per_object)[order])
-    alike = 0 < n_success < 30  # all or none: nothing tells how alike the trials of an object are
-    m = 1 if alike else per_object
-    assert found == pytest.approx(wilson(n_success * m, 30 * m))
+    # 30 objects know their own variance as 29 would that knew their mean; where all agree they say nothing of it
+    n = 29 if 0 < n_success < 30 else 30
+    assert found == pytest.approx(wilson(n_success * n / 30, n))
 
 
 def test_objects_that_succeed_once_each_make_no_interval_narrower_than_independent_trials() -> None:
@@ -80,6 +80,36 @@ def test_an_interval_of_lifts_of_objects_holds_the_truth_as_often_as_it_says() -
         held += [grouped.low < truth < grouped.high, alone.low < truth < alone.high]
     assert held[0] / n_runs == pytest.approx(0.95, abs=0.03)
     assert held[1] / n_runs < 0.5  # what it would be if lifts were independent
+
+
+def test_lifts_of_four_objects_that_all_hold_are_no_eighty_of_eighty() -> None:
+    success, object_id = np.ones(80, bool), np.repeat(np.arange(4), 20)
+    assert share_interval(success, object_id) == pytest.approx(wilson(4, 4))
+    assert share_interval(success, np.zeros(80)) == pytest.approx(wilson(80, 80))  # of this object
+    rng, truth, n_runs = np.random.default_rng(0), 0.95, 1000
+    held = 0
+    # 10 objects unlike each other: the variance of their chances is half of p (1 − p)
+    for _ in range(n_runs):
+        lifts = rng.random((20, 10)) < rng.beta(truth, 1 - truth, 10)
+        low, high = share_interval(lifts.ravel(), np.tile(np.arange(10), 20))
+        held += low <= truth <= high
+    assert held / n_runs > 0.8  # 0.69 with 200 of 200 for what all hold
+
+
+@pytest.mark.parametrize("n_objects", [5, 8, 30])
+def test_equal_planners_differ_in_one_comparison_of_twenty(n_objects: int) -> None:
+    rng, n_runs = np.random.default_rng(n_objects), 1000
+    apart = 0
+    for _ in range(n_runs):
+        chance = rng.beta(4, 1, n_objects)
+        a, b = (
+            trials([*map(int, (rng.random((n_objects, 12)) < chance[:, None]).ravel())],
+                   [0.9] * 12 * n_objects, per_object=12)
+            for _ in range(2)
+        )  # fmt: skip
+        low, high = beats(a, b, rng)["interval"]  # type: ignore[misc]
+        apart += low > 0 or high < 0
+    assert apart / n_runs == pytest.approx(0.05, abs=0.03)  # a bootstrap's own: 0.15 of 5 objects
 
 
 def test_a_planners_calibration_error_is_that_of_ten_bins(rng: np.random.Generator) -> None:
@@ -133,13 +163,15 @@ def test_the_intervals_of_a_summary_are_those_of_its_objects() -> None:
     quality = np.repeat(rng.random(40), 5)
     confident = quality > 0.5
     values = summarise(trials(alike.tolist(), quality.tolist(), per_object=5))
-    n = confident.sum() / 5
     for suffix in ("", "_all"):
-        assert values[f"success_interval{suffix}"] == pytest.approx(wilson(alike.sum() / 5, 40))
-        assert values[f"precision_interval{suffix}"] == pytest.approx(
-            wilson(alike[confident].sum() / 5, n)
-        )
-        assert values[f"robust_grasp_interval{suffix}"] == pytest.approx(wilson(n, 40))
+        for name, good in (
+            ("success", alike),
+            ("precision", alike[confident]),
+            ("robust_grasp", confident),
+        ):
+            n_objects = len(good) // 5
+            as_many = wilson(good.mean() * (n_objects - 1), n_objects - 1)
+            assert values[f"{name}_interval{suffix}"] == pytest.approx([*as_many])
 
 
 def test_a_quality_that_is_no_probability_has_no_calibration_but_an_order() -> None:

@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull
 from antipodal import transforms
 from antipodal.errors import InvalidConfig, InvalidMesh
 from antipodal.mesh import TriMesh
-from antipodal.stable_pose import StablePose, stable_poses
+from antipodal.stable_pose import StablePose, resting_poses, stable_poses
 from conftest import box, cylinder, sphere, to_trimesh_value
 
 
@@ -126,8 +126,25 @@ def test_a_cylinder_lies_on_its_side_or_stands_on_its_ends() -> None:
     assert np.isclose(standing, 1 - np.cos(np.arctan(2 * r / h)), rtol=5e-3)
 
 
+@pytest.mark.parametrize("n_sides", [48, 96, 256])
+def test_a_pin_lies_on_its_side_however_fine_its_facets(n_sides: int) -> None:
+    r, h = 0.02, 0.12
+    poses = resting_poses(cylinder(r, h, n_sides))
+    lying = sum(p.probability for p in poses if abs(p.T_world_obj[2, 2]) < 0.5)
+    assert lying == pytest.approx(np.cos(np.arctan(2 * r / h)), rel=5e-3)
+    assert sum(p.probability for p in poses) == pytest.approx(1, abs=1e-6)
+
+
+def test_rare_poses_are_left_out_where_the_others_are_half_of_all() -> None:
+    tall = box(0.02, 0.02, 0.4)  # stands on an end in 0.3 % of the drops
+    poses = resting_poses(tall)
+    assert len(poses) == 4 and len(stable_poses(tall, 0.0)) == 6
+    assert all(abs(p.T_world_obj[2, 2]) < 1e-6 for p in poses)
+
+
 def test_a_ball_of_many_facets_has_no_pose_above_one_per_cent() -> None:
     assert stable_poses(sphere(0.02, 3)) == []
+    assert len(resting_poses(sphere(0.02, 3))) == len(stable_poses(sphere(0.02, 3), 0.0)) > 1000
     assert len(stable_poses(sphere(0.02, 1), min_probability=0.0)) == 80
 
 

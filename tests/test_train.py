@@ -17,6 +17,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from scipy.special import expit
 from sklearn import metrics as sklearn_metrics
 
 import antipodal.nn.train as train_module
@@ -304,6 +305,23 @@ def test_halves_of_other_base_rates_keep_the_ranking_that_two_calibrations_break
     ]
     assert between[0]["auc"] == between[1]["auc"] and between[0]["auc"][0] < auc
     assert between[0]["ece"] != between[1]["ece"]
+
+
+def test_the_interval_of_the_calibration_error_holds_it() -> None:
+    def drawn(n_objects: int) -> tuple[np.ndarray, np.ndarray]:
+        """Qualities, and chances whose log-odds are 1.3 times theirs, more or less by objects."""
+        log_odds = rng.normal(0, 2, (n_objects, 100))
+        chance = expit(1.3 * log_odds + rng.normal(0, 0.5, (n_objects, 1)))
+        return expit(log_odds).ravel(), chance.ravel()
+
+    rng, group = np.random.default_rng(0), np.repeat(np.arange(30), 100)
+    truth = expected_calibration_error(*drawn(2000))
+    held = 0
+    for _ in range(30):
+        q, chance = drawn(30)
+        low, high = bootstrap_interval(group, q, rng.random(3000) < chance, rng)["ece"]
+        held += low <= truth <= high
+    assert held >= 24  # the draws' own interval lies above, and holds it in 11
 
 
 def test_log_odds_of_what_rounding_made_certain_are_finite() -> None:

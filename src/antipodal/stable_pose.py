@@ -20,6 +20,8 @@ from .values import rigid
 
 MIN_PROBABILITY = 0.01
 """Dex-Net keeps poses more probable than this (reference §2.6)."""
+MIN_SHARE = 0.5
+"""Of all drops that must end in such a pose; else the surface they end on is round, and its facets count."""
 FLAT = 1e-4
 """Neighbouring triangles of the hull whose unit normals differ by less are one face: float32 files bend planes so."""
 SAME_NORMAL = 2e-3
@@ -59,13 +61,17 @@ def stable_poses(mesh: TriMesh, min_probability: float = MIN_PROBABILITY) -> lis
     return [_rest(mesh, down, share) for down, share in sorted(found, key=lambda pose: -pose[1])]
 
 
-def resting_poses(mesh: TriMesh) -> list[StablePose]:
-    """Stable poses to draw from; a ball of many facets, each pose rarer than 1 %, keeps them all.
+def resting_poses(mesh: TriMesh, min_probability: float = MIN_PROBABILITY) -> list[StablePose]:
+    """Stable poses to draw from: those more probable than ``min_probability``, most probable first.
+
+    All of them, where less than half of the drops end in these: on a ball or a bolt of many facets each is rarer.
 
     Raises:
         InvalidMesh: there is none.
     """
-    poses = stable_poses(mesh) or stable_poses(mesh, 0.0)
+    poses = stable_poses(mesh, min_probability)
+    if sum(pose.probability for pose in poses) < MIN_SHARE:
+        poses = stable_poses(mesh, 0.0)
     if not poses:
         raise InvalidMesh(f"{mesh.name}: no stable pose: expected a solid body that can rest")
     return poses

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import expit, logit
 from scipy.stats import rankdata
+from scipy.stats import t as student_t
 
 from ..scores import (
     area_under_roc,
@@ -81,15 +82,30 @@ def share_interval(success: Bool[np.ndarray, "N"], group: Shaped[np.ndarray, "N"
     """Interval of a share whose trials come in groups, as those of one object do: Wilson's of fewer trials [Rao92].
 
     Of n/d, d being how much the groups raise the variance of the share above that of independent trials:
-    Σ_g (Σ_{i∈g} (s_i − p̂))² = d · n p̂ (1 − p̂). Groups of one give d = 1, groups of m that agree d = m.
+    Σ_g (Σ_{i∈g} (s_i − p̂))² = d · n p̂ (1 − p̂) · (G − 1)/G. Where all trials agree nothing tells how alike those of a
+    group are, and each group counts as one. Of a single group it is the interval of that object alone.
     """
     n, n_success = len(success), int(success.sum())
-    if n_success in (0, n):  # nothing tells how alike a group is
+    ids, inverse = np.unique(group, return_inverse=True)
+    n_groups = len(ids)
+    if n_groups < 2:
         return wilson(n_success, n)
+    if n_success in (0, n):
+        return wilson(n_success * n_groups / n, n_groups)
     p = n_success / n
-    excess = np.bincount(np.unique(group, return_inverse=True)[1], success - p)
-    effect = max(1.0, float((excess**2).sum()) / (n * p * (1 - p)))
+    variance = float((np.bincount(inverse, success - p) ** 2).sum()) * n_groups / (n_groups - 1)
+    effect = max(1.0, variance / (n * p * (1 - p)))
     return wilson(n_success / effect, n / effect)
+
+
+def widened(mean: float, interval: tuple[float, float], n_groups: int) -> Interval:
+    """Make a bootstrap's 95 % interval of n groups as wide as Student's.
+
+    Draws of n groups vary by (n − 1)/n of the groups' variance, and the fewer they are the worse they know it.
+    """
+    width = student_t.ppf(0.975, n_groups - 1) / LEVEL_Z * np.sqrt(n_groups / (n_groups - 1))
+    low, high = (float(mean + width * (end - mean)) for end in interval)
+    return Interval(low, high)
 
 
 def auc_interval(
@@ -145,9 +161,9 @@ def beats(a: Outcomes, b: Outcomes, rng: np.random.Generator) -> dict[str, float
     Both must list the same trials. Whole objects are drawn with replacement, with both planners' trials on them.
 
     Returns:
-        ``difference`` (a − b), its 95 % ``interval``, and ``probability``, the share of draws in which a is ahead
-        (ties count half). Of fewer than ``MIN_OBJECTS`` objects interval and probability are NaN: drawing again from
-        one or two says nothing of others.
+        ``difference`` (a − b), its 95 % ``interval`` (:func:`widened`), and ``probability``, the share of draws in
+        which a is ahead (ties count half). Of fewer than ``MIN_OBJECTS`` objects interval and probability are NaN:
+        drawing again from one or two says nothing of others.
     """
     assert np.array_equal(a.object_id, b.object_id) and np.array_equal(a.graspable, b.graspable)
     use = a.graspable
@@ -162,9 +178,10 @@ def beats(a: Outcomes, b: Outcomes, rng: np.random.Generator) -> dict[str, float
     difference = total[drawn].sum(-1) / count[drawn].sum(-1)
     low, high = np.quantile(difference, [0.025, 0.975])
     ahead = float((difference > 0).mean() + (difference == 0).mean() / 2)
+    mean = float(gain.mean())
     return {
-        "difference": float(gain.mean()),
-        "interval": [float(low), float(high)],
+        "difference": mean,
+        "interval": list(widened(mean, (low, high), len(ids))),
         "probability": ahead,
     }
 

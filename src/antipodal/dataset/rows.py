@@ -20,7 +20,7 @@ from ..mesh import TriMesh, rescale
 from ..metrics import force_closure
 from ..robust import robust
 from ..sampling import sample_antipodal
-from ..stable_pose import StablePose, stable_poses
+from ..stable_pose import StablePose, resting_poses
 from ..success import success_chances
 from .epsilon import fast_ferrari_canny
 from .images import MAX_IMAGES, PosedGrasps, image_rows
@@ -95,7 +95,7 @@ def object_rows(
     rng = np.random.default_rng([seed, object_id])
     if model.rescale_to is not None:
         mesh = rescale(mesh, model.rescale_to)
-    poses = choose_poses(stable_poses(mesh, model.min_pose_probability), model.max_poses, rng)
+    poses = choose_poses(resting_poses(mesh, model.min_pose_probability), model.max_poses, rng)
     sampled = sample_antipodal(mesh, gripper, model.n_grasps, rng, model.sampling)
     labelled = label_grasps(mesh, sampled, gripper, model, rng, object_id, 0)
     tables, posed = [labelled.table], []
@@ -118,8 +118,6 @@ def object_rows(
         what = "no grasp is parallel to the table"
         if not len(sampled):
             what = "no antipodal grasp fits the gripper"
-        elif not poses:
-            what = f"no stable pose is more probable than {model.min_pose_probability:g}"
         return ObjectRows(schema.empty_table(), grasps_table, poses_table, what)
     total = sum(len(p.grasps_obj) for p in posed)
     n_images, share = _plan_images(total, model.images_per_pose, budget)

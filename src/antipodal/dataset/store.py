@@ -167,7 +167,8 @@ class Dataset:
         """
         facts = self.read(["collision_free", "robust_epsilon"])
         self._expect_numbers(facts["robust_epsilon"], "robust_epsilon")
-        return facts["collision_free"] & (facts["robust_epsilon"] > threshold)
+        # a NumPy scalar would compare in float64, where float32(δ) > δ
+        return facts["collision_free"] & (facts["robust_epsilon"] > float(threshold))
 
     def targets(
         self, kind: TargetName, threshold: float = SUCCESS_THRESHOLD

@@ -76,7 +76,9 @@ def bootstrap_interval(
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of the scores named in ``INTERVALS``, drawing whole groups (objects) with replacement.
 
-    A score that no draw defines, as AP without positives, has no entry; of one object nothing has.
+    A score that no draw defines, as AP without positives, has no entry; of one object nothing has. The calibration
+    error is a sum of absolute values, which each draw's own noise raises: its interval is the draws', mirrored at the
+    estimate.
 
     Datapoints of one object share its grasps' labels, so drawing datapoints would be over-confident (reference §10.52).
     """
@@ -96,6 +98,9 @@ def bootstrap_interval(
         column = column[np.isfinite(column)]
         if len(column):
             low, high = np.quantile(column, [0.025, 0.975])
+            if name == "ece":
+                twice = 2 * expected_calibration_error(quality, probability)
+                low, high = max(twice - high, 0.0), max(twice - low, 0.0)
             intervals[name] = (float(low), float(high))
     return intervals
 

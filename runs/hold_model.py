@@ -32,7 +32,7 @@ from antipodal.files import write_json
 from antipodal.grasp import Grasp
 from antipodal.gripper import load_gripper
 from antipodal.scores import expected_calibration_error
-from antipodal.success import FEATURES, hold_features, polynomial, read_hold_model
+from antipodal.success import FEATURES, HoldModel, hold_features, polynomial
 
 ASSET = (
     Path(__file__).resolve().parents[1] / "src" / "antipodal" / "assets" / "models" / "hold.json"
@@ -82,7 +82,7 @@ def main() -> None:
     print(json.dumps(values["cross_validation_by_object"], indent=1))
     if arguments.check is not None:
         others = read_lifts(arguments.objects, arguments.check)
-        fitted = read_hold_model(values["mean"], values["scale"], values["coefficients"])
+        fitted = HoldModel(*(np.array(values[name]) for name in HoldModel._fields))
         new = ~np.isin(others.objects, lifts.objects)
         others = Lifts(*(column[new] for column in others))
         print(json.dumps(scores(others, fitted(others.features)), indent=1))

@@ -27,7 +27,6 @@ from antipodal.bench.registration import (
     some_pixels,
 )
 from antipodal.bench.rows import (
-    faithful_planner,
     learned_planner,
     make_planner,
     network_planner,
@@ -38,6 +37,7 @@ from antipodal.crop import CropConfig
 from antipodal.dataset.schema import SUCCESS_THRESHOLD
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.mesh import TriMesh
+from antipodal.policy.heuristics import PAPER_CONSTRAINTS
 from antipodal.render.depth import render
 from antipodal.render.noise import observe
 from antipodal.render.scene import Scene
@@ -311,7 +311,9 @@ def test_the_oracle_grasps_a_bar_across_its_narrow_side(rng):
 def test_the_faithful_rows_do_not_look_for_obstacles_and_ours_do(policy):
     mesh = box(0.024, 0.08, 0.045)
     scene = observation(mesh)
-    faithful = faithful_planner("builtin", policy, YUMI)(scene, np.random.default_rng(1))
+    faithful = network_planner("builtin", policy, YUMI, constraints=PAPER_CONSTRAINTS)(
+        scene, np.random.default_rng(1)
+    )
     ours = network_planner("builtin", policy, YUMI)(scene, np.random.default_rng(1))
     check_answer(faithful)
     check_answer(ours)

@@ -690,7 +690,7 @@ def test_the_hand_is_found_in_a_noisy_picture_through_a_wrong_calibration() -> N
 
     seen = locate_hand(image, YUMI, believed, WIDTH, WIDE)
     assert seen is not None
-    assert np.linalg.norm(seen.T_camera_grasp[:3, 3] - true[:3, 3]) < 0.005
+    assert np.linalg.norm(seen[:3, 3] - true[:3, 3]) < 0.005
 
 
 def test_the_hand_leaves_the_picture_and_the_object_stays() -> None:
@@ -763,7 +763,7 @@ def outcome_of(loop: Loop, beside: StandingCamera, path: SupportPath, **controls
     """The whole of it: noisy pictures with the hand in them, the geometric planner, the tracker, MuJoCo."""
     hand = dataclasses.replace(load_gripper("robotiq_2f85"), max_width=0.07)
     T_world_obj = transforms.translation([0.0, 0.0, 0.02]) @ transforms.rot_z(0.2)
-    scene = TrackingScene(BOX, T_world_obj, 0.6, beside, path, seed=0)
+    scene = TrackingScene(T_world_obj, 0.6, beside, path, seed=0)
     planner = geometric_policy(hand)
     tracker = ClosedLoopPolicy(GeometricQuality(hand), hand, planner=planner)
     controller = LoopController(loop, planner, tracker, hand, np.random.default_rng(0), **controls)

@@ -234,7 +234,7 @@ def test_it_learns_resumes_and_its_file_answers_alike(tmp_path, rng):
     cells = rng.integers(told.sides[-1], size=(50, 2))
     got = told(views.height[0].astype(np.float32), cells)
     assert got == pytest.approx(want[0].numpy().reshape(SHAPE)[:, :, *cells.T], abs=1e-2)
-    assert told.gripper == "yumi"
+    assert told.metadata["gripper"] == "yumi"
 
 
 def test_a_training_on_other_views_or_settings_is_not_gone_on_with(tmp_path, rng):

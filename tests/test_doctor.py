@@ -19,10 +19,9 @@ from antipodal.doctor import (
     examine_depth,
     examine_gripper,
     examine_mesh,
-    hull_width,
-    wall_thickness,
 )
 from antipodal.doctor.camera import TRAINED_DISTANCE, TRAINED_PITCH, TRAINED_TILT
+from antipodal.doctor.mesh import hull_width, wall_thickness
 from antipodal.gripper import gripper_names, load_gripper
 from antipodal.gripper_files import save_gripper
 from antipodal.mesh import TriMesh, joined

@@ -14,15 +14,12 @@ from antipodal.policy import POLICIES, Request, make_policy
 from antipodal.policy.base import Plan
 from antipodal.policy.constraints import ConstraintConfig, check_grasps, unseen_share
 from antipodal.policy.finish import is_enough, unlike
-from antipodal.policy.image_sampler import SamplerConfig
 from antipodal.policy.reasons import REJECTIONS, explain
 from antipodal.policy.request import in_half_turn, in_polygon
 from antipodal.policy.table import fit_table, objects_on
 from antipodal.policy.view import look
 from conftest import box, cylinder
 from policy_scenes import INTRINSICS, YUMI, camera, down, seen, standing, view_of
-
-FEW = SamplerConfig(n_grasps=300)
 
 
 def by_column(image: DepthImage, grasps: PlanarGrasp) -> np.ndarray:

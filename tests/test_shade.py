@@ -118,11 +118,6 @@ def test_turning_camera_and_body_together_leaves_the_picture():
     assert (np.abs(a - b).max(-1) <= 1).mean() > 0.999
 
 
-def test_without_a_table_the_background_shows():
-    picture = shade([], VIEW, K, replace(PLAIN, table=False, background=(0.5, 0.5, 0.5)))
-    assert (picture == 128).all()
-
-
 def test_a_colour_out_of_range_is_refused():
     with pytest.raises(InvalidConfig, match=r"three numbers in \[0, 1\]"):
         Body(box(), np.eye(4), (255, 0, 0))

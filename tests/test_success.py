@@ -28,7 +28,6 @@ from antipodal.success import (
     hold_features,
     hold_probability,
     polynomial,
-    read_hold_model,
     success_chances,
 )
 from conftest import box, cylinder, sphere
@@ -306,15 +305,13 @@ def test_bounds_of_friction_that_are_equal_are_a_friction_that_is_known() -> Non
         assert np.isfinite(hold(bounds)) and hold(bounds) == pytest.approx(hold(sigma))
 
 
-def test_impossible_executions_and_models_of_another_length_are_refused() -> None:
+def test_impossible_executions_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="sigmas"):
         ExecutionNoise(position_sigma=-1.0)
     with pytest.raises(InvalidConfig, match="n_free"):
         ExecutionNoise(n_free=0)
     with pytest.raises(InvalidConfig, match="mass_bounds"):
         ExecutionNoise(mass_bounds=(0.3, 0.1))
-    with pytest.raises(InvalidConfig, match="expected"):
-        read_hold_model([0.0], [1.0], [0.0])
 
 
 def wedge(bottom: float, slope: float, height: float) -> TriMesh:

@@ -102,8 +102,7 @@ def gripper_show(gripper: Positional[str], output: MaybeOutput = None, json: boo
     lines = [_table(hand), *(f"{f.severity}: {f.message}" for f in findings)]
     if output is not None:
         lines.append(f"picture: {output}")
-    found = [{"severity": f.severity, "message": f.message} for f in findings]
-    emit(hand.to_json() | {"findings": found}, "\n".join(lines), json)
+    emit(hand.to_json() | {"findings": [f._asdict() for f in findings]}, "\n".join(lines), json)
     return int(any(f.severity == "error" for f in findings))
 
 

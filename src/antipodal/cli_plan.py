@@ -90,7 +90,7 @@ def plan(
 
     Args:
         depth: .npy (metres), or 16-bit PNG/TIFF.
-        camera: preset, or a .intr, .json or .toml file; FILE#NAME where it holds several.
+        camera: preset, or a .intr, .json, .toml, .yaml or .xml file; FILE#NAME where it holds several.
         mask: image whose non-zero pixels are the object; without it, whatever stands on the table.
         gripper: name, or a gripper.toml.
         model: "builtin", or an ONNX file.
@@ -162,9 +162,7 @@ def doctor(
         for name in inputs
     }
     lines = [f"{name}: {f.severity}: {f.message}" for name, found in reports.items() for f in found]
-    findings = {
-        n: [{"severity": f.severity, "message": f.message} for f in fs] for n, fs in reports.items()
-    }
+    findings = {n: [f._asdict() for f in found] for n, found in reports.items()}
     emit({"findings": findings}, "\n".join(lines), json)
     return int(any(f.severity == "error" for found in reports.values() for f in found))
 

@@ -36,8 +36,6 @@ class DenseQuality:
     stride: int
     """Pixels between two cells."""
     n_angles: int
-    gripper: str
-    metadata: Mapping[str, Any]
     _compiled: Any
 
     @property
@@ -93,8 +91,6 @@ def load_dense_quality(path: str | Path) -> DenseQuality:
         int(crop["size"]),
         int(dense["stride"]),
         int(dense["n_angles"]),
-        str(file.metadata["gripper"]),
-        file.metadata,
         compiled,
     )
 
@@ -103,8 +99,6 @@ def load_dense_quality(path: str | Path) -> DenseQuality:
 class WindowQuality:
     """Our trained network: heights of a window → log-odds of every angle, tip depth and cell."""
 
-    gripper: str
-    """Name of the gripper that it was trained for; lengths are in strokes."""
     metadata: Mapping[str, Any]
     _compiled: Mapping[int, Any]
     """For windows of each side: shapes never change, nothing is compiled twice."""
@@ -160,4 +154,4 @@ def load_window_quality(path: str | Path) -> WindowQuality:
         expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
         compiled[side] = compile_network(file, expected)
     idle = {side: deque[Any]() for side in compiled}
-    return WindowQuality(str(file.metadata["gripper"]), file.metadata, compiled, idle)
+    return WindowQuality(file.metadata, compiled, idle)

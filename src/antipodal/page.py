@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterable
+from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
@@ -48,11 +48,6 @@ def cards(said: Iterable[tuple[str, str]]) -> str:
 def picture(png: bytes, alt: str) -> str:
     """An <img> that holds its own bytes."""
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-
-
-def escape(text: str) -> str:
-    """Text that is safe in HTML."""
-    return html.escape(text, quote=True)
 
 
 def chart(width: float, height: float) -> tuple[Figure, Axes]:

@@ -13,11 +13,10 @@ to simulated lifts of training objects by ``runs/hold_model.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -96,20 +95,6 @@ class ExecutionNoise:
 
 EXECUTION_NOISE = ExecutionNoise()
 """The benchmark's: 2 mm, 0.5°, μ ~ N(0.5, σ = 0.1)."""
-
-
-class ExecutionSigmas(Protocol):
-    """How large the execution error is: an :class:`ExecutionNoise`, or a trial's config."""
-
-    @property
-    def position_sigma(self) -> float:
-        """Of each coordinate of the hand's position, m."""
-        ...
-
-    @property
-    def rotation_sigma(self) -> float:
-        """About each axis of the hand, rad."""
-        ...
 
 
 class HoldModel(NamedTuple):
@@ -271,20 +256,23 @@ def displaced(
 ) -> Grasp:
     """Each grasp n times, in turn, with an execution error."""
     poses = np.broadcast_to(grasps.pose[:, None], (len(grasps), n, 4, 4))
-    pose = execution_error(poses, execution, rng)
+    pose = execution_error(poses, execution.position_sigma, execution.rotation_sigma, rng)
     return Grasp(pose.reshape(-1, 4, 4), np.repeat(grasps.width, n))
 
 
 def execution_error(
-    T_parent_grasp: transforms.Transform, sigmas: ExecutionSigmas, rng: np.random.Generator
+    T_parent_grasp: transforms.Transform,
+    position_sigma: float,
+    rotation_sigma: float,
+    rng: np.random.Generator,
 ) -> transforms.Transform:
-    """Displace the hand by normal errors: position in the parent's axes, rotation vector in the grasp's own.
+    """Displace the hand by normal errors, m and rad: position in the parent's axes, rotation vector in the grasp's own.
 
     What a trial executes and what P(success) expects. Leading axes of the poses are batch axes.
     """
     shape = (*T_parent_grasp.shape[:-2], 3)
-    t = rng.normal(size=shape) * sigmas.position_sigma
-    r = rng.normal(size=shape) * sigmas.rotation_sigma
+    t = rng.normal(size=shape) * position_sigma
+    r = rng.normal(size=shape) * rotation_sigma
     R = T_parent_grasp[..., :3, :3] @ transforms.exp_so3(r)
     return transforms.from_rt(R, T_parent_grasp[..., :3, 3] + t)
 
@@ -300,24 +288,7 @@ def hold_model() -> HoldModel:
     """Load the fitted model that ships with the package."""
     file = resources.files("antipodal") / "assets" / "models" / "hold.json"
     values = json.loads(file.read_text())
-    return read_hold_model(values["mean"], values["scale"], values["coefficients"])
-
-
-def read_hold_model(
-    mean: Sequence[float], scale: Sequence[float], coefficients: Sequence[float]
-) -> HoldModel:
-    """Build a model from lists.
-
-    Raises:
-        InvalidConfig: lengths that do not belong to :data:`FEATURES`.
-    """
-    f = len(FEATURES)
-    wanted = (f, f, 1 + f + f * (f + 1) // 2)
-    if (len(mean), len(scale), len(coefficients)) != wanted:
-        raise InvalidConfig(
-            f"hold model with {len(mean)}, {len(scale)}, {len(coefficients)} numbers: expected {wanted}"
-        )
-    return HoldModel(np.array(mean), np.array(scale), np.array(coefficients))
+    return HoldModel(*(np.array(values[name]) for name in HoldModel._fields))
 
 
 def _log_epsilon(epsilon: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -75,7 +76,7 @@ def generation_report(as_json: bool) -> Iterator[Report]:
             if isinstance(event, Advance | Done):
                 said += f", {event.datapoints_per_second:.0f}/s"
             if isinstance(event, Advance):
-                said += f", {_duration(event.eta_s)} left"
+                said += f", {timedelta(seconds=round(event.eta_s))} left"
             done = event.n_resumed if isinstance(event, Start) else event.n_objects
             done = event.n_done if isinstance(event, Advance) else done
             bar.update(task, completed=done, total=event.n_objects, said=said)
@@ -98,12 +99,6 @@ def _bar(what: str, *columns: ProgressColumn) -> Iterator[tuple[Progress, TaskID
     finally:
         if bar.live.is_started:
             bar.stop()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 @contextmanager

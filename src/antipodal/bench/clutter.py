@@ -35,7 +35,7 @@ from .config import BenchConfig
 from .objects import BenchObject, list_objects, load_object
 from .planner import Observation, Planner
 from .pool import Crew, Progress, crew_task, run_missing
-from .rows import make_planner, not_a_probability, planner_names
+from .rows import RANKS_ONLY, make_planner, planner_names
 from .runner import merge_parts, planner_hash, read_rows
 from .scenes import FRICTION
 from .scores import CONFIDENT, N_BINS, share_interval
@@ -203,7 +203,7 @@ def clutter_numbers(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]
     times = [r["plan_time"] for r in rows if np.isfinite(r["plan_time"] or np.nan)]
     told = np.array([r["quality"] is not None for r in executed], bool)
     quality, held = np.array([r["quality"] for r in executed], float)[told], success[told]
-    sure, judged = quality > CONFIDENT, told.any() and not not_a_probability(rows[0]["planner"])
+    sure, judged = quality > CONFIDENT, told.any() and rows[0]["planner"] not in RANKS_ONLY
     return {
         "n_rounds": len(rounds),
         "n_rounds_unusable": unusable,

@@ -66,10 +66,6 @@ class Examples(NamedTuple):
     success: Bool[np.ndarray, "N"]
     object_id: Int[np.ndarray, "N"]
 
-    def rows(self, index: np.ndarray) -> Examples:
-        """Return some of the rows."""
-        return Examples(*(column[index] for column in self))
-
 
 def train_baselines(
     dataset_dir: str | Path, output_dir: str | Path, config: LearningConfig | None = None
@@ -199,17 +195,9 @@ def evaluate_learned(
 
 def read_examples(dataset: Dataset, rows: Int[np.ndarray, "M"]) -> Examples:
     """Read some rows, in the order asked for, a shard at a time."""
-    success = dataset.labels()[rows]
-    relative = np.empty((len(rows), dataset.crop_size, dataset.crop_size), np.float32)
-    depth, object_id = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    start = 0
-    for shard in dataset.iterate(["crop", "depth", "object_id"]):
-        here = np.flatnonzero((rows >= start) & (rows < start + len(shard["depth"])))
-        local = rows[here] - start
-        relative[here] = shard["crop"][local]
-        depth[here], object_id[here] = shard["depth"][local], shard["object_id"][local]
-        start += len(shard["depth"])
-    return Examples(relative, depth, success, object_id)
+    facts = dataset.take(["crop", "depth", "object_id"], rows)
+    crop = facts["crop"].astype(np.float32)
+    return Examples(crop, facts["depth"], dataset.labels()[rows], facts["object_id"])
 
 
 def noisy(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..dataset.schema import SUCCESS_THRESHOLD
 from ..files import write_bytes
-from ..page import cards, escape, fill, picture
+from ..page import cards, fill, picture
 from .charts import (
     OUTCOME_COLORS,
     calibration_chart,

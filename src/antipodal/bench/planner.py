@@ -1,6 +1,6 @@
 """What the benchmark asks of a planner: an observation in, ranked grasps in the world frame out.
 
-Rows of the table by name: :func:`make_planner`. An outsider's function joins with three lines, see
+Rows of the table by name: :func:`antipodal.bench.rows.make_planner`. An outsider's function joins with three lines, see
 ``examples/04_bring_your_own_planner.py``.
 """
 

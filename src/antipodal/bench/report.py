@@ -16,7 +16,7 @@ from ..files import write_json
 from ..sim.trial import Outcome
 from .config import bench_config
 from .objects import expect_usable
-from .rows import not_a_probability
+from .rows import RANKS_ONLY
 from .runner import open_run
 from .scores import (
     Outcomes,
@@ -127,7 +127,7 @@ def _planner(trials: Trials, name: str, outcomes: Outcomes) -> dict[str, Any]:
     curve = success_coverage(outcomes[outcomes.graspable])
     reachable = outcomes[outcomes.graspable]
     planned = ~np.isnan(reachable.quality)
-    rank_only = not_a_probability(name)
+    rank_only = RANKS_ONLY.get(name)
     asked = planned & (rank_only is None)
     bins = calibration(reachable.quality[asked], reachable.success[asked])
     ended = rows.column("outcome").to_numpy(zero_copy_only=False)

@@ -101,14 +101,6 @@ def _parts(spec: str) -> tuple[str, ...]:
     return (spec,) if file is None else Path(os.path.abspath(file)).parts
 
 
-def not_a_probability(spec: str) -> str | None:
-    """Say why a planner's q is no probability of success, so that no calibration can be asked of it; None if it is one.
-
-    ``Ranked.quality`` is a probability by contract: an outsider's is taken at its word.
-    """
-    return RANKS_ONLY.get(spec)
-
-
 def learned_planner(path: str | Path, gripper: GripperModel) -> Planner:
     """Build ML-RF or ML-SVM around ``forest.npz`` or ``svm.npz``: the best of a fixed set, as in the paper.
 
@@ -121,16 +113,6 @@ def learned_planner(path: str | Path, gripper: GripperModel) -> Planner:
     return image_planner(rank_policy(load_learned(path), gripper, constraints=PAPER_CONSTRAINTS))
 
 
-def faithful_planner(model: str | Path, policy: str, gripper: GripperModel) -> Planner:
-    """Build GQ-CNN 2.0 as published: ``policy`` is "antipodal" (the fixed set) or "cem".
-
-    Raises:
-        UnknownAsset: no such model.
-        IncompatibleCheckpoint: not a network of this package.
-    """
-    return network_planner(model, policy, gripper, constraints=PAPER_CONSTRAINTS)
-
-
 def network_planner(
     model: str | Path,
     policy: str,
@@ -138,7 +120,12 @@ def network_planner(
     precision: Precision = "float32",
     **options: object,
 ) -> Planner:
-    """Build what we ship: the same policies with obstacles checked. Raises as :func:`faithful_planner`."""
+    """Build a policy around a network.
+
+    Raises:
+        UnknownAsset: no such model.
+        IncompatibleCheckpoint: not a network of this package.
+    """
     return image_planner(make_policy(policy, load_quality(model, precision), gripper, **options))
 
 
@@ -199,13 +186,18 @@ RANKS_ONLY: dict[str, str] = {
     "igq": "q = exp(−d / 100 px) is nearness to the mask's centroid",
     "random": "q = ½ throughout: chance knows nothing",
 }
-"""Rows whose q orders grasps, or not even that, and is no probability; what it is instead."""
+"""Rows whose q orders grasps, or not even that, and is no probability; what it is instead. Any other's is a probability
+by contract (``Ranked.quality``): an outsider's is taken at its word."""
 
 FILE_ROWS: dict[str, Callable[[str, GripperModel], Planner]] = {
     "rf": learned_planner,
     "svm": learned_planner,
-    "gqcnn-fixed": lambda path, gripper: faithful_planner(path, "antipodal", gripper),
-    "gqcnn-cem": lambda path, gripper: faithful_planner(path, "cem", gripper),
+    "gqcnn-fixed": lambda path, gripper: network_planner(
+        path, "antipodal", gripper, constraints=PAPER_CONSTRAINTS
+    ),
+    "gqcnn-cem": lambda path, gripper: network_planner(
+        path, "cem", gripper, constraints=PAPER_CONSTRAINTS
+    ),
     "dense": lambda path, gripper: network_planner(path, "dense", gripper),
     "rival": lambda path, gripper: image_planner(load_rival(path, gripper)),
     "rival-clear": lambda path, gripper: image_planner(load_rival(path, gripper, clearance=True)),

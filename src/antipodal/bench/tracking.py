@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,7 +20,7 @@ from ..policy.base import Policy
 from ..policy.closed_loop import ClosedLoopPolicy
 from ..policy.hand_in_view import HandConfig, locate_hand, without_hand
 from ..policy.request import Request
-from ..policy.track import Phase, Tracked
+from ..policy.track import Tracked
 from ..render.scene import PoseDistribution, draw_pose, sample_friction
 from ..sim.support import SupportPath, drift
 from ..sim.tracking import (
@@ -77,7 +76,6 @@ class Loop(StrEnum):
 class TrackingScene:
     """Everything but the controller."""
 
-    mesh: TriMesh
     T_world_obj: transforms.Transform
     """At rest, at time 0."""
     friction: float
@@ -85,16 +83,6 @@ class TrackingScene:
     path: SupportPath
     seed: int
     """Of the frames' noise and of the planner."""
-
-
-class Step(NamedTuple):
-    """What one frame led to."""
-
-    frame: Frame
-    tracked: Tracked | None
-    """Of a closed loop."""
-    T_camera_grasp: transforms.Transform
-    """Of the hand."""
 
 
 class LoopController:
@@ -127,7 +115,7 @@ class LoopController:
         self.loop, self.planner, self.tracker = loop, planner, tracker
         self.gripper, self.rng = gripper, rng
         self.locates_hand, self.calibrates = locates_hand, calibrates
-        self.steps: list[Step] = []
+        self.steps: list[Tracked | None] = []  # of each frame looked at; None: open loop
         self._found: list[transforms.Transform] = []
         tracker.reset()
 
@@ -145,7 +133,7 @@ class LoopController:
         image = DepthImage(image.depth, image.intrinsics)  # nothing is known but the picture
         T_world_camera = located if self.calibrates else frame.image.T_world_camera
         if self.loop is Loop.OPEN:
-            self.steps.append(Step(frame, None, T_camera_grasp))
+            self.steps.append(None)
             plan = self.planner(image, ACROSS, self.rng)
             if len(plan.grasps) == 0:
                 return None
@@ -153,20 +141,16 @@ class LoopController:
             return Command(grasp.in_frame(T_world_camera), np.zeros(3))
         committed = self._is_near(transforms.inverse(T_camera_grasp))
         tracked = self.tracker(image, ACROSS, self.rng, frame.time, committed)
-        self.steps.append(Step(frame, tracked, T_camera_grasp))
+        self.steps.append(tracked)
         if tracked.grasp is None:
             return None
         velocity = T_world_camera[:3, :3] @ tracked.velocity
         hold = self.loop is Loop.CLOSED and tracked.turning > MAX_TURNING
         return Command(tracked.grasp.in_frame(T_world_camera), velocity, hold)
 
-    def count(self, phase: Phase) -> int:
-        """How many frames ended in a phase."""
-        return sum(s.tracked is not None and s.tracked.phase is phase for s in self.steps)
-
     def _is_near(self, T_grasp_camera: transforms.Transform) -> bool:
         """Whether the hand is so near to the tracked grasp that it is on its way in."""
-        last = self.steps[-1].tracked if self.steps else None
+        last = self.steps[-1] if self.steps else None
         if last is None or last.grasp is None:
             return False
         return bool(transforms.apply(T_grasp_camera, last.grasp.center[None])[0, 2] < COMMITTED)
@@ -179,7 +163,7 @@ class LoopController:
         config = NARROW if self._found else WIDE
         seen = locate_hand(frame.image, self.gripper, guess, frame.width, config)
         if seen is not None:
-            self._found.append(frame.T_world_grasp @ transforms.inverse(seen.T_camera_grasp))
+            self._found.append(frame.T_world_grasp @ transforms.inverse(seen))
 
 
 def draw_scene(
@@ -209,7 +193,7 @@ def draw_scene(
         return None
     path = drift(speed, duration, rng_path)
     camera = camera_beside(rng_error, *calibration_error)
-    return TrackingScene(mesh, rest, friction, camera, path, seed)
+    return TrackingScene(rest, friction, camera, path, seed)
 
 
 def camera_beside(

@@ -103,24 +103,25 @@ def run_object(
         world = World(mesh, convex_pieces(mesh, cache=job.cache), gripper)
         facts = {"mesh_hash": mesh.content_hash, "difficulty": hardness(mesh, gripper)}
     except UNDIGESTED as error:
-        ks = range(job.config.n_trials)
-        return [row for k in ks for row in _without_scene(job, planners, k, {}, str(error))]
+        known = [_item(job, {}) | {"k": k} for k in range(job.config.n_trials)]
+        return [row for facts in known for row in _lost(job, planners, facts, str(error))]
     rows = []
     for k in range(job.config.n_trials):
         at("simulate", "", k)
         try:
             drawn = draw_trial(mesh, poses, job.config.seed, k, job.config.cameras)
         except UNDIGESTED as error:
-            rows += _without_scene(job, planners, k, facts, str(error))
+            rows += _lost(job, planners, _item(job, facts) | {"k": k}, str(error))
             continue
+        known = _common(job, drawn, facts) | {"stage": "settle"}
         try:
             trial = settled(drawn, world, job.config.trial)
             if trial is None:
-                rows += _lost(job, planners, drawn, facts, "the object does not come to rest")
+                rows += _lost(job, planners, known, "the object does not come to rest")
             else:
                 rows += _run_trial(job, gripper, planners, world, trial, facts, at)
         except UNDIGESTED as error:
-            rows += _lost(job, planners, drawn, facts, str(error))
+            rows += _lost(job, planners, known, str(error))
     return rows
 
 
@@ -154,7 +155,7 @@ def _run_trial(
             at("plan", name, trial.k)
             tried = attempt(planner, observation, trial.rng("plan"), job.config.time_limit)
             at("simulate", name, trial.k)
-        common = _common(job, name, trial, facts) | _planned(tried, graspable)
+        common = {"planner": name, **_common(job, trial, facts), **_planned(tried, graspable)}
         if tried.grasp_world is not None:
             common["epsilon"] = _epsilon(trial, tried.grasp_world, gripper)
         rows += [
@@ -219,64 +220,36 @@ def _planned(tried: Attempt, graspable: Graspable) -> dict[str, Any]:
     }
 
 
-def _common(
-    job: ObjectJob, planner: str, trial: TrialScene, facts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _item(job: ObjectJob, facts: Mapping[str, Any]) -> dict[str, Any]:
+    item = job.item
+    return {"object": item.name, "file": item.file, "source": item.source, **facts}
+
+
+def _common(job: ObjectJob, trial: TrialScene, facts: Mapping[str, Any]) -> dict[str, Any]:
     scene = trial.scene
     return {
-        "planner": planner,
-        "object": job.item.name,
-        "file": job.item.file,
-        "source": job.item.source,
-        **facts,
+        **_item(job, facts),
         "k": trial.k,
         "execution_seed": trial.execution_seed,
         "T_world_obj": scene.T_world_obj.ravel().tolist(),
         "friction": scene.friction,
         "T_world_camera": scene.T_world_camera.ravel().tolist(),
-        "graspable": False,
         "reason": "",
     }
 
 
 def _lost(
-    job: ObjectJob,
-    planners: Mapping[str, Planner],
-    trial: TrialScene,
-    facts: Mapping[str, Any],
-    reason: str,
+    job: ObjectJob, planners: Mapping[str, Planner], known: Mapping[str, Any], reason: str
 ) -> list[dict[str, Any]]:
-    """Rows of a scene that nobody could plan in."""
-    ended = {
-        "outcome": Outcome.UNSTABLE.name,
-        "stage": "settle",
-        "success": False,
-        "reason": reason,
-    }
-    return [
-        _common(job, name, trial, facts) | {"execution_error": error} | ended
-        for name in planners
-        for error in job.config.execution_errors
-    ]
-
-
-def _without_scene(
-    job: ObjectJob,
-    planners: Mapping[str, Planner],
-    k: int,
-    facts: Mapping[str, Any],
-    reason: str,
-) -> list[dict[str, Any]]:
-    """Rows of a trial that could not even be drawn; without ``facts`` the whole object is unusable."""
+    """Rows of a trial that nobody could plan in; ``known``: the columns of object and scene that are."""
     ended = {
         "outcome": Outcome.UNSTABLE.name,
         "success": False,
         "reason": reason,
         "graspable": False,
     }
-    item = {"object": job.item.name, "file": job.item.file, "source": job.item.source, **facts}
     return [
-        {"planner": name, **item, "k": k, "execution_error": error, **ended}
+        {"planner": name, **known, "execution_error": error, **ended}
         for name in planners
         for error in job.config.execution_errors
     ]

@@ -27,11 +27,8 @@ def run_on_ray(
         InvalidConfig: no cluster at this address.
         AntipodalError: the cluster lost a task for good.
     """
-    try:
-        import ray
-        from ray.exceptions import RayError
-    except ImportError as error:
-        raise ImportError("--ray needs Ray: pip install 'antipodal[cluster]'") from error
+    import ray
+    from ray.exceptions import RayError
 
     ours = not ray.is_initialized()
     if ours:

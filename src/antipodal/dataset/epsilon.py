@@ -23,15 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numba import njit
 from numpy.typing import ArrayLike
 
 from ..contact import PAPER_CONTACT_MODEL, Contact, ContactModel
 from ..metrics import epsilon, force_closure, wrench_space
-
-try:
-    from numba import njit
-except ImportError as error:  # pragma: no cover - needs an environment without numba
-    raise ImportError("antipodal.dataset needs numba: pip install 'antipodal[data]'") from error
 
 MARGIN = 1e-6
 """What lies nearer to a border than this is left to qhull: f near a side, contacts near each other, μ or r near 0."""

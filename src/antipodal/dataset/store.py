@@ -3,7 +3,7 @@
 dataset.json            schema version, configuration, seed, hashes of the inputs and of the shards
 objects.parquet         one row per object
 poses.parquet           one row per stable pose
-grasps.parquet          one row per grasp: pose, contacts, every metric
+grasps.parquet          one row per grasp: pose, contacts, force closure, ε and robust ε
 shards/part-00000.parquet …   one row per datapoint
 """
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from multiprocessing.connection import Connection
 
-import numpy as np
-from scipy.spatial import ConvexHull
-
-from ..gripper import load_gripper
+from ..gripper import UNIT_BOX_FACES, UNIT_BOX_VERTICES, load_gripper
 from ..mesh import TriMesh
 from ..watched import Task, listen, work_off
 from .model import GenerativeModel
@@ -44,10 +40,6 @@ def serve(pipe: Connection) -> None:
 
 def _warm_up() -> None:
     """Load and compile what the first object would otherwise wait for: an object's time is its own."""
-    corners = np.array(list(itertools.product((-0.02, 0.02), repeat=3)))
-    faces = ConvexHull(corners).simplices
-    outward = np.cross(*np.diff(corners[faces], axis=1).swapaxes(0, 1))
-    inside_out = np.einsum("fi,fi->f", outward, corners[faces[:, 0]]) < 0
-    faces[inside_out] = faces[inside_out, ::-1]
+    cube = TriMesh(0.04 * (UNIT_BOX_VERTICES - 0.5), UNIT_BOX_FACES, "cube")
     model = GenerativeModel(n_grasps=4, images_per_pose=1)
-    object_rows(TriMesh(corners, faces, "cube"), 0, load_gripper("yumi"), model, 0, None)
+    object_rows(cube, 0, load_gripper("yumi"), model, 0, None)

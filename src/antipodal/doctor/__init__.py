@@ -15,12 +15,9 @@ from ..gripper import GripperModel, gripper_names
 from ..mesh import MESH_SUFFIXES
 from .camera import examine_camera as examine_camera
 from .finding import Finding as Finding
-from .finding import Severity as Severity
 from .gripper import examine_gripper as examine_gripper
 from .image import examine_depth as examine_depth
 from .mesh import examine_mesh as examine_mesh
-from .mesh import hull_width as hull_width
-from .mesh import wall_thickness as wall_thickness
 
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff")
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 LARGEST_LOG_ODDS = 30.0
 """Of a probability that rounding made 0 or 1."""
-MAX_STEPS = 50
-"""Of Newton's method, which ends when it gains no more."""
 
 
 class Calibration(NamedTuple):
@@ -22,14 +22,13 @@ class Calibration(NamedTuple):
 
     def __call__(self, log_odds: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return probabilities, float64."""
-        x = self.scale * np.asarray(log_odds, float) + self.offset
-        return 0.5 * (1 + np.tanh(x / 2))
+        return expit(self.scale * np.asarray(log_odds, float) + self.offset)
 
 
 def fit_calibration(
     log_odds: Float[np.ndarray, "N"], success: Float[np.ndarray, "N"]
 ) -> Calibration:
-    """Minimise the cross-entropy over scale and offset by Newton's method with halved steps.
+    """Minimise the cross-entropy over scale and offset.
 
     ``success`` is 0 or 1, or a probability. Targets are Platt's (n₊+1)/(n₊+2) and 1/(n₋+2), mixed where the label is
     soft, so that separable data give a finite scale. One class only, or a fit that would reverse the ranking, gives the
@@ -43,20 +42,13 @@ def fit_calibration(
     high, low = (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2)
     target = success * high + (1 - success) * low
     features = np.stack([np.asarray(log_odds, float), np.ones(len(success))], -1)
-    x = np.array([1.0, 0.0])
-    loss = _loss(features @ x, target)
-    for _ in range(MAX_STEPS):
-        p = 0.5 * (1 + np.tanh(features @ x / 2))
-        gradient = features.T @ (p - target)
-        # 1e-6 keeps the matrix invertible where every log-odds is the same
-        hessian = (features.T * (p * (1 - p))) @ features + 1e-6 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        while (new := _loss(features @ (x - step), target)) > loss and np.abs(step).max() > 1e-9:
-            step = step / 2
-        x, gain, loss = x - step, loss - new, new
-        if gain < 1e-10 * len(success):
-            break
-    return Calibration(float(x[0]), float(x[1])) if x[0] > 0 else Calibration()
+
+    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        said = features @ x
+        return np.logaddexp(0, said).sum() - target @ said, (expit(said) - target) @ features
+
+    scale, offset = minimize(loss, [1.0, 0.0], jac=True, method="BFGS").x.tolist()
+    return Calibration(scale, offset) if scale > 0 else Calibration()
 
 
 def calibrated_by_others(
@@ -81,11 +73,4 @@ def calibrated_by_others(
 
 def log_odds_of(quality: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
     """The log-odds of probabilities, at most ±30."""
-    q = np.asarray(quality, float)
-    with np.errstate(divide="ignore"):
-        return np.clip(np.log(q) - np.log1p(-q), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-
-
-def _loss(x: np.ndarray, target: np.ndarray) -> float:
-    """Σ log(1 + eˣ) − target·x."""
-    return float((np.logaddexp(0, x) - target * x).sum())
+    return np.clip(logit(np.asarray(quality, float)), -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from .. import __version__
 from ..dataset.store import write_table
 from ..files import write_bytes, write_json
-from ..page import cards, escape, fill, picture, png, svg
+from ..page import cards, fill, picture, png, svg
 from . import plots
 from .run import Run
 from .scores import DECISION, INTERVALS

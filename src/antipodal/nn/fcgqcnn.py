@@ -44,11 +44,6 @@ class FCGQCNN(nn.Module):
         self.register_buffer("mean", torch.tensor(0.0))
         self.register_buffer("std", torch.tensor(1.0))
 
-    @property
-    def stride(self) -> int:
-        """Pixels between two cells."""
-        return 4 if self.config.pool_after_conv2 else 2
-
     def forward(
         self, image: Float[Tensor, "1 1 H W"], depth: Float[Tensor, "D 1"]
     ) -> Float[Tensor, "D A h w"]:

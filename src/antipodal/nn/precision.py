@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -28,6 +27,7 @@ StoredPrecision = Literal["float32", "bfloat16", "int8"]
 EXPORT_PRECISIONS: tuple[StoredPrecision, ...] = ("float32", "bfloat16", "int8")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 CALIBRATION_BATCH = 64
+BFLOAT16 = helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
 
 
 def check_precisions(precisions: Sequence[str]) -> None:
@@ -55,10 +55,8 @@ def write_bfloat16(source: Path, path: Path) -> None:
             or weight.name.endswith("coordinates")
         ):
             continue
-        rounded = onnx.TensorProto(
-            name=f"{weight.name}_bfloat16", data_type=TensorProto.BFLOAT16, dims=weight.dims
-        )
-        rounded.raw_data = _rounded(numpy_helper.to_array(weight)).tobytes()
+        values = numpy_helper.to_array(weight).astype(BFLOAT16)
+        rounded = numpy_helper.from_array(values, f"{weight.name}_bfloat16")
         casts.append(helper.make_node("Cast", [rounded.name], [weight.name], to=TensorProto.FLOAT))
         graph.initializer.remove(weight)
         graph.initializer.append(rounded)
@@ -72,15 +70,12 @@ def write_int8(source: Path, path: Path, calibration: Sequence[GraspBatch]) -> N
 
     The first convolution, which reads depth, and the last layer, which says the answer, stay float32.
     """
-    try:
-        from onnxruntime.quantization import (
-            CalibrationDataReader,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-    except ImportError as error:
-        raise ImportError("int8 export needs ONNX Runtime: pip install onnxruntime") from error
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -110,12 +105,6 @@ def write_int8(source: Path, path: Path, calibration: Sequence[GraspBatch]) -> N
             weight_type=QuantType.QInt8,
         )
     _save(onnx.load(path), "int8", path)
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """The upper half of each float32, rounded to the nearest, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def _save(model: Any, precision: StoredPrecision, path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from manifold3d import Manifold
 
 from ..mesh import TriMesh
+from ..transforms import random_rotations
 from . import solids
 
 
@@ -35,7 +36,7 @@ def convex_hull(rng: np.random.Generator) -> TriMesh:
     p = rng.normal(size=(n, 3))
     p = p / np.linalg.norm(p, axis=-1, keepdims=True) * rng.uniform(0.6, 1, (n, 1))
     a = np.array([rng.uniform(0.012, 0.024), rng.uniform(0.015, 0.035), rng.uniform(0.02, 0.055)])
-    return solids.to_mesh(solids.hull(p * a))
+    return solids.to_mesh(Manifold.hull_points(p * a))
 
 
 def welded_boxes(rng: np.random.Generator) -> TriMesh:
@@ -165,7 +166,7 @@ def _primitive(rng: np.random.Generator, size: float) -> Manifold:
         solid = solids.cylinder(size * rng.uniform(0.3, 0.7), size * rng.uniform(1.0, 2.2))
     else:
         solid = solids.sphere(size * rng.uniform(0.5, 0.8), 28)
-    return solids.place(solid, rotation=solids.random_rotation(rng))
+    return solids.place(solid, rotation=random_rotations(1, rng)[0])
 
 
 def _power(base: np.ndarray, exponent: float) -> np.ndarray:

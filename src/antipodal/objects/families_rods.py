@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..mesh import TriMesh
+from ..transforms import random_rotations
 from . import solids
 
 
@@ -144,7 +145,7 @@ def jack(rng: np.random.Generator) -> TriMesh:
     n = int(rng.integers(3, 7))
     # even but irregular: the first n points of a random frame's octahedron, shaken
     axes = np.concatenate([np.eye(3), -np.eye(3)])[rng.permutation(6)[:n]]
-    axes = (axes + rng.normal(0, 0.2, axes.shape)) @ solids.random_rotation(rng).T
+    axes = (axes + rng.normal(0, 0.2, axes.shape)) @ random_rotations(1, rng)[0].T
     axes /= np.linalg.norm(axes, axis=-1, keepdims=True)
     r, origin = rng.uniform(0.004, 0.007), np.zeros(3)
     parts = [solids.sphere(1.8 * r, 20)]

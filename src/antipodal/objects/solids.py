@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from manifold3d import CrossSection, Manifold, Mesh64
 from numpy.typing import ArrayLike
 
-from .. import transforms
 from ..mesh import TriMesh
 
 CIRCLE_SEGMENTS = 36
@@ -135,11 +134,6 @@ def sweep(
     return from_arrays(vertices, np.concatenate(faces))
 
 
-def hull(points: Float[np.ndarray, "n 3"]) -> Manifold:
-    """Convex hull of points."""
-    return Manifold.hull_points(np.asarray(points, float))
-
-
 def union(parts: Sequence[Manifold]) -> Manifold:
     """All parts in one."""
     total = parts[0]
@@ -155,8 +149,3 @@ def smooth_curve(
     from scipy.interpolate import PchipInterpolator  # heavy: loaded with the first use
 
     return PchipInterpolator(np.asarray(knots_t, float), np.asarray(knots_value, float))(t)
-
-
-def random_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    """Uniform on SO(3)."""
-    return transforms.random_rotations(1, rng)[0]

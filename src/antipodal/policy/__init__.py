@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 from ..errors import InvalidConfig
 from ..gripper import GripperModel
-from .base import Plan as Plan
-from .base import Policy as Policy
-from .base import QualityFn as QualityFn
-from .base import Rejected as Rejected
+from .base import Policy, QualityFn
 from .cem import CALIBRATED_CEM, WIDE_SEEDS
 from .cem import cem_policy as cem_policy
 from .dense import dense_policy as dense_policy
@@ -37,7 +34,8 @@ def make_policy(name: str, quality: QualityFn, gripper: GripperModel, **options:
             (:func:`~antipodal.policy.weighed.told_of`), and the cross-entropy method seeded with every pair that a
             rubber jaw could hold and ended at :data:`~antipodal.policy.cem.CALIBRATED_CEM`'s quality.
         gripper: every planned grasp approaches with its whole stroke open.
-        options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``).
+        options: configs of that planner by keyword (``config``, ``sampler``, ``constraints``, ``table``,
+            ``mend``).
 
     Raises:
         InvalidConfig: no such planner.

@@ -9,7 +9,6 @@ the hand. Frames: camera, grasp.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -55,23 +54,13 @@ DEFAULT_HAND = HandConfig()
 """For a calibration that is wrong by up to a few centimetres."""
 
 
-class HandSeen(NamedTuple):
-    """Where the hand is."""
-
-    T_camera_grasp: transforms.Transform
-    residual: float
-    """Root mean square distance between the pairs that count, m."""
-    n_points: int
-    """Pixels of the hand."""
-
-
 def locate_hand(
     image: DepthImage,
     gripper: GripperModel,
     T_camera_grasp: transforms.Transform,
     width: float,
     config: HandConfig = DEFAULT_HAND,
-) -> HandSeen | None:
+) -> transforms.Transform | None:
     """Measure where the grasp frame is in the camera; None where too little of the hand is seen.
 
     Args:
@@ -93,8 +82,8 @@ def locate_hand(
     points = points[KDTree(expected).query(points, distance_upper_bound=config.reach)[0] < np.inf]
     if len(points) < MIN_POINTS:
         return None
-    n_seen, points = len(points), thinned(points, config.n_points)
-    tree, residual = KDTree(points), np.inf
+    points = thinned(points, config.n_points)
+    tree = KDTree(points)
     T = transforms.translation(points.mean(0) - expected.mean(0)) @ T_camera_grasp
     for _ in range(config.n_iterations):
         visible = thinned(hand_points(image, gripper, T, width), config.n_points)
@@ -105,13 +94,12 @@ def locate_hand(
         target = np.concatenate([points[to_points[1]], points])
         distance = np.concatenate([to_points[0], to_model[0]])
         near = distance <= np.quantile(distance, config.keep_fraction)
-        residual = float(np.sqrt((distance[near] ** 2).mean()))
         step = best_rigid(source[near], target[near])
         moved = np.linalg.norm(transforms.apply(step, visible) - visible, axis=-1).max()
         T = step @ T
         if moved < STILL:
             break
-    return HandSeen(T, residual, n_seen)
+    return T
 
 
 def hand_points(

@@ -204,7 +204,7 @@ def find_edges(
     small = cv2.resize(
         smooth[: height * rate, : width * rate], (width, height), interpolation=cv2.INTER_AREA
     )
-    du, dv = _gradient(small)
+    dv, du = np.gradient(small)
     strong = du * du + dv * dv > np.float32(config.gradient_threshold**2)
     if not filled.valid[rows, columns].all():
         reach = 2 * (int(np.ceil(4 * config.smoothing_px)) + rate) + 1
@@ -296,14 +296,6 @@ class _Ladder(NamedTuple):
     pair: Int[np.ndarray, "L"]
     below: Float[np.ndarray, "L"]
     """Depth of the grasp's centre below the surface along the approach axis, m."""
-
-
-def _gradient(
-    image: Float[np.ndarray, "H W"],
-) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
-    """(∂/∂u, ∂/∂v) by central differences."""
-    dv, du = np.gradient(image)
-    return np.asarray(du), np.asarray(dv)
 
 
 def _gradient_at(

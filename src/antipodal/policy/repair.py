@@ -3,21 +3,18 @@
 A flying pixel is one that belongs to no surface: sensors and interpolation put them between an object's edge and what
 lies behind it, where they look like obstacles. It is dropped, that is, becomes a hole. A hole is filled with what lies
 behind it (:mod:`.holes`). The mended image serves edges, heights and obstacles; networks are shown the image as given.
-Data sets may call the same functions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from ..camera import DepthImage
 from ..errors import InvalidConfig
 from ..values import POSITIVE, expect
-from .holes import fill_holes
 
 
 @dataclass(frozen=True)
@@ -50,37 +47,6 @@ FULL_REPAIR = RepairConfig(drop_flying=True)
 """Both steps: for sensors that interpolate across edges."""
 NO_REPAIR = RepairConfig(fill_holes=False)
 """The image as it is."""
-
-
-class Repaired(NamedTuple):
-    """A mended image, and what was changed."""
-
-    image: DepthImage
-    n_flying: int
-    """Pixels dropped."""
-    n_filled: int
-    """Pixels filled, the dropped ones among them."""
-
-
-def repair(
-    image: DepthImage,
-    approach_axis: Float[np.ndarray, "3"],
-    config: RepairConfig = DEFAULT_REPAIR,
-) -> Repaired:
-    """Drop flying pixels, then fill holes, each if it is asked for.
-
-    Args:
-        image: the depth image.
-        approach_axis: unit, camera frame: holes are filled with what lies farther along it.
-        config: what is mended.
-    """
-    dropped = drop_flying(image, config)
-    n_left = int(np.count_nonzero(dropped.valid))
-    n_flying = int(np.count_nonzero(image.valid)) - n_left
-    if not config.fill_holes:
-        return Repaired(dropped, n_flying, 0)
-    filled = fill_holes(dropped, approach_axis)
-    return Repaired(filled, n_flying, int(np.count_nonzero(filled.valid)) - n_left)
 
 
 def drop_flying(image: DepthImage, config: RepairConfig = DEFAULT_REPAIR) -> DepthImage:

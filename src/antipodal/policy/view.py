@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +11,10 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage, far_for_grasping, odd_intrinsics, wrong_unit
 from ..errors import InvalidConfig
 from .base import OPTICAL_AXIS
+from .holes import fill_holes
 from .pose_check import NO_PLANE, NO_TABLE, disagreement, not_downwards
 from .relief import Relief, build_relief
-from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying, repair
+from .repair import DEFAULT_REPAIR, RepairConfig, drop_flying
 from .request import Asked, Request, as_request, object_mask, region
 from .table import DEFAULT_TABLE, TableConfig, TablePlane, fit_table, objects_on, raised
 
@@ -76,7 +76,7 @@ def look(
     kept = drop_flying(image, mend)
     table = fit_table(kept, mask, rng, config)
     approach_axis = approach_of(image, table)
-    filled, _, n_filled = repair(kept, approach_axis, replace(mend, drop_flying=False))
+    filled = fill_holes(kept, approach_axis) if mend.fill_holes else kept
     objects, where = mask, region(request, image, filled)
     if mask is None and table is not None:
         objects = objects_on(kept, table, config) if where is None else raised(kept, table, config)
@@ -87,8 +87,8 @@ def look(
         objects = np.zeros(image.depth.shape, bool)
     floor = np.inf if table is None else table.offset - config.min_height
     relief = build_relief(filled, approach_axis, objects, floor)
-    n_flying = np.count_nonzero(image.valid) - np.count_nonzero(kept.valid)
-    changed = {"flying_px": n_flying, "filled_px": n_filled}
+    n_given, n_kept, n_filled = (int(i.valid.sum()) for i in (image, kept, filled))
+    changed = {"flying_px": n_given - n_kept, "filled_px": n_filled - n_kept}
     return View(
         image,
         filled,

@@ -112,11 +112,7 @@ def apart(a: Grasp, b: Grasp) -> tuple[float, float]:
     return float(np.linalg.norm(a.center - b.center)), float(np.arccos(cosine))
 
 
-def ahead_of_camera(grasps_camera: Grasp) -> Grasp:
-    """Leave out grasps whose centre is not in front of the camera."""
-    return grasps_camera[grasps_camera.center[:, 2] > 0.01]  # m
-
-
 def planar(grasps_camera: Grasp, view: View) -> PlanarGrasp:
-    """Project grasps to the view's image."""
-    return ahead_of_camera(grasps_camera).to_planar(view.image.intrinsics)
+    """Project grasps to the view's image, without those whose centre is not in front of the camera."""
+    ahead = grasps_camera.center[:, 2] > 0.01  # m
+    return grasps_camera[ahead].to_planar(view.image.intrinsics)

@@ -55,8 +55,6 @@ class Body:
 class ShadeConfig:
     """How the picture looks."""
 
-    table: bool = True
-    """Whether the table z = 0 is drawn; without it the background shows."""
     table_color: Color = (0.74, 0.75, 0.76)
     checker: float = 0.05
     """Side of the table's checks, m; 0 for a plain table."""
@@ -198,12 +196,10 @@ def _trace(
         near = np.nonzero((miss2 <= soup.radius**2) & (along > -soup.radius))[0]
         hits = soup.caster.first_hit(np.broadcast_to(eye, (len(near), 3)), directions[near])
         distance[near], face[near] = hits.distance, hits.face
-    on_table = np.zeros(len(directions), bool)
-    if config.table:
-        with np.errstate(divide="ignore"):
-            to_table = np.where(directions[:, 2] < 0, -eye[2] / directions[:, 2], np.inf)
-        on_table = (to_table > 0) & (to_table < distance)
-        distance = np.where(on_table, to_table, distance)
+    with np.errstate(divide="ignore"):
+        to_table = np.where(directions[:, 2] < 0, -eye[2] / directions[:, 2], np.inf)
+    on_table = (to_table > 0) & (to_table < distance)
+    distance = np.where(on_table, to_table, distance)
     seen = np.nonzero(np.isfinite(distance) & (on_table | (face >= 0)))[0]
     points = eye + distance[seen, None] * directions[seen]
     normals = np.tile([0.0, 0.0, 1.0], (len(seen), 1))
@@ -271,10 +267,9 @@ def _open_sky(
     directions = np.einsum("nij,nkj->nki", _tangent_frames(normals[index]), local).reshape(-1, 3)
     origins = np.repeat(start[index], n, axis=0)
     hit = soup.caster.first_hit(origins, directions).distance
-    if config.table:
-        with np.errstate(divide="ignore"):
-            floor = np.where(directions[:, 2] < 0, -origins[:, 2] / directions[:, 2], np.inf)
-        hit = np.minimum(hit, floor)
+    with np.errstate(divide="ignore"):
+        floor = np.where(directions[:, 2] < 0, -origins[:, 2] / directions[:, 2], np.inf)
+    hit = np.minimum(hit, floor)
     covered = 1 - np.minimum(hit / config.occlusion_distance, 1.0)
     open_sky[index] = 1 - 0.85 * covered.reshape(-1, n).mean(1)
     return open_sky

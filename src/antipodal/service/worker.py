@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -112,28 +113,24 @@ class WarmPlanner:
             raise UnknownAsset(f"unknown gripper '{name}': expected one of {known}")
         hand = self.grippers[name]
         camera = camera_of(options)
-        with _File(self.scratch / f"depth{job.depth_suffix}", job.depth) as path:
+        with _file(self.scratch / f"depth{job.depth_suffix}", job.depth) as path:
             image = load_depth(path, camera, options.depth_unit)
         mask = None
         if job.mask is not None:
-            with _File(self.scratch / f"mask{job.mask_suffix}", job.mask) as path:
+            with _file(self.scratch / f"mask{job.mask_suffix}", job.mask) as path:
                 mask = load_mask(path, image.depth.shape)
         request = request_of(options, mask)
         return PlanInputs(image, request, hand, make_policy(options.policy, self.quality, hand))
 
 
-class _File:
-    """A file that lives as long as it is read."""
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        self._path, self._content = path, content
-
-    def __enter__(self) -> Path:
-        self._path.write_bytes(self._content)
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
+@contextmanager
+def _file(path: Path, content: bytes) -> Iterator[Path]:
+    """Write a file that lives as long as it is read."""
+    try:
+        path.write_bytes(content)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def load_planner(setup: Setup) -> WarmPlanner:

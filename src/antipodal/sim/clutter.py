@@ -175,7 +175,8 @@ def pick(
         SimulationDiverged: the engine lost the state.
     """
     check_grasp(grasp_world, pile.gripper)
-    T_world_grasp = execution_error(grasp_world.pose, config, np.random.default_rng(seed))
+    rng, sigmas = np.random.default_rng(seed), (config.position_sigma, config.rotation_sigma)
+    T_world_grasp = execution_error(grasp_world.pose, *sigmas, rng)
     pile.place_all(T_world_obj, T_world_grasp, friction, seed, config.timestep)
     before = pile.centers[:, 2]
     way = np.array([0.0, 0.0, -config.approach_distance])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import MutableMapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +20,6 @@ MIN_PIECE_THICKNESS = 1e-5
 """Slivers thinner than this are dropped [m]: a hundredth of a millimetre is below any contact's softness."""
 
 Pieces = tuple[TriMesh, ...]
-Cache = Path | MutableMapping[str, Pieces]
-"""A folder, or a dictionary that lives as long as the caller wants."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +47,27 @@ class DecomposeConfig:
 
 
 def convex_pieces(
-    mesh: TriMesh, config: DecomposeConfig | None = None, cache: Cache | None = None
+    mesh: TriMesh, config: DecomposeConfig | None = None, cache: Path | None = None
 ) -> Pieces:
     """Cut the mesh into convex pieces in the obj frame; a convex mesh is one piece, its hull.
 
     Args:
         mesh: need not be watertight.
         config: how finely to cut.
-        cache: a folder or a dictionary in which results are kept under a hash of mesh and config.
+        cache: a folder in which results are kept under a hash of mesh and config.
 
     Raises:
         InvalidMesh: the mesh is flat, or CoACD returned nothing with a volume.
     """
     config = config or DecomposeConfig()
-    key = _key(mesh, config)
-    if isinstance(cache, Path):
-        path = cache / f"{key}.npz"
-        if path.is_file():
-            return _read(path, mesh)
-        pieces = _decompose(mesh, config)
-        _write(path, pieces)
-        return pieces
     if cache is None:
         return _decompose(mesh, config)
-    if key not in cache:
-        cache[key] = _decompose(mesh, config)
-    return cache[key]
+    path = cache / f"{_key(mesh, config)}.npz"
+    if path.is_file():
+        return _read(path, mesh)
+    pieces = _decompose(mesh, config)
+    _write(path, pieces)
+    return pieces
 
 
 def is_convex(mesh: TriMesh) -> bool:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from .. import transforms
@@ -35,7 +34,7 @@ from ..render.noise import STRUCTURED_LIGHT, SensorNoise, observe
 from ..values import NOT_NEGATIVE, POSITIVE, expect
 from .motion import DWELL
 from .support import BLOCK, SupportPath, Vector
-from .trial import Outcome, Stage, TrialConfig, lift_and_keep
+from .trial import Outcome, TrialConfig, lift_and_keep
 from .world import GRAVITY, World
 
 
@@ -127,11 +126,8 @@ class TrackingResult:
 
     outcome: Outcome
     """NO_GRASP if the hand never got to close."""
-    stage: Stage
     time: float
     """When the hand began to close, or the time was up, s."""
-    n_frames: int
-    """Frames that the controller got."""
 
     @property
     def success(self) -> bool:
@@ -169,11 +165,9 @@ def track_and_lift(
     bed = _Bed(world, T_world_obj, camera, path, controller, rng, config or TrackingConfig())
     T_world_hand = bed.follow(np.array(T_world_home, float))
     if T_world_hand is None:
-        return TrackingResult(Outcome.NO_GRASP, Stage.APPROACH, bed.time, bed.n_frames)
-    outcome, stage = bed.descend(T_world_hand, friction)
-    if outcome is None:
-        outcome, stage = bed.close_and_lift()
-    return TrackingResult(outcome, stage, bed.closed_at, bed.n_frames)
+        return TrackingResult(Outcome.NO_GRASP, bed.time)
+    outcome = bed.descend(T_world_hand, friction) or bed.close_and_lift()
+    return TrackingResult(outcome, bed.closed_at)
 
 
 def photograph(
@@ -237,7 +231,7 @@ class _Bed:
                     T_world_hand, hover, config.max_speed * BLOCK, config.max_turn * BLOCK
                 )
                 near = np.linalg.norm(hover[:3, 3] - T_world_hand[:3, 3])
-                turn = rotation_angle(T_world_hand[:3, :3].T @ hover[:3, :3])
+                turn = Rotation.from_matrix(T_world_hand[:3, :3].T @ hover[:3, :3]).magnitude()
                 if near > config.aligned_distance or turn > config.aligned_angle:
                     aligned_since = np.inf
                 elif not np.isfinite(aligned_since):
@@ -247,9 +241,7 @@ class _Bed:
             self.time += BLOCK
         return None
 
-    def descend(
-        self, T_world_hand: transforms.Transform, friction: float
-    ) -> tuple[Outcome | None, Stage]:
+    def descend(self, T_world_hand: transforms.Transform, friction: float) -> Outcome | None:
         """Go straight in, following the command; None once the hand is there, else what stopped it."""
         config, world = self.config, self.world
         forward = transforms.translation([0.0, 0.0, config.hover])
@@ -263,18 +255,17 @@ class _Bed:
             height, off = float(error[2]), float(np.linalg.norm(error[:2]))
             if height < ARRIVED:
                 self.closed_at = self.time
-                return None, Stage.APPROACH
+                return None
             if off < config.aligned_distance + config.funnel * height:
                 velocity[2] += self._descent(height)
             self._step(velocity, 0.0)
             by_table, by_object = world.hand_forces()
             if by_table + by_object > config.trial.max_contact_force:
-                table = by_table > by_object
-                collided = Outcome.COLLIDED_TABLE if table else Outcome.COLLIDED_OBJECT
                 self.closed_at = self.time
-                return collided, Stage.APPROACH
+                table = by_table > by_object
+                return Outcome.COLLIDED_TABLE if table else Outcome.COLLIDED_OBJECT
         self.closed_at = self.time
-        return Outcome.NO_GRASP, Stage.APPROACH
+        return Outcome.NO_GRASP
 
     def _descent(self, height: float) -> float:
         """Speed at which the hand goes down, so far above the grasp, that it can brake in time, m/s."""
@@ -284,7 +275,7 @@ class _Bed:
         way = max(height - (config.hold_height if holds else 0.0), 0.0)
         return min(config.descent_speed, float(np.sqrt(2 * config.braking * way)))
 
-    def close_and_lift(self) -> tuple[Outcome, Stage]:
+    def close_and_lift(self) -> Outcome:
         """Close while the hand follows; when both jaws touch, hand and support stop; then as every trial."""
         config, world = self.config.trial, self.world
         until = self.time + world.gripper.max_width / config.closing_speed + 1.0
@@ -297,7 +288,7 @@ class _Bed:
             self._step(velocity, config.closing_speed)
             if abs(world.jaw_speed) > 0.02 * config.closing_speed:
                 still_since = self.time
-        return lift_and_keep(world, self.R_grasp_world, config)
+        return lift_and_keep(world, self.R_grasp_world, config)[0]
 
     def _servo(self) -> tuple[Vector, Vector]:
         """Velocity against the support that keeps the hand over the grasp, and the way left to it, m; grasp axes."""
@@ -371,8 +362,3 @@ def stepped(
 def clipped(vector: np.ndarray, most: float) -> np.ndarray:
     """Shorten a vector to at most a length."""
     return vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-12))
-
-
-def rotation_angle(rotation: Float[np.ndarray, "3 3"]) -> float:
-    """Angle of a rotation, rad in [0, π]."""
-    return float(Rotation.from_matrix(rotation).magnitude())

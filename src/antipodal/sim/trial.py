@@ -235,7 +235,8 @@ def execute(
     """Execute one grasp in an existing world, which forgets what happened in it before. See :func:`run_trial`."""
     config = config or TrialConfig()
     check_grasp(grasp_world, world.gripper)
-    T_world_grasp = execution_error(grasp_world.pose, config, np.random.default_rng(seed))
+    rng, sigmas = np.random.default_rng(seed), (config.position_sigma, config.rotation_sigma)
+    T_world_grasp = execution_error(grasp_world.pose, *sigmas, rng)
     world.place(T_world_obj, T_world_grasp, friction, seed, config.timestep)
     outcome, stage, start_height = _stages(world, T_world_grasp, float(grasp_world.width), config)
     return TrialResult(

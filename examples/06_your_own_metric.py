@@ -35,7 +35,8 @@ def main() -> None:
 
     # any callable (contacts, center_of_mass, model) → one value per grasp takes ε's place
     noise = Perturbation(n_samples=50)
-    margins = robust(margin, mesh, grasps_obj, np.random.default_rng(1), noise)
+    # a sample in which a jaw misses counts as 0, ε's worst; this metric's worst is a jaw square to its surface
+    margins = robust(margin, mesh, grasps_obj, np.random.default_rng(1), noise, missed=-np.pi / 2)
     epsilons = robust(ferrari_canny, mesh, grasps_obj, np.random.default_rng(1), noise)
 
     print(f"{len(grasps_obj)} grasps on the {mesh.name}")

@@ -177,6 +177,33 @@ def test_a_grasp_that_misses_is_worth_nothing(rng):
     assert robust_epsilon(box(), centred(0), YUMI, rng).mean.shape == (0,)
 
 
+def test_a_sample_that_misses_counts_as_what_the_metric_calls_worst(rng):
+    """At a box's edge half of the samples miss; of a metric that is always 1 the mean is h + (1 − h) · missed."""
+    edge = Grasp.from_axes(np.tile([0, 0.1, 0], (3, 1)), [1.0, 0, 0], [0, 0, -1.0], 0.05)
+    mesh, noise = box(0.02, 0.2, 0.1), replace(NOTHING, object_translation=0.005, n_samples=200)
+    one = lambda contacts, com, model: np.ones(len(contacts.point))  # noqa: E731
+    hit = robust(one, mesh, edge, np.random.default_rng(5), noise).mean
+    assert (np.abs(hit - 0.5) < 0.2).all()
+    for missed in (-1.5, 0.1):
+        mean = robust(one, mesh, edge, np.random.default_rng(5), noise, missed=missed).mean
+        np.testing.assert_allclose(mean, hit + (1 - hit) * missed)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (lambda contacts, com, model: contacts.point[..., 0], r"of shape \(\d+, 2\) for \d+ pairs of contacts"),
+        (lambda contacts, com, model: 1.0, r"of shape \(\) for \d+ pairs"),
+        (lambda contacts, com, model: np.full(len(com), np.nan), "values are NaN or infinite"),
+    ],
+)  # fmt: skip
+def test_a_metric_that_gives_other_than_one_number_each_is_told(rng, metric, words):
+    with pytest.raises(InvalidConfig, match=words):
+        robust(metric, box(), centred(4), rng)
+    with pytest.raises(InvalidConfig, match="missed nan"):
+        robust(force_closure, box(), centred(4), rng, missed=np.nan)
+
+
 def test_the_mean_of_force_closure_is_its_probability(rng):
     # faces square to the closing axis, noise in the orientation only: P = P(turn < atan μ), a Rayleigh law
     sigma, mu = 0.2, 0.3

@@ -2,8 +2,9 @@
 
 E_Q = E[ε(u', x')] over the pose of the object, the pose and opening of the gripper, the centre of mass, the friction
 and the weight of torques. Each sample moves the grasp relative to the object, closes the jaws anew and evaluates the
-metric; a jaw that misses or slips gives 0. Every number below is a standard deviation: the original mixes standard
-deviations and variances (reference 10.14), and the defaults are what its numbers amount to.
+metric; where a jaw misses there is nothing to evaluate, and the sample counts as 0, ε's worst (``missed``). Every
+number below is a standard deviation: the original mixes standard deviations and variances (reference 10.14), and the
+defaults are what its numbers amount to.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from . import transforms
 from .contact import PAPER_CONTACT_MODEL, Contact, ContactModel, find_contacts
@@ -124,16 +126,36 @@ def robust(
     rng: np.random.Generator,
     perturbation: Perturbation = PAPER_PERTURBATION,
     model: ContactModel = PAPER_CONTACT_MODEL,
+    missed: float = 0.0,
 ) -> Robust:
-    """Mean of any metric over the perturbed states of N grasps; with ``force_closure`` it is the probability P_FC."""
+    """Mean of any metric over the perturbed states of N grasps; with ``force_closure`` it is the probability P_FC.
+
+    Args:
+        metric: (M contacts in the obj frame, M centres of mass, model with M frictions and torque scales) → (M,)
+            finite numbers, of the M of all N · S samples in which both jaws touch.
+        mesh: in m.
+        grasps_obj: N grasps.
+        rng: of the noise.
+        perturbation: the noise.
+        model: means of friction and torque scale.
+        missed: value of a sample in which a jaw misses, which ``metric`` is not asked of. 0 is ε's worst; of a metric
+            where less is better, or whose worst is negative, give its worst.
+
+    Raises:
+        InvalidConfig: other than M finite numbers from ``metric``, or ``missed`` is not finite.
+    """
+    if not np.isfinite(missed):
+        raise InvalidConfig(f"missed {missed}: expected a finite number, the metric's worst value")
     contacts, found, com, sampled = perturb(mesh, grasps_obj, rng, perturbation, model)
-    values = np.zeros(found.shape)
+    values = np.full(found.shape, float(missed))
     at_found = replace(
         sampled,
         friction=np.asarray(sampled.friction)[found],
         torque_scale=np.asarray(sampled.torque_scale)[found],
     )
-    values[found] = metric(contacts[found], com[found], at_found)
+    values[found] = _expect_one_each(
+        metric(contacts[found], com[found], at_found), int(found.sum()), metric
+    )
     error = values.std(-1, ddof=1) / np.sqrt(perturbation.n_samples)
     return Robust(values.mean(-1), error)
 
@@ -172,6 +194,21 @@ def perturb(
         torque_scale=1 / np.maximum(scaling, 1e-6),
     )
     return PerturbedContacts(contacts, found.reshape(n, s), moved_com, sampled)
+
+
+def _expect_one_each(values: ArrayLike, n: int, metric: Metric) -> Float[np.ndarray, "M"]:
+    name, got = getattr(metric, "__name__", repr(metric)), np.asarray(values)
+    if got.shape != (n,):
+        raise InvalidConfig(
+            f"metric {name}: values of shape {got.shape} for {n} pairs of contacts: expected one each, ({n},); "
+            "compute over the last axes, (…, 2, 3) of contact.point → (…)"
+        )
+    if bad := int((~np.isfinite(got)).sum()):
+        raise InvalidConfig(
+            f"metric {name}: {bad} of {n} values are NaN or infinite: expected finite numbers, or the mean is none; "
+            "give such contacts the metric's worst value"
+        )
+    return got
 
 
 def _moved_poses(

@@ -18,13 +18,12 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import grippers
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.optimize import minimize_scalar
 
 from antipodal import transforms
 from antipodal.crop import CropConfig
@@ -182,9 +181,15 @@ def shard_crops(
         planar = PlanarGrasp(*(got[n][rows] for n in ("center_px", "angle", "depth", "width")))
         T_world_camera = got["T_world_camera"][first].reshape(4, 4).astype(float)
         k = got["intrinsics"][first].astype(float)
-        grasps_obj = np.stack([T_obj_grasp[g] for g in got["grasp_id"][rows]])
-        T_rest = rest[got["pose_id"][first]]
-        T_camera_obj = placed(planar, T_rest @ grasps_obj, T_world_camera, k) @ T_rest
+        T_camera_obj = transforms.inverse(T_world_camera) @ rest[got["pose_id"][first]]
+        centers = np.stack([T_obj_grasp[g][:3, 3] for g in got["grasp_id"][rows]])
+        x, y, depth = transforms.apply(T_camera_obj, centers).T
+        seen_px = np.stack([x, y], -1) / depth[:, None] * k[:2] + k[2:]
+        if (off := np.abs(seen_px - planar.center_px).max()) > 0.01:
+            raise ValueError(
+                f"a grasp is {off:.1f} px from where its camera sees it: a data set of before T_world_camera was in "
+                "the world of poses.parquet? Use a new folder"
+            )
         size = BUILTIN.camera.width, BUILTIN.camera.height
         views = Views(T_world_camera[None], T_camera_obj[None], k[None], *size)
         seen = view_crops(meshes[int(got["object_id"][first])], views, 0, planar, crop)
@@ -192,38 +197,6 @@ def shard_crops(
         relative[seen == 0] = np.nan
         crops[rows] = relative
     return crops
-
-
-def placed(
-    planar: PlanarGrasp, grasps_rest: np.ndarray, T_world_camera: np.ndarray, k: np.ndarray
-) -> np.ndarray:
-    """Where the object stood on the table, T_camera_rest: the turn and shift that take its grasps to where they are."""
-    xy = (planar.center_px - k[2:]) / k[:2] * planar.depth[:, None]
-    seen = transforms.apply(T_world_camera, np.column_stack([xy, planar.depth]))
-    rest, axis = grasps_rest[:, :3, 3], grasps_rest[:, :3, 0]
-    T_camera_world = transforms.inverse(T_world_camera)
-
-    def place(turn: float) -> np.ndarray:
-        T = transforms.rot_z(np.array(turn))
-        T[:3, 3] = (seen - transforms.apply(T, rest)).mean(0)
-        return T_camera_world @ T
-
-    def error(turn: float) -> float:
-        T = place(turn)
-        closing = transforms.rotate(T, axis)
-        # jaws have no first and second: angles are equal modulo π
-        turned = np.arctan2(closing[:, 1], closing[:, 0]) - planar.angle
-        off = np.angle(np.exp(2j * turned)) / 2
-        apart = transforms.apply(T, rest) - transforms.apply(T_camera_world, seen)
-        return float((off**2).mean() + (apart**2).sum(1).mean() / 0.01**2)
-
-    turns = np.linspace(-np.pi, np.pi, 73)
-    best = turns[np.argmin([error(t) for t in turns])]
-    bounds = (best - 0.1, best + 0.1)
-    found: Any = minimize_scalar(error, bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    if not found.fun < 1e-5:
-        raise ValueError(f"an image's object is not found again: error {found.fun:.2g}")
-    return place(float(found.x))
 
 
 def transforms_by_id(

@@ -210,7 +210,7 @@ def _draw_distributions(facts: dict[str, np.ndarray]) -> Figure:
         ("datapoints of an object", counts[counts > 0], "objects"),
         ("depth of the grasp from the camera [m]", facts["depth"], "datapoints"),
         ("angle of the closing axis in the image [rad]", facts["angle"], "datapoints"),
-        ("camera's distance from the table's origin [m]", facts["radius"], "images"),
+        ("camera's distance from the world's origin [m]", facts["radius"], "images"),
         ("camera's angle from the vertical [°]", facts["polar"], "images"),
     ]
     for axes, (what, values, of) in zip(grid[2:], panels, strict=True):

@@ -76,6 +76,8 @@ def image_rows(
     depth = planar.depth.reshape(-1)
     relative = crops - depth[:, None, None].astype(np.float32)
     relative[crops == 0] = np.nan
+    # the world of poses.parquet: there the object lies in its pose, and what was drawn for it moves the camera
+    T_world_camera = posed.pose.T_world_obj @ transforms.inverse(views.T_camera_obj)
     return to_table(
         shard_schema(model.crop.size),
         crop=relative.astype(np.float16).reshape(len(depth), -1),
@@ -91,7 +93,7 @@ def image_rows(
         pose_id=np.full(len(depth), posed.pose_id),
         image_id=posed.pose_id * MAX_IMAGES + each,
         grasp_id=posed.grasp_id[which],
-        T_world_camera=views.T_world_camera.reshape(-1, 16)[each],
+        T_world_camera=T_world_camera.reshape(-1, 16)[each],
         intrinsics=views.k[each],
     )
 

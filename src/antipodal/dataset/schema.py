@@ -38,7 +38,7 @@ def shard_schema(crop_size: int) -> pa.Schema:
             ("pose_id", pa.int32()),
             ("image_id", pa.int32()),
             ("grasp_id", pa.int32()),
-            ("T_world_camera", pa.list_(pa.float32(), 16)),
+            ("T_world_camera", pa.list_(pa.float32(), 16)),  # in the world of POSES
             ("intrinsics", pa.list_(pa.float32(), 4)),  # fx, fy, cx, cy of the re-centred image
         ]
     )

@@ -24,6 +24,7 @@ from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.files import write_json
 from antipodal.nn.config import COMPACT_TRAINING, TrainConfig
 from antipodal.nn.evaluate import evaluate
+from antipodal.nn.evaluation_files import draw_charts
 from antipodal.nn.plots import (
     Scored,
     calibration,
@@ -271,6 +272,49 @@ def test_a_split_has_one_colour_in_every_picture() -> None:
         seen[name].add(to_hex(axes.patches[0].get_facecolor()))
     assert {name: len(colors) for name, colors in seen.items()} == dict.fromkeys(splits, 1)
     assert not seen["training"] & seen["validation"]
+
+
+def test_a_network_that_always_answers_no_errs_as_a_constant_answer_does_in_both_splits() -> None:
+    shares = {"training": 0.3, "validation": 0.1}
+    history = {f"{s}_accuracy": np.array([[0.0, 1 - share]]) for s, share in shares.items()}
+    axes = training_errors(history, shares).axes[0]
+    np.testing.assert_allclose([np.asarray(line.get_ydata()) for line in axes.lines], 1.0)
+    assert len(axes.lines) == 2
+    figure = training_errors(history, {"training": 0.3, "validation": 0.0})
+    assert [line.get_label() for line in figure.axes[0].lines] == ["training"]
+
+
+def test_the_normalised_error_is_of_each_splits_own_share(
+    place: Path, report: dict[str, Any]
+) -> None:
+    run, shares = open_run(place / "run"), []
+    for split in split_as(Dataset.open(place / "boxes"), run.config["train"]):
+        share = Dataset.open(place / "boxes").labels()[split].mean()
+        shares.append(min(share, 1 - share))
+    history = read_history(run.path)
+    axes = draw_charts(report, {}, run)["training_normalised_error_rates"].axes[0]
+    for line, name, share in zip(axes.lines, ("training", "validation"), shares, strict=True):
+        want = (1 - history[f"{name}_accuracy"][:, 1]) / share
+        np.testing.assert_allclose(np.asarray(line.get_ydata(), float), want, rtol=1e-5)
+
+
+def test_scores_of_few_objects_are_warned_of(
+    place: Path, report: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three of ten objects are held out here; of all ten there is nothing to say, of one there are no intervals."""
+    assert [w for w in report["warnings"] if "of 3 objects have wide intervals" in w]
+    assert report["warnings"][0] in (place / "report" / "evaluation.html").read_text()
+    assert evaluate(place / "run", place / "boxes", rows="all")["warnings"] == []
+    write_boxes(tmp_path / "boxes", 60, np.random.default_rng(1), n_objects=2)
+    train(
+        tmp_path / "boxes",
+        tmp_path / "run",
+        replace(COMPACT_TRAINING, n_epochs=1),
+        accelerator="cpu",
+    )
+    assert "validation: scores of 30 rows of 1 object have no intervals" in caplog.text
+    report = evaluate(tmp_path / "run", tmp_path / "boxes")
+    assert "1 object have no intervals" in report["warnings"][0] and report["intervals"] == {}
 
 
 def test_a_crop_s_near_pixels_are_light_and_what_is_missing_is_far() -> None:

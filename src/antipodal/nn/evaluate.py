@@ -18,7 +18,7 @@ from .data import GraspBatch
 from .evaluation_files import write_evaluation
 from .plots import Scored
 from .run import Run, describe, expect_crops, open_run, split_as
-from .scores import DECISION, bootstrap_interval, classification
+from .scores import DECISION, bootstrap_interval, classification, few_objects
 from .stream import GIBIBYTE, GraspRows, GraspStream
 from .train import ORDERED_BATCH, predict_log_odds
 
@@ -77,11 +77,11 @@ def evaluate(
         target: which label is the truth; default: the one that the network learned.
 
     Returns:
-        ``rows`` (which were used), every score of :func:`antipodal.nn.scores.classification`, ``intervals`` (95 %,
-        by object), ``all_negative_accuracy``, ``by_collision``, ``by_depth``, ``by_pose`` and ``by_object`` (worst
-        first); on the network's own validation split also ``training``, the scores of some training rows. There the
-        calibration was fitted, so that each half of the objects is calibrated anew by the other half, but for AP and
-        AUC, which are of the network's own order.
+        ``rows`` (which were used), ``warnings`` (of few objects), every score of
+        :func:`antipodal.nn.scores.classification`, ``intervals`` (95 %, by object), ``all_negative_accuracy``,
+        ``by_collision``, ``by_depth``, ``by_pose`` and ``by_object`` (worst first); on the network's own validation
+        split also ``training``, the scores of some training rows. There the calibration was fitted, so that each half
+        of the objects is calibrated anew by the other half, but for AP and AUC, which are of the network's own order.
 
     Raises:
         IncompatibleCheckpoint: the network's crop differs from the data set's.
@@ -106,6 +106,7 @@ def evaluate(
         "rows": used,
         "target": label,
         **describe_answers(answers, np.random.default_rng(seed)),
+        "warnings": few_objects(answers.facts["object_id"]),
     }
     if used.startswith("validation"):
         index, name = _choose(dataset, "training", network)

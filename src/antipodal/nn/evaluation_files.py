@@ -106,11 +106,14 @@ def draw_charts(
             charts[f"{word}_{name}_errors"] = plots.error_histogram(name, one, positive)
     if run is not None:
         history = plots.read_history(run.path)
-        share = float(run.result["train_positive_share"])
+        shares = {
+            "training": run.result["train_positive_share"],
+            "validation": run.result["validation"]["positive_share"],
+        }
         charts["training_losses"] = plots.training_losses(history)
         charts["training_error_rates"] = plots.training_errors(history)
         charts["training_normalised_error_rates"] = plots.training_errors(
-            history, min(share, 1 - share) or None
+            history, {name: min(share, 1 - share) for name, share in shares.items()}
         )
         weights = [p for p in run.network.parameters() if p.ndim == 4]
         charts["first_filters"] = plots.filters(weights[0].detach().float().numpy())
@@ -157,6 +160,7 @@ def evaluation_page(
             f"{report['model']} on {report['dataset']} · {report['rows']} · {report['n']} datapoints of "
             f"{report['n_objects']} objects · target {report['target']} · antipodal {__version__}"
         ),
+        warnings="".join(f'<p class="warning">{escape(words)}</p>' for words in report["warnings"]),
         cards=cards(_cards(report)),
         table=_scores_table(report),
         confusion=_confusion(report),

@@ -157,14 +157,25 @@ def read_history(run_dir: Path) -> dict[str, Float[np.ndarray, "E 2"]]:
 def training_losses(history: Mapping[str, np.ndarray]) -> Figure:
     """Mean loss of each epoch; the training batches are noisy, the validation crops are not."""
     lines = {"training": "training_loss", "validation": "validation_loss"}
-    return _history(history, lines, "cross-entropy", lambda x: x)
+    return _history(history, lines, "cross-entropy")
 
 
-def training_errors(history: Mapping[str, np.ndarray], chance: float | None = None) -> Figure:
-    """Error rate of each epoch; with ``chance``, as a share of a constant answer's."""
-    lines = {"training": "training_accuracy", "validation": "validation_accuracy"}
+def training_errors(
+    history: Mapping[str, np.ndarray], chance: Mapping[str, float] | None = None
+) -> Figure:
+    """Error rate of each epoch; with ``chance``, of each split, as a share of a constant answer's.
+
+    A split whose constant answer never errs has no such share, and no line.
+    """
     label = "error rate" if chance is None else "error rate ÷ that of a constant answer"
-    return _history(history, lines, label, lambda x: (1 - x) / (chance or 1.0))
+    lines, errors = {}, {}
+    for name in ("training", "validation"):
+        column, whole = f"{name}_accuracy", 1.0 if chance is None else chance[name]
+        if column in history and whole > 0:
+            epoch, accuracy = history[column].T
+            lines[name] = column
+            errors[column] = np.column_stack([epoch, (1 - accuracy) / whole])
+    return _history(errors, lines, label)
 
 
 def filters(weight: Float[np.ndarray, "F C k k"]) -> Figure:
@@ -193,14 +204,12 @@ def crop_picture(relative: Float[np.ndarray, "S S"]) -> np.ndarray:
     return np.kron((255 * grey).astype(np.uint8), np.ones((7, 7), np.uint8))
 
 
-def _history(
-    history: Mapping[str, np.ndarray], lines: Mapping[str, str], label: str, f: Any
-) -> Figure:
+def _history(history: Mapping[str, np.ndarray], lines: Mapping[str, str], label: str) -> Figure:
     figure, axes = chart(5.6, 3.4)
     for name, column in lines.items():
         if column in history:
             epoch, value = history[column].T
-            axes.plot(epoch + 1, f(value), "o-", ms=4, color=SPLIT_COLORS[name], label=name)
+            axes.plot(epoch + 1, value, "o-", ms=4, color=SPLIT_COLORS[name], label=name)
     axes.set(xlabel="epoch", ylabel=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

@@ -65,6 +65,8 @@ INTERVALS = (
 )  # fmt: skip
 """Scores that :func:`bootstrap_interval` gives intervals of."""
 N_RESAMPLES = 200
+FEW_OBJECTS = 5
+"""Below so many objects a score is warned of."""
 
 
 def bootstrap_interval(
@@ -103,6 +105,18 @@ def bootstrap_interval(
                 low, high = max(twice - high, 0.0), max(twice - low, 0.0)
             intervals[name] = (float(low), float(high))
     return intervals
+
+
+def few_objects(objects: np.ndarray) -> list[str]:
+    """Warn where rows, whose objects these are, are of fewer than ``FEW_OBJECTS``: a line, or none."""
+    n = len(np.unique(objects))
+    if n >= FEW_OBJECTS:
+        return []
+    of = "1 object have no" if n == 1 else f"{n} objects have wide"
+    return [
+        f"scores of {len(objects)} rows of {of} intervals and say little of other objects: expected {FEW_OBJECTS} "
+        "objects at least, better 50; make more of them"
+    ]
 
 
 def _ratio(part: int, whole: int) -> float:

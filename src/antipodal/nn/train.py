@@ -40,9 +40,11 @@ from .networks import Network, network_for, normalise
 from .pretrained import Pretrained, load_pretrained
 from .quiet import quiet
 from .run import SCHEMA, describe, read_config, read_result, split_as
-from .scores import classification
+from .scores import classification, few_objects
 from .stream import GIBIBYTE, GraspRows, GraspStream, Loading, Part
 from .weights import save_weights
+
+_log = logging.getLogger(__name__)
 
 ORDERED_BATCH = 1024
 """Rows of a batch where nothing is learned."""
@@ -109,6 +111,9 @@ def train(
     _open_run(run_dir, description)
     if (run_dir / "result.json").is_file():
         return read_result(run_dir)
+    if speaks():
+        for words in few_objects(dataset.read(["object_id"])["object_id"][validation.rows]):
+            _log.warning("validation: %s", words)
     if start is None:
         _begin(network, training, config.seed, run_dir)
     # a third faster on a CPU, and twice with bfloat16: oneDNN's own layout

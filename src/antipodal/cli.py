@@ -184,7 +184,8 @@ def generate(
     Args:
         objects: object set, or any folder of meshes in metres.
         output: folder for the data set.
-        preset: paper, release2017, or builtin (what the shipped model is trained on).
+        preset: paper or release2017, for train --model paper, or builtin (what the shipped model is trained on), for
+            train --model compact, which is train's default.
         n_datapoints: about how many in all, the same for each object.
         images_per_pose: every grasp in so many images of each stable pose, as in the paper; the preset's if not given.
         gripper: name, or a gripper.toml.

@@ -137,6 +137,30 @@ def test_a_column_is_its_shards_one_after_the_other(tmp_path, rng: np.random.Gen
         np.testing.assert_array_equal(column, np.concatenate([part[name] for part in parts]))
 
 
+def test_a_column_or_row_that_is_not_there_is_no_damage(tmp_path, rng: np.random.Generator) -> None:
+    made = write_boxes(tmp_path / "set", 30, rng)
+    some = np.arange(3)
+    for read in (
+        made.read,
+        lambda columns: made.take(columns, some),
+        lambda c: next(made.iterate(c)),
+    ):
+        with pytest.raises(
+            InvalidConfig, match=r"no column 'free_shares': expected one of crop, .* free_share,"
+        ):
+            read(["depth", "free_shares"])
+        with pytest.raises(InvalidConfig, match=r"expected a list of names, \['crop'\]"):
+            read("crop")
+        with pytest.raises(InvalidConfig, match="no columns: expected some of crop"):
+            read([])
+    for rows, words in (([0, 30], "no row 30: expected 0 to 29"), ([-1], "no row -1")):
+        with pytest.raises(InvalidConfig, match=words):
+            made.take(["depth"], np.array(rows))
+    with pytest.raises(InvalidConfig, match=r"of a mask, np\.flatnonzero"):
+        made.take(["depth"], made.labels())
+    assert made.take(["depth"], np.array([]))["depth"].shape == (0,)
+
+
 def test_packing_crops_loses_no_bit(tmp_path, rng: np.random.Generator) -> None:
     """Also where depths are missing, and for every other pattern of bits."""
     bits = rng.integers(0, 2**16, (40, 32 * 32), np.uint16)

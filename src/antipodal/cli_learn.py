@@ -45,15 +45,14 @@ def train(
     Args:
         dataset: folder of the data set.
         output: folder for checkpoints, logs and the result.
-        model: paper is GQ-CNN 2.0 (18,025,826 parameters), two_pools its smaller variant, compact our own. paper and
-            two_pools learn from data of any preset, compact from those of generate --preset builtin, or with --target
-            robust from any.
+        model: paper is GQ-CNN 2.0 (18,025,826 parameters), two_pools its smaller variant: for data of any preset.
+            compact is our own: for data of generate --preset builtin, or with --target robust of any.
         split: what validation keeps apart; the preset's if not given.
         epochs: passes over the training split; the preset's if not given.
         patience: epochs in a row without a smaller validation loss that end training; never if not given.
         precision: bfloat16 is several times faster where the processor has it; the preset's if not given.
         target: robust is the paper's label, success its probability as executed, force_closure the ablation's; the
-            preset's if not given. compact's is success, which only data of generate --preset builtin have.
+            preset's if not given. compact's is success, which data of the preset builtin have.
         augmentation: of training crops; paper_low and paper_high are its ablations with σ = 0 and 1 cm.
         learning_rate: the preset's if not given.
         from_run: finished run of the same model to start from: fine-tuning.

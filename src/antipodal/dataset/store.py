@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import file_hash, write_bytes
 from ..gripper import TOLD
-from .schema import SUCCESS_THRESHOLD, VERSION
+from .schema import SUCCESS_THRESHOLD, VERSION, shard_schema
 
 SIDE_TABLES = ("objects", "poses", "grasps")
 """Tables beside the shards, by the name of their file."""
@@ -104,6 +104,9 @@ class Dataset:
         """Read whole columns of all shards, in order. ``crop`` comes as (N, size, size) float16.
 
         Memory is that of the result and of one shard: 2 kB a row for ``crop``, a few bytes for the rest.
+
+        Raises:
+            InvalidConfig: a name that is no column of ``schema.shard_schema``, or none.
         """
         whole: dict[str, np.ndarray] = {}
         start = 0
@@ -124,13 +127,20 @@ class Dataset:
         self, columns: Sequence[str], shards: Sequence[int] | None = None
     ) -> Iterator[dict[str, np.ndarray]]:
         """Read the same columns shard by shard, all or those numbered, for data sets that do not fit in memory."""
+        _expect_columns(columns)
         for index in range(len(self.manifest["shards"])) if shards is None else shards:
             yield self._read_shard(index, columns)
 
     def take(self, columns: Sequence[str], rows: Int[np.ndarray, "M"]) -> dict[str, np.ndarray]:
-        """Read some rows, by number, in the order given; memory is that of one shard and of the result."""
+        """Read some rows, by number, in the order given; memory is that of one shard and of the result.
+
+        Raises:
+            InvalidConfig: rows that are not there, or a mask; columns as in :meth:`read`.
+        """
+        _expect_columns(columns)
         sizes = [shard["n_datapoints"] for shard in self.manifest["shards"]]
         first = np.concatenate([[0], np.cumsum(sizes)])
+        rows = _row_numbers(rows, int(first[-1]))
         owner = np.searchsorted(first, rows, side="right") - 1
         order = np.argsort(owner, kind="stable")
         parts = [
@@ -336,6 +346,28 @@ def split_by_group(
         is_train[nearest] = not is_train[nearest]
     rows_train = np.isin(groups, ids[is_train])
     return np.flatnonzero(rows_train), np.flatnonzero(~rows_train)
+
+
+def _expect_columns(columns: Sequence[str]) -> None:
+    known = shard_schema(1).names
+    if isinstance(columns, str):
+        raise InvalidConfig(f"columns '{columns}': expected a list of names, ['{columns}']")
+    if not len(columns):
+        raise InvalidConfig(f"no columns: expected some of {', '.join(known)}")
+    for name in columns:
+        if name not in known:
+            raise InvalidConfig(f"no column '{name}': expected one of {', '.join(known)}")
+
+
+def _row_numbers(rows: Int[np.ndarray, "M"], n: int) -> Int[np.ndarray, "M"]:
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise InvalidConfig(
+            f"rows {rows.dtype} of shape {rows.shape}: expected row numbers (M,); of a mask, np.flatnonzero(mask)"
+        )
+    if len(bad := rows[(rows < 0) | (rows >= n)]):
+        raise InvalidConfig(f"no row {bad[0]}: expected 0 to {n - 1}")
+    return rows
 
 
 def _config(path: Path) -> dict[str, Any]:

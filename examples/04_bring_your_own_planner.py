@@ -1,4 +1,4 @@
-"""Put your own planner on the benchmark: one function, depth image and mask in, ranked planar grasps out.
+"""Put your own planner on the benchmark: one function, depth image, mask and hand in, ranked planar grasps out.
 
     antipodal bench run --policy 04_bring_your_own_planner:plan builtin-cem --objects meshes -o out/bench
 
@@ -13,7 +13,12 @@ import antipodal
 from antipodal.policy.base import Plan
 
 
-def plan(image: antipodal.DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+def plan(
+    image: antipodal.DepthImage,
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    gripper: antipodal.GripperModel,
+) -> Plan:
     """Close across the mask's shorter side at its centroid, 12 mm below what is seen there."""
     v, u = np.nonzero(mask)
     _, axes = np.linalg.eigh(np.cov(np.stack([u, v])))
@@ -21,7 +26,7 @@ def plan(image: antipodal.DepthImage, mask: np.ndarray, rng: np.random.Generator
         center_px=np.array([[u.mean(), v.mean()]]),
         angle=np.array([np.arctan2(axes[1, 0], axes[0, 0])]),
         depth=np.array([np.median(image.depth[mask & image.valid]) + 0.012]),
-        width=np.array([0.05]),
+        width=np.array([gripper.max_width]),
     )
     assert image.T_world_camera is not None
     straight_down = -image.T_world_camera[2, :3]
@@ -37,9 +42,9 @@ if __name__ == "__main__":
     mesh = make_object("carton", rng)
     scene = antipodal.sample_scene(mesh, antipodal.stable_poses(mesh)[0], rng)
     image, mask = render(scene)
-    planned = plan(image, mask, rng)
-    grasp = planned.best.to_grasp(image.intrinsics, planned.approach_axis)
     gripper = antipodal.load_gripper("yumi")
+    planned = plan(image, mask, rng, gripper)
+    grasp = planned.best.to_grasp(image.intrinsics, planned.approach_axis)
     trial = run_trial(
         mesh, scene.T_world_obj, grasp.in_frame(scene.T_world_camera), gripper, scene.friction, 0
     )

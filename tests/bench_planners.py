@@ -39,6 +39,10 @@ def raises(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Pla
     raise KeyError("no such thing")
 
 
+def nothing(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> None:
+    """Forget to return."""
+
+
 def exits(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
     """Leave, as a script would."""
     sys.exit(4)

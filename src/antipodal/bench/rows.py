@@ -6,21 +6,14 @@ also look whether fingers and palm are free (:mod:`antipodal.policy.constraints`
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ..camera import DepthImage
 from ..errors import InvalidConfig, UnknownAsset
 from ..gripper import GripperModel
 from ..policy import make_policy
-from ..policy.base import Plan
 from ..policy.dense import FAST_DENSE
 from ..policy.heuristics import (
     PAPER_CONSTRAINTS,
@@ -32,6 +25,7 @@ from ..policy.rank import rank_policy
 from ..quality import Precision, load_quality
 from ..rivals import load_rival
 from .learned import load_learned
+from .outsider import outsider
 from .planner import Planner, image_planner
 from .planners_known import oracle_planner, registration_planner
 
@@ -42,12 +36,13 @@ def make_planner(spec: str, gripper: GripperModel) -> Planner:
     """Build a planner from its name on the command line.
 
     Args:
-        spec: a key of :data:`ROWS`; ``module:function`` with function(image, mask, rng) → Plan; NAME:FILE with a key
-            of :data:`FILE_ROWS` and its file; or the path of an ONNX file of ours, planned with CEM.
+        spec: a key of :data:`ROWS`; ``module:function`` (:func:`~.outsider.outsider`); NAME:FILE with a key of
+            :data:`FILE_ROWS` and its file; or the path of an ONNX file of ours, planned with CEM.
         gripper: the hand.
 
     Raises:
         UnknownAsset: no such name, file, module or function.
+        InvalidConfig: a module that cannot be imported, or a function that takes something else.
         IncompatibleCheckpoint: the file is not a network of ours.
     """
     if spec in ROWS:
@@ -58,7 +53,7 @@ def make_planner(spec: str, gripper: GripperModel) -> Planner:
     if name in FILE_ROWS and rest:
         return FILE_ROWS[name](rest, gripper)
     if rest:
-        return image_planner(_outsider(name, rest))
+        return outsider(name, rest, gripper)
     raise UnknownAsset(
         f"unknown planner '{spec}': expected one of {', '.join(ROWS)}, "
         f"{', '.join(f'{n}:FILE' for n in FILE_ROWS)}, FILE.onnx, or module:function"
@@ -127,39 +122,6 @@ def network_planner(
         IncompatibleCheckpoint: not a network of this package.
     """
     return image_planner(make_policy(policy, load_quality(model, precision), gripper, **options))
-
-
-def _outsider(module: str, function: str) -> Callable[..., Plan]:
-    """Import anybody's function(image, mask, rng) → Plan, also from a module in the folder where one stands."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = getattr(importlib.import_module(module), function, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise  # the module is there, and what it imports is not
-        raise UnknownAsset(
-            f"planner {module}:{function}: no module '{module}': expected one in this folder or installed"
-        ) from error
-    except ImportError:
-        raise
-    except Exception as error:  # other people's code
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InvalidConfig(f"planner {module}:{function}: cannot be imported: {said}") from error
-    if not callable(found):
-        raise UnknownAsset(
-            f"planner {module}:{function}: the module has no such function: "
-            "expected function(image, mask, rng) returning a Plan"
-        )
-
-    def policy(image: DepthImage, mask: Any, rng: np.random.Generator) -> Plan:
-        plan = found(image, mask, rng)
-        if not isinstance(plan, Plan):
-            raise InvalidConfig(f"it returned a {type(plan).__name__}: expected a Plan")
-        return plan
-
-    return policy
 
 
 ROWS: dict[str, Build] = {

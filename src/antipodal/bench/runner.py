@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -28,6 +27,7 @@ from ..files import claim, file_hash
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
 from .objects import BenchObject, distinct, list_objects
+from .outsider import outsider_files
 from .planner import Planner
 from .pool import Crew, Progress, crew_task, run_missing
 from .rows import make_planner, planner_file, planner_names
@@ -177,15 +177,18 @@ def _open_folder(run: BenchRun, gripper: GripperModel, objects: Sequence[BenchOb
 
 
 def planner_hash(spec: str) -> str:
-    """Hash of the files behind a planner, so that a changed one is another run: networks or module."""
+    """Hash of the files behind a planner, so that a changed one is another run: networks or modules.
+
+    Raises:
+        InvalidConfig: a module's ``FILES`` names something that is no file.
+    """
     models = Path(str(resources.files("antipodal") / "assets" / "models"))
-    path = planner_file(spec) or Path()
+    path = planner_file(spec)
+    files = [path] if path is not None else []
     if spec.startswith("builtin-"):
-        path = models / "builtin.onnx"
-    elif planner_file(spec) is None and ":" in spec:
-        module = sys.modules.get(spec.partition(":")[0])  # make_planner has imported it
-        path = Path(getattr(module, "__file__", None) or "")
-    files = [path]
+        files = [models / "builtin.onnx"]
+    elif path is None and ":" in spec:
+        files = outsider_files(spec.partition(":")[0])  # make_planner has imported it
     if spec.startswith(("builtin-dense", "dense:")):
         files.append(models / "dense" / "dense.onnx")  # it proposes
     return " ".join(file_hash(file) for file in files if file.is_file())

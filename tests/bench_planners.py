@@ -39,6 +39,11 @@ def raises(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Pla
     raise KeyError("no such thing")
 
 
+def counts(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
+    """Fail with numbers that differ from trial to trial."""
+    raise ValueError(f"{int(mask.sum())} pixels of 7")
+
+
 def nothing(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> None:
     """Forget to return."""
 

@@ -67,8 +67,11 @@ def test_the_first_grasp_is_taken(observation: Observation) -> None:
             Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([0.5])),
             "quality of shape (1,) for 2 grasps",
         ),
-        (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([0.5, np.nan])), "a quality is nan"),
-        (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([1.5, 0.1])), "a quality is 1.5"),
+        (
+            Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([0.5, np.nan])),
+            "answered a quality of nan",
+        ),
+        (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array([1.5, 0.1])), "answered a quality of 1.5"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), np.array(["a", "b"])), "quality of shape"),
         (Ranked(Grasp(POSES, np.full(2, 0.05)), [[0.5], [0.1, 0.2]]), "raised ValueError"),  # type: ignore[arg-type]
         (
@@ -76,7 +79,7 @@ def test_the_first_grasp_is_taken(observation: Observation) -> None:
                 Grasp(transforms.translation([0.0, 0.0, 1e300])[None], np.array([0.05])),
                 np.array([0.5]),
             ),
-            "its grasp is 1e+300 m away: expected within 10 m",
+            "answered a grasp 1e+300 m away: expected within 10 m",
         ),
         (no_grasp(404), "404"),  # type: ignore[arg-type]
         (
@@ -98,7 +101,7 @@ def test_nonsense_is_no_grasp_with_its_reason(
     [
         (bench_planners.raises, "raised KeyError: 'no such thing'"),
         (bench_planners.exits, "raised SystemExit: 4"),
-        (bench_planners.not_a_number, "a quality is nan"),
+        (bench_planners.not_a_number, "answered a quality of nan"),
         (bench_planners.sleeps, "took longer than 0.3 s"),
         (bench_planners.stubborn, "took longer than 0.3 s"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from antipodal.bench import trials as trials_module
 from antipodal.bench.charts import OUTCOME_COLORS, outcome_chart
 from antipodal.bench.config import BenchConfig
+from antipodal.bench.faults import watch_faults
 from antipodal.bench.frames import execute_again, recorded
 from antipodal.bench.objects import list_objects
 from antipodal.bench.page import write_page
@@ -122,6 +124,42 @@ def test_a_planner_that_raises_leaves_its_words(finished: Path) -> None:
     usable = [r for r in rows if r["object"] != "odd/sheet"]
     assert {r["outcome"] for r in usable} == {"NO_GRASP"}
     assert all("KeyError" in r["reason"] for r in usable)
+
+
+def test_a_planner_that_fails_in_its_first_five_trials_is_named_while_the_run_goes_on(
+    finished: Path,
+) -> None:
+    parts = sorted((finished / "parts").glob("trials-*.parquet"))
+    said: list[list[str]] = []
+    for error in (0.001, 0.5):  # no rows of the second
+        told: list[str] = []
+        look = watch_faults(error, told.append)
+        for part in parts[:2]:
+            look(part)
+        assert not told  # four trials
+        for part in parts[2:] + parts:
+            look(part)
+        said.append(told)
+    assert len(said[0]) == 1 and not said[1]
+    assert said[0][0].startswith(
+        "warning: bench_planners:raises failed in each of its first 5 trials: raised KeyError: 'no such thing'."
+    )
+
+
+def test_a_run_says_why_plans_failed_and_what_it_found_done(
+    objects: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["bench", "run", "--policy", "bench_planners:counts", GOOD, "--workers", "1"]
+    asked += ["--objects", str(objects / "boxes"), "--trials", "1", "--n-timed", "0"]
+    asked += ["-o", str(tmp_path / "o"), "--json"]
+    for here in (False, True):
+        assert command(asked) == 0
+        out = capsys.readouterr()
+        assert ("2 of 2 trials were here already" in out.err) == here
+        said = out.err.splitlines()[-1]
+        shown = r"bench_planners:counts: no grasp executed in 2 of 2 trials: 2 × raised ValueError: \d+ pixels of 7"
+        assert re.fullmatch(shown, said)
+        assert json.loads(out.out)["planners"]["bench_planners:counts"]["reasons"][0]["count"] == 2
 
 
 def test_a_planner_that_kills_its_process_or_hangs_does_not_end_the_run(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
 
-from .terminal import MaybeOutput, Output, emit, progress_bar
+from .terminal import MaybeOutput, Output, emit, progress_bar, stderr
 
 Millimetres = Annotated[tuple[float, ...], tyro.conf.arg(name="execution-error-mm")]
 
@@ -61,7 +62,9 @@ def bench_run(
     config = BenchConfig(trials, seed, camera, tuple(e / 1000 for e in execution_error), time_limit)
     run = BenchRun(policy, objects, output, gripper, config, workers, cache, n_timed)
     with progress_bar("objects") as progress:
-        run_bench(run, progress)
+        found = _Found(progress)
+        run_bench(run, found)
+    found.say("trials", trials)
     report = _report(output, json)
     rate = report["planners"][next(iter(run.names))]["success_rate"]
     return int(require is not None and (rate is None or rate < require))
@@ -107,7 +110,9 @@ def bench_clutter(
     config = BenchConfig(1, seed, camera, (execution_error / 1000,), time_limit)
     run = ClutterRun(policy, objects, output, rounds, gripper, config, workers, cache)
     with progress_bar("rounds") as progress:
-        report = run_clutter(run, progress)
+        found = _Found(progress)
+        report = run_clutter(run, found)
+    found.say("piles")
     lines = ["planner              grasps  success [95 %]  declutter [95 %]  picks/plan"]
     for name, p in report["planners"].items():
         success = _share(p["grasp_success_rate"], p.get("grasp_success_interval"))
@@ -232,6 +237,24 @@ def bench_replay(
     return int(not result["same"])
 
 
+class _Found:
+    """Progress that remembers how much an earlier run had left."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+        self._first: tuple[int, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        self._first = self._first or (done, total)
+        self._progress(done, total)
+
+    def say(self, what: str, each: int = 1) -> None:
+        """Say on stderr how much was here, if anything."""
+        done, total = self._first or (0, 0)
+        if done:
+            stderr(f"{done * each} of {total * each} {what} were here already, of an earlier run")
+
+
 def _report(run: Path, json: bool) -> dict[str, Any]:
     from .bench.page import write_page
     from .bench.report import make_report, open_trials
@@ -240,6 +263,8 @@ def _report(run: Path, json: bool) -> dict[str, Any]:
     report = make_report(trials)
     page = write_page(trials, report)
     emit(report, f"{report_table(report)}\nreport: {page}", json)
+    for line in not_executed(report):
+        stderr(line)
     return report
 
 
@@ -271,6 +296,23 @@ def report_table(report: dict[str, Any]) -> str:
     )
     lines += [f"unusable {name}: {reason}" for name, reason in report["unusable_objects"].items()]
     return "\n".join(lines)
+
+
+def not_executed(report: dict[str, Any]) -> list[str]:
+    """Of each planner that gave nothing to execute in some trial the two commonest reasons, a line each."""
+    from .bench.report import short_names
+
+    lines = []
+    for spec, name in short_names(list(report["planners"])).items():
+        p = report["planners"][spec]
+        n = p["outcomes_all"]["NO_GRASP"] + p["outcomes_all"]["UNSTABLE"]
+        said = "; ".join(
+            f"{r['count']} × {shorten(r['reason'], 120, placeholder=' …')}"
+            for r in p["reasons"][:2]
+        )
+        if n:
+            lines.append(f"{name}: no grasp executed in {n} of {p['n_trials']} trials: {said}")
+    return lines
 
 
 def _agreement_table(result: dict[str, Any]) -> str:

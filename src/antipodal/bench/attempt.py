@@ -81,22 +81,26 @@ def _first(ranked: Ranked) -> tuple[Grasp | None, float | None, str]:
         return None, None, f"answered a {type(ranked).__name__}: expected Ranked"
     grasps, quality = ranked.grasps_world, np.asarray(ranked.quality)
     if not isinstance(grasps, Grasp) or len(grasps.batch_shape) != 1:
-        return None, None, "grasps_world: expected a Grasp of batch shape (N,)"
+        return (
+            None,
+            None,
+            "answered grasps_world of another shape: expected a Grasp of batch shape (N,)",
+        )
     if len(grasps) == 0:
         return None, None, str(ranked.reason or "the plan is empty")
     if quality.shape != (len(grasps),) or quality.dtype.kind not in "fiu":
         return (
             None,
             None,
-            f"quality of shape {quality.shape} for {len(grasps)} grasps: expected ({len(grasps)},)",
+            f"answered a quality of shape {quality.shape} for {len(grasps)} grasps: expected ({len(grasps)},)",
         )
     if not ((quality >= 0) & (quality <= 1)).all():
         wrong = quality[~((quality >= 0) & (quality <= 1))][0]
-        return None, None, f"a quality is {wrong:g}: expected numbers in [0, 1]"
+        return None, None, f"answered a quality of {wrong:g}: expected numbers in [0, 1]"
     first = grasps[0]  # best first: the planner may rank by more than the quality
     away = float(np.abs(first.center).max())
     if away > MAX_DISTANCE:
-        return None, None, f"its grasp is {away:.3g} m away: expected within {MAX_DISTANCE:g} m"
+        return None, None, f"answered a grasp {away:.3g} m away: expected within {MAX_DISTANCE:g} m"
     return first, float(quality[0]), ""
 
 

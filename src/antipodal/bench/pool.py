@@ -51,12 +51,17 @@ def run_missing(
     parts: Sequence[Path],
     n_workers: int,
     progress: Progress = lambda done, total: None,
+    look: Callable[[Any], None] = lambda result: None,
 ) -> None:
-    """Run the jobs whose part, the file that they end in, is not there yet, on ``n_workers`` processes."""
+    """Run the jobs whose part, the file that they end in, is not there yet, on ``n_workers`` processes.
+
+    ``progress`` is told at first how many were there; ``look`` gets the result of each that was not.
+    """
     missing = [job for job, part in zip(jobs, parts, strict=True) if not part.is_file()]
     n_found = len(jobs) - len(missing)
     progress(n_found, len(jobs))
-    for done, _ in enumerate(run_watched(task, missing, n_workers), n_found + 1):
+    for done, result in enumerate(run_watched(task, missing, n_workers), n_found + 1):
+        look(result)
         progress(done, len(jobs))
 
 

@@ -218,14 +218,16 @@ def _comparisons(outcomes: dict[str, Outcomes], seed: int) -> list[dict[str, Any
 
 
 def _reasons(rows: pa.Table) -> list[dict[str, Any]]:
-    """The five most frequent reasons why there was nothing to execute; numbers in them do not tell two apart."""
-    words = [
-        " ".join("…" if any(c.isdigit() for c in w) else w for w in (r or "").split())
-        for r in rows.column("reason").to_pylist()
-    ]
-    found, count = np.unique([w for w in words if w], return_counts=True)
-    order = np.argsort(-count, kind="stable")[:5]
-    return [{"reason": str(found[i]), "count": int(count[i])} for i in order]
+    """The five most frequent reasons why there was nothing to execute, in the words of the first trial of each.
+
+    Numbers in them do not tell two apart.
+    """
+    alike: dict[str, list[str]] = {}
+    for reason in filter(None, rows.column("reason").to_pylist()):
+        words = ("…" if any(c.isdigit() for c in word) else word for word in reason.split())
+        alike.setdefault(" ".join(words), []).append(reason)
+    most = sorted(alike.values(), key=len, reverse=True)[:5]
+    return [{"reason": same[0], "count": len(same)} for same in most]
 
 
 def _unusable(trials: Trials) -> dict[str, str]:

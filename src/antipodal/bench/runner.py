@@ -26,6 +26,7 @@ from ..errors import CorruptDataset, InvalidConfig, UnknownAsset
 from ..files import claim, file_hash
 from ..gripper import GripperModel, load_gripper
 from .config import BenchConfig
+from .faults import watch_faults
 from .objects import BenchObject, distinct, list_objects
 from .outsider import outsider_files
 from .planner import Planner
@@ -67,6 +68,8 @@ class BenchRun:
 def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> Path:
     """Run, or resume, a benchmark; return the path of trials.parquet.
 
+    A planner that fails in each of its first trials is logged as a warning; the others' trials are run all the same.
+
     Raises:
         UnknownAsset: objects, gripper or a planner that does not exist.
         InvalidConfig: the folder holds a run of another configuration.
@@ -79,7 +82,8 @@ def run_bench(run: BenchRun, progress: Progress = lambda done, total: None) -> P
     jobs = _jobs(run, objects)
     parts = [_part(job, "trials") for job in jobs]
     crew = Crew(_make_part, run.names, gripper)
-    run_missing(crew_task(crew), jobs, parts, run.workers, progress)
+    look = watch_faults(run.config.execution_errors[0])
+    run_missing(crew_task(crew), jobs, parts, run.workers, progress, look)
     merge_parts(parts, TRIALS, run.output / "trials.parquet")
     if run.n_timed:
         _time_plans(run, crew, jobs)

@@ -39,7 +39,7 @@ from antipodal.cli_bench import report_table
 from antipodal.errors import CorruptDataset, InvalidConfig, UnknownAsset
 from antipodal.gripper import GripperModel, load_gripper
 from antipodal.mesh import save_mesh
-from antipodal.sim.trial import TrialConfig
+from antipodal.sim.trial import Outcome, Stage, TrialConfig
 from conftest import box
 
 QUICK = TrialConfig(settle_window=0.1, shake_cycles=1, gravity_time=0.1)
@@ -247,6 +247,39 @@ def test_the_report_says_what_the_rows_say(finished: Path) -> None:
     assert "NaN" not in stored and json.loads(stored)["planners"][GOOD]["success_rate"] == 1.0
 
 
+def written(page: str, heading: str) -> list[list[list[str]]]:
+    """Of each line of the table below a heading the names in each cell, the head left out."""
+    section = re.split(r"^#+ ", page.split(f"# {heading}\n")[1], flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    return [[re.findall(r"`(\w+)`", cell) for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_the_manual_lists_every_column_and_key_and_no_other(finished: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "benchmark-files.md").read_text()
+    report = make_report(open_trials(finished))
+    planner = report["planners"]["bench_planners:raises"]
+    table = pq.read_schema(finished / "trials.parquet")
+    for heading, keys in (
+        ("trials.parquet", table.names),
+        ("report.json", [*report]),
+        ("A planner's numbers", [*planner]),
+    ):
+        named = [name for line in written(page, heading) for name in line[0]]
+        assert sorted(named) == sorted(keys)
+    inside = {key: line[1] for line in written(page, "Lists and tables in it") for key in line[0]}
+    nested = {"comparisons": report["comparisons"], **planner}
+    for key, keys in inside.items():
+        entry = nested[key]
+        if key in ("by_source", "by_difficulty"):
+            entry = [*entry.values()]
+        assert sorted((entry[0] if isinstance(entry, list) else entry).keys()) == sorted(keys), key
+    by_outcome = {"outcomes", "outcomes_all"}
+    assert {k for k, v in planner.items() if isinstance(v, dict)} - by_outcome <= inside.keys()
+    columns = {line[0][0]: line[2] for line in written(page, "trials.parquet")}
+    assert columns["outcome"] == [outcome.name for outcome in Outcome]
+    assert columns["stage"] == [stage.value for stage in Stage]
+
+
 def test_a_run_of_which_no_object_can_be_used_says_why_in_one_line(tmp_path: Path, capsys) -> None:
     save_mesh(box(40.0, 60.0, 35.0), tmp_path / "in" / "mm.ply")
     asked = ["--objects", str(tmp_path / "in"), "--workers", "1"]
@@ -337,6 +370,7 @@ def test_the_page_needs_nothing_from_outside(finished: Path) -> None:
         page.count("data:image/png;base64,") == 4
     )  # the planner that misses: both boxes, two pictures each
     assert "<script" not in page and 'src="http' not in page and "@import" not in page
+    assert "failures on graspable trials, one per object" in page
     assert "odd/sheet" in page and "$" not in page.replace("$ ", "")
 
 

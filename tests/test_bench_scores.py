@@ -177,10 +177,20 @@ def test_the_intervals_of_a_summary_are_those_of_its_objects() -> None:
 def test_a_quality_that_is_no_probability_has_no_calibration_but_an_order() -> None:
     outcomes = trials([1, 1, 0, 0], [0.9, 0.6, 0.7, 0.4])
     ranked, judged = summarise(outcomes, is_probability=False), summarise(outcomes)
-    assert np.isnan(ranked["ece"]) and np.isnan(ranked["brier"])
-    assert {k: v for k, v in ranked.items() if k not in ("ece", "brier")} == {
-        k: v for k, v in judged.items() if k not in ("ece", "brier")
-    }
+    blank = {"ece", "brier", "ece_all", "brier_all"}
+    assert all(np.isnan(ranked[name]) for name in blank)
+    assert ranked.keys() == judged.keys()
+    assert all(ranked[name] == judged[name] for name in ranked.keys() - blank)
+
+
+def test_the_scores_of_q_over_all_trials_count_the_ungraspable_ones() -> None:
+    values = summarise(trials([1, 0, 0, 0], [0.9, 0.8, 0.2, np.nan], graspable=[1, 0, 1, 1]))
+    assert values["brier"] == pytest.approx((0.1**2 + 0.2**2) / 2)
+    assert values["brier_all"] == pytest.approx((0.1**2 + 0.8**2 + 0.2**2) / 3)
+    assert values["ece_all"] == pytest.approx((0.1 + 0.8 + 0.2) / 3)
+    assert (values["planned_share"], values["planned_share_all"]) == (2 / 3, 3 / 4)
+    worse = summarise(trials([1, 0], [0.8, 0.9], graspable=[1, 0]))
+    assert (worse["average_precision"], worse["average_precision_all"]) == (1.0, 0.5)
 
 
 def test_without_a_graspable_trial_the_rates_are_undefined_and_nothing_fails() -> None:

@@ -210,21 +210,29 @@ def summarise(
     A q that is no probability of success has neither calibration error nor Brier score: NaN.
     """
     reachable = outcomes[outcomes.graspable]
-    planned = ~np.isnan(reachable.quality)
-    quality, success = reachable.quality[planned], reachable.success[planned]
-    judged = (quality, success) if is_probability else (quality[:0], success[:0])
     values: dict[str, float | list[float] | int] = {
         "n_trials": len(outcomes.success),
         "n_graspable": len(reachable.success),
         "graspable_share": rate(outcomes.graspable),
         **_rates(reachable, ""),
         **_rates(outcomes, "_all"),
-        "planned_share": rate(planned),
-        "average_precision": average_precision(quality, success),
-        "ece": expected_calibration_error(*judged, N_BINS),
-        "brier": brier_score(*judged),
+        **_of_quality(reachable, is_probability, ""),
+        **_of_quality(outcomes, is_probability, "_all"),
     }
     return values
+
+
+def _of_quality(outcomes: Outcomes, is_probability: bool, suffix: str) -> dict[str, float]:
+    """How much was planned, and what its q is worth."""
+    planned = ~np.isnan(outcomes.quality)
+    quality, success = outcomes.quality[planned], outcomes.success[planned]
+    judged = planned[planned] & is_probability
+    return {
+        f"planned_share{suffix}": rate(planned),
+        f"average_precision{suffix}": average_precision(quality, success),
+        f"ece{suffix}": expected_calibration_error(quality[judged], success[judged], N_BINS),
+        f"brier{suffix}": brier_score(quality[judged], success[judged]),
+    }
 
 
 def _rates(outcomes: Outcomes, suffix: str) -> dict[str, float | list[float]]:

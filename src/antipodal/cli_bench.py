@@ -41,7 +41,7 @@ def bench_run(
         policy: oracle, random, igq, heuristic, reg, builtin-fixed, builtin-cem, builtin-dense (each also with
             -bfloat16), builtin-dense-fast, rf:FILE.npz, svm:FILE.npz, gqcnn-fixed:FILE.onnx, gqcnn-cem:FILE.onnx,
             dense:FILE.onnx, rival:FILE.onnx, rival-clear:FILE.onnx, FILE.onnx, or your own
-            module:function(image, mask, rng) → Plan.
+            module:function(image, mask, rng) → Plan; with a parameter gripper it gets the hand too.
         objects: object set, or a folder of meshes in metres; sub-folders are their sources.
         output: folder for the results.
         trials: per object.

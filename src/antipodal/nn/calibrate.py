@@ -47,7 +47,9 @@ def fit_calibration(
         said = features @ x
         return np.logaddexp(0, said).sum() - target @ said, (expit(said) - target) @ features
 
-    scale, offset = minimize(loss, [1.0, 0.0], jac=True, method="BFGS").x.tolist()
+    scale, offset = minimize(
+        loss, [1.0, 0.0], jac=True, method="BFGS", options={"gtol": 1e-9}
+    ).x.tolist()
     return Calibration(scale, offset) if scale > 0 else Calibration()
 
 

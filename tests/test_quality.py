@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from antipodal.camera import CameraIntrinsics, DepthImage
+from antipodal.compiled import PerProcess
 from antipodal.crop import CropConfig, crop_grasps
 from antipodal.errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from antipodal.grasp import PlanarGrasp
@@ -185,9 +188,54 @@ def test_a_signal_is_handled_after_networks_have_come_and_gone() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
 
 
+FORKED = """
+import faulthandler, multiprocessing, sys, numpy as np
+sys.path.insert(0, {tests!r})
+from policy_scenes import YUMI, seen
+from conftest import box
+from antipodal.policy import make_policy
+from antipodal.quality import load_quality
+image, mask = seen(box(0.03, 0.05, 0.04))
+def plan(_):
+    return policy(image, mask, np.random.default_rng(0)).quality
+policy = make_policy({name!r}, load_quality("builtin"), YUMI)
+parent = plan(0)
+end = faulthandler.dump_traceback_later, (30, False, sys.stderr, True)  # a child that hangs
+with multiprocessing.get_context("fork").Pool(2, *end) as pool:
+    assert all(np.array_equal(parent, child) for child in pool.map(plan, range(2)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("name", ["cem", "dense"])
+def test_children_of_a_fork_plan_as_their_parent(name: str) -> None:
+    code = FORKED.format(tests=str(Path(__file__).parent), name=name)
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_that_would_wait_for_the_threads_of_a_network_let_go_of_says_so() -> None:
+    code = (
+        "import faulthandler, gc, multiprocessing, sys\n"
+        "from antipodal.errors import InvalidConfig\n"
+        "from antipodal.quality import load_quality\n"
+        "load_quality('builtin'); gc.collect()\n"
+        "end = faulthandler.dump_traceback_later, (30, False, sys.stderr, True)\n"
+        "with multiprocessing.get_context('fork').Pool(1, *end) as pool:\n"
+        "    try: pool.apply(load_quality, ['builtin'])\n"
+        "    except InvalidConfig as error: raise SystemExit('keep every network' in str(error))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 1
+
+
+def test_a_network_that_is_pickled_says_what_to_do_instead() -> None:
+    with pytest.raises(TypeError, match="load it in each process"):
+        pickle.dumps(load_quality("builtin"))
+
+
 def test_an_answer_that_rounding_puts_outside_of_the_unit_interval_is_its_end() -> None:
     said = np.array([1.0000001, -1e-7, 0.4], np.float32)
-    network: Any = SimpleNamespace(start=lambda n, inputs: lambda: said)
+    network: Any = PerProcess(lambda: SimpleNamespace(start=lambda n, inputs: lambda: said))
     quality = NetworkQuality("fake", CropConfig(), "yumi", {}, "float32", network)
     answer = quality.score(np.zeros((3, 32, 32), np.float32), np.zeros(3))
     assert answer == pytest.approx([1.0, 0.0, 0.4]) and answer.min() == 0 and answer.max() == 1

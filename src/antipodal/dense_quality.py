@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from .compiled import PerProcess
 from .errors import IncompatibleCheckpoint, InvalidImage
 from .quality import compile_network, read_network
 
@@ -36,7 +37,7 @@ class DenseQuality:
     stride: int
     """Pixels between two cells."""
     n_angles: int
-    _compiled: Any
+    _compiled: PerProcess[Any]
 
     @property
     def angles(self) -> Float[np.ndarray, "A"]:
@@ -59,7 +60,7 @@ class DenseQuality:
         image = np.ascontiguousarray(depth_image, np.float32)[None, None]
         # an odd size leaves the network a last cell whose window is not whole
         h, w = ((s - self.window_px) // self.stride + 1 for s in depth_image.shape)
-        request = self._compiled.create_infer_request()
+        request = self._compiled.here().create_infer_request()
         out = []
         for depth in np.asarray(depths, np.float32):
             answer = request.infer({"image": image, "depth": depth.reshape(1, 1)})
@@ -85,7 +86,7 @@ def load_dense_quality(path: str | Path) -> DenseQuality:
         "depth": "[?,1]",
         "quality": f"[?,{dense['n_angles']},1..,1..]",
     }
-    compiled = compile_network(file, expected)
+    compiled = PerProcess(lambda: compile_network(file, expected))
     return DenseQuality(
         Path(file.name).stem,
         int(crop["size"]),
@@ -95,37 +96,44 @@ def load_dense_quality(path: str | Path) -> DenseQuality:
     )
 
 
+class _Window(NamedTuple):
+    """The network for windows of one side."""
+
+    compiled: Any
+    idle: deque[Any]
+    """Requests that no thread uses: two may ask at once."""
+
+
 @dataclass(frozen=True, eq=False)
 class WindowQuality:
     """Our trained network: heights of a window → log-odds of every angle, tip depth and cell."""
 
     metadata: Mapping[str, Any]
-    _compiled: Mapping[int, Any]
-    """For windows of each side: shapes never change, nothing is compiled twice."""
-    _idle: Mapping[int, deque[Any]]
-    """Requests that no thread uses: two may ask at once."""
+    _windows: PerProcess[Mapping[int, _Window]]
+    """For those of each side: shapes never change, nothing is compiled twice."""
 
     def __call__(
         self, height: Float[np.ndarray, "S S"], cells: Int[np.ndarray, "K 2"]
     ) -> Float[np.ndarray, "A D K"]:
         """Answer for every angle and tip depth at some cells, float32; S is one of :attr:`sides`."""
         side = len(height)
+        window = self._windows.here()[side]
         try:
-            request = self._idle[side].pop()
+            request = window.idle.pop()
         except IndexError:
-            request = self._compiled[side].create_infer_request()
+            request = window.compiled.create_infer_request()
         request.get_input_tensor().data[0, 0] = height
         request.infer()
         answer = request.get_output_tensor().data[0]
         flat = answer.reshape(len(answer), -1).take(cells[:, 0] * side + cells[:, 1], axis=-1)
-        self._idle[side].append(request)
+        window.idle.append(request)
         n_angles = self.metadata["cells"]["angles"]
         return flat.reshape(n_angles, len(flat) // n_angles, len(cells))
 
     @property
     def sides(self) -> tuple[int, ...]:
         """Cells along the windows that it is compiled for."""
-        return tuple(self._compiled)
+        return tuple(self.metadata["cells"]["sides"])
 
 
 @cache
@@ -148,10 +156,14 @@ def load_window_quality(path: str | Path) -> WindowQuality:
         raise IncompatibleCheckpoint(
             f"{file.name} is no network of windows of heights: expected one ('cells' in its metadata)"
         )
-    n, compiled = cells["angles"] * len(cells["tip_depths"]), {}
-    for side in cells["sides"]:
-        file.model.reshape({"height": [1, 1, side, side]})
-        expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
-        compiled[side] = compile_network(file, expected)
-    idle = {side: deque[Any]() for side in compiled}
-    return WindowQuality(file.metadata, compiled, idle)
+    n = cells["angles"] * len(cells["tip_depths"])
+
+    def windows() -> dict[int, _Window]:
+        model, made = file.model.clone(), {}
+        for side in cells["sides"]:
+            model.reshape({"height": [1, 1, side, side]})
+            expected = {"height": f"[1,1,{side},{side}]", "log_odds": f"[1,{n},{side},{side}]"}
+            made[side] = _Window(compile_network(file._replace(model=model), expected), deque())
+        return made
+
+    return WindowQuality(file.metadata, PerProcess(windows))

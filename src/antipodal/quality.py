@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from .camera import DepthImage
+from .compiled import PerProcess, Precision, compiled, load_openvino, the_core
 from .crop import CropConfig, crop_grasps
 from .errors import IncompatibleCheckpoint, InvalidConfig, UnknownAsset
 from .grasp import PlanarGrasp
@@ -49,10 +48,6 @@ MAX_STREAMS = 8
 """Cores that one network uses at most."""
 PRODUCTS = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 """Layers behind which numbers are no longer metres."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
-"""What products are computed in; auto is bfloat16 where the CPU has it and the file is not quantised."""
-
 
 Answer = Callable[[], np.ndarray]
 """Waits for what was begun: (N,)."""
@@ -75,7 +70,7 @@ class NetworkQuality:
     """Everything that the file says about itself: schema, architecture, crop, gripper, training."""
     precision: Precision
     """What it computes in: never auto."""
-    _network: _Batched
+    _network: PerProcess[_Batched]
     hand: tuple[float, ...] | None = None
     """What it is told of the hand, m (``antipodal.gripper.TOLD``); None: it is not told, and knows one hand."""
 
@@ -130,7 +125,7 @@ class NetworkQuality:
                 given["hand"] = np.broadcast_to(hand, (n, len(TOLD)))[part]
             return given
 
-        answer = self._network.start(n, inputs)
+        answer = self._network.here().start(n, inputs)
         return lambda: np.clip(answer().astype(float), 0.0, 1.0)
 
 
@@ -206,39 +201,12 @@ def read_network(name_or_path: str | Path) -> NetworkFile:
     if path.suffix != ".onnx":
         raise IncompatibleCheckpoint(f"{name}: expected an .onnx file from 'antipodal export'")
     try:
-        model = _core().read_model(path)
+        model = the_core().read_model(path)
     except RuntimeError as error:
         raise IncompatibleCheckpoint(
             f"{name} is not readable as a network: expected an ONNX file from 'antipodal export'"
         ) from error
     return NetworkFile(name, _metadata(model, name), model)
-
-
-@cache
-def _core() -> Any:
-    """OpenVINO's one core of this process, which stays; heavy: loaded with the first network.
-
-    Its CPU plugin gives the thread that loads it a stack for signals. Of two cores of which the first goes first, the
-    second leaves the first's stack behind, which is unmapped by then: the next signal, an interrupt too, ends the
-    process (OpenVINO 2026.4).
-    """
-    return _openvino().Core()
-
-
-def _openvino() -> Any:
-    """OpenVINO without its converter of other frameworks' files.
-
-    It can do without. The converter would take a third of the time, and tell its makers over the network that it was
-    imported.
-    """
-    hidden = [n for n in ("openvino.tools.ovc", "openvino_telemetry") if n not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # pyright: ignore[reportArgumentType, reportCallIssue]
-    try:
-        import openvino
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-    return openvino
 
 
 def compile_network(file: NetworkFile, signature: Mapping[str, str]) -> Any:
@@ -248,7 +216,7 @@ def compile_network(file: NetworkFile, signature: Mapping[str, str]) -> Any:
         IncompatibleCheckpoint: another signature; prints both.
     """
     _check_signature(file, signature)
-    return _compiled(file.model, "float32")
+    return compiled(file.model, "float32")
 
 
 def _check_signature(file: NetworkFile, signature: Mapping[str, str]) -> None:
@@ -260,24 +228,11 @@ def _check_signature(file: NetworkFile, signature: Mapping[str, str]) -> None:
         raise IncompatibleCheckpoint(f"{file.name} has {found}: expected {signature}")
 
 
-def _compiled(model: Any, precision: Precision, n_streams: int | None = None) -> Any:
-    """Compile for the CPU, for so many requests at a time of one core each, or for one on all cores."""
-    options = {
-        # said aloud: the default may pick bfloat16 on CPUs that have it, also for metres
-        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-        # a thread tied to the core on which the caller goes on would push it aside
-        "ENABLE_CPU_PINNING": "NO",
-    }
-    if n_streams is not None:
-        options |= {"NUM_STREAMS": str(n_streams), "INFERENCE_NUM_THREADS": str(n_streams)}
-    return _core().compile_model(model, "CPU", options)
-
-
 def _chosen(precision: Precision, file: NetworkFile) -> Precision:
     """Decide what ``auto`` is, and refuse what cannot be."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise InvalidConfig(f"precision {precision!r}: expected auto, float32 or bfloat16")
-    able = "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = "BF16" in the_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     # a quantised file names its 8-bit layers itself, and cutting its graph would part them
     able = able and file.metadata.get("precision") != "int8"
     if precision == "bfloat16" and not able:
@@ -340,7 +295,7 @@ class _Batched:
         return requests
 
 
-def _batched(model: Any, size: int, precision: Precision) -> _Batched:
+def _batched(model: Any, size: int, precision: Precision) -> PerProcess[_Batched]:
     """Compile a network for crops of ``size`` px, for batches of one size."""
     large = sum(_bytes(node) for node in model.get_ordered_ops()) > LARGE
     batch = LARGE_BATCH if large else BATCH
@@ -351,11 +306,11 @@ def _batched(model: Any, size: int, precision: Precision) -> _Batched:
     n_streams = min(len(allowed), MAX_STREAMS)
     has_products = any(node.get_type_name() in PRODUCTS for node in model.get_ordered_ops())
     if precision == "float32" or not has_products:
-        stages = (_compiled(model, "float32", n_streams),)
+        parts: list[tuple[Any, Precision, int]] = [(model, "float32", n_streams)]
     else:
         before, after = _cut(model)
-        stages = (_compiled(before, "float32", 1), _compiled(after, "bfloat16", n_streams))
-    return _Batched(stages, batch, deque())
+        parts = [(before, "float32", 1), (after, "bfloat16", n_streams)]
+    return PerProcess(lambda: _Batched(tuple(compiled(*part) for part in parts), batch, deque()))
 
 
 def _bytes(node: Any) -> int:
@@ -366,7 +321,7 @@ def _bytes(node: Any) -> int:
 
 def _cut(model: Any) -> tuple[Any, Any]:
     """Cut a graph before its first products: (metres → what they read, that → quality). The model is used up."""
-    openvino = _openvino()
+    openvino = load_openvino()
     from openvino import opset13
 
     before, crossing = {p.get_friendly_name() for p in model.get_parameters()}, {}

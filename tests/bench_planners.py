@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def exits(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan
 
 def not_a_number(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:
     """Answer a quality that is none."""
-    return narrow(image, mask, rng)._replace(quality=np.array([np.nan]))
+    return replace(narrow(image, mask, rng), quality=np.array([np.nan]))
 
 
 def sleeps(image: DepthImage, mask: np.ndarray, rng: np.random.Generator) -> Plan:

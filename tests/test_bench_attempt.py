@@ -101,7 +101,7 @@ def test_nonsense_is_no_grasp_with_its_reason(
     [
         (bench_planners.raises, "raised KeyError: 'no such thing'"),
         (bench_planners.exits, "raised SystemExit: 4"),
-        (bench_planners.not_a_number, "answered a quality of nan"),
+        (bench_planners.not_a_number, "plan quality has 1 non-finite entries"),
         (bench_planners.sleeps, "took longer than 0.3 s"),
         (bench_planners.stubborn, "took longer than 0.3 s"),
     ],

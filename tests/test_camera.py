@@ -212,3 +212,11 @@ def test_any_memory_order_is_one_image_and_the_far_background_is_no_return() -> 
     assert image.depth[0, 0] == image.depth[5, 7] == 0
     assert (image.depth.ravel()[1:-1] == depth.ravel()[1:-1]).all()
     assert depth[0, 0] == 1000.0  # the caller's own stays
+
+
+def test_what_is_masked_is_no_return_whatever_stands_behind_it() -> None:
+    depth = np.full((6, 8), 0.7)
+    missing = np.broadcast_to(np.arange(8) < 3, depth.shape)
+    depth[0, 0] = np.nan
+    image = DepthImage(np.ma.masked_array(depth, missing), SMALL)
+    np.testing.assert_array_equal(image.valid, ~missing)

@@ -475,7 +475,7 @@ def test_what_the_plan_warns_of_is_said_in_every_frame_that_follows_it() -> None
 
 
 def test_a_lost_grasp_says_what_its_empty_plan_warns_of() -> None:
-    empty = empty_plan("no edges")._replace(warnings=("far for grasping",))
+    empty = dataclasses.replace(empty_plan("no edges"), warnings=("far for grasping",))
     tracker = ClosedLoopPolicy(constant, YUMI, planner=lambda *_: empty)
     answer = tracker(frame_of(0.0), None, np.random.default_rng(0), 0.0)
     assert answer.phase is Phase.LOST and answer.warnings == ("far for grasping",)

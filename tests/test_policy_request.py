@@ -165,6 +165,13 @@ def test_an_empty_corner_of_the_image_says_so(scene):
     assert plan.reason is not None and "within the box" in plan.reason
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, float])
+def test_what_is_masked_in_a_mask_is_not_the_object(dtype):
+    hidden = np.arange(8) % 3 == 0
+    mask = np.ma.masked_array(np.ones((6, 8), dtype), np.broadcast_to(hidden, (6, 8)))
+    np.testing.assert_array_equal(Request(mask=mask).mask, np.broadcast_to(~hidden, (6, 8)))
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -136,6 +136,47 @@ def test_a_quality_that_is_no_quality_is_refused(rng):
         rank_policy(lambda i, g: np.full(len(g), np.nan), YUMI)(image, mask, rng)
 
 
+TWO = PlanarGrasp(np.full((2, 2), 300.0), np.zeros(2), np.full(2, 0.7), np.full(2, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("grasps", "quality", "axis", "said"),
+    [
+        (TWO, [0.1, 0.9], [0, 0, 1], "not descending: expected the best grasp first"),
+        (TWO, [0.9], [0, 0, 1], r"grasps \(2,\) with quality \(1,\): expected \(N,\) of each"),
+        (TWO, 0.9, [0, 0, 1], r"with quality \(\)"),
+        (TWO[0], 0.9, [0, 0, 1], r"grasps \(\) with"),
+        (TWO, [0.9, np.nan], [0, 0, 1], "1 non-finite"),
+        (TWO, [3.0, 0.5], [0, 0, 1], r"between 0\.5 and 3: expected probabilities in \[0, 1\]"),
+        (TWO, [0.5, -0.1], [0, 0, 1], r"between -0\.1 and 0\.5"),
+        (TWO, [0.9, 0.5], [0, 0, 2], "expected one direction of length 1"),
+        (TWO, [0.9, 0.5], [[0, 0, 1]], "expected one direction of length 1"),
+        (TWO, [0.9, 0.5], [0, 1], r"approach_axis has shape \(2,\)"),
+    ],
+)
+def test_a_plan_that_is_no_plan_is_refused(grasps, quality, axis, said):
+    with pytest.raises(InvalidConfig, match=said):
+        Plan(grasps, np.array(quality), np.array(axis))
+
+
+def test_a_plan_keeps_what_it_was_given_whatever_becomes_of_it():
+    quality, axis = np.array([0.5, 0.5]), np.array([0.0, 0.0, 1.0])
+    plan = Plan(TWO, quality, axis)
+    quality[:], axis[:] = 0.0, 0.0
+    np.testing.assert_array_equal(plan.quality, [0.5, 0.5])
+    np.testing.assert_array_equal(plan.approach_axis, [0.0, 0.0, 1.0])
+    with pytest.raises(ValueError, match="read-only"):
+        plan.quality[0] = 1.0
+
+
+@pytest.mark.parametrize("rng", [0, np.random.RandomState(0), np.random, None])
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_is_no_generator_is_told_how_to_make_one(name, rng):
+    image, mask = seen(box())
+    with pytest.raises(InvalidConfig, match=r"expected numpy\.random\.default_rng\(seed\)"):
+        make_policy(name, by_column, YUMI)(image, mask, rng)
+
+
 def test_an_unknown_policy_is_refused_with_the_known_ones():
     with pytest.raises(InvalidConfig, match="policy 'magic': expected one of auto, antipodal, cem"):
         make_policy("magic", by_column, YUMI)

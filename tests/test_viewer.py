@@ -305,7 +305,9 @@ def test_of_one_grasp_every_place_of_the_slider_is_that_one(tmp_path: Path) -> N
     image = render(standing(box(0.03, 0.08, 0.04))).image
     policy = make_policy("antipodal", load_quality("builtin"), load_gripper("yumi"))
     seen = plan_and_look(PlanInputs(image, None, load_gripper("yumi"), policy), 0)
-    plan = seen.plan._replace(grasps=seen.plan.grasps[:1], quality=seen.plan.quality[:1])
+    plan = dataclasses.replace(
+        seen.plan, grasps=seen.plan.grasps[:1], quality=seen.plan.quality[:1]
+    )
     with open_server() as server:
         shown = DepthView(server, seen._replace(plan=plan))
         shown.choose(1)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from . import transforms
 from .errors import InvalidConfig, InvalidImage
-from .values import config_from_dict, is_number, rigid
+from .values import config_from_dict, is_number, rigid, unmasked
 
 MAX_DEPTH = 20.0
 """A median depth beyond this is taken for a wrong unit [m]."""
@@ -119,13 +119,14 @@ class DepthImage:
     """The paper's observation y: depth along the optical axis, with the camera that took it."""
 
     depth: Float[np.ndarray, "H W"]
-    """z in metres, float32; 0 = no return. What is given as farther than :data:`MAX_DEPTH` counts as none."""
+    """z in metres, float32; 0 = no return. What is given as farther than :data:`MAX_DEPTH`, or masked in a
+    ``numpy.ma`` array, counts as none."""
     intrinsics: CameraIntrinsics
     T_world_camera: Float[np.ndarray, "4 4"] | None = None
     """Pose of the camera in the world (z up), or None where it is unknown."""
 
     def __post_init__(self) -> None:
-        depth = np.asarray(self.depth)
+        depth = unmasked(self.depth)
         if depth.ndim != 2:
             raise InvalidImage(
                 f"depth has shape {depth.shape}: expected one channel (height, width); pass the depth image, not colour"

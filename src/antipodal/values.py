@@ -134,6 +134,12 @@ def doubled(names: Iterable[str]) -> str | None:
     return None
 
 
+def unmasked(x: object) -> np.ndarray:
+    """Return an array with 0 where a ``numpy.ma`` array is masked, which others would read the number behind of."""
+    filled = getattr(x, "filled", None)  # numpy.ma itself is loaded by those who use it
+    return np.asarray(x if filled is None else filled(0))
+
+
 def as_mask(pixels: np.ndarray, name: str) -> np.ndarray:
     """Return True where an object mask (…) is not 0; nan is no object.
 

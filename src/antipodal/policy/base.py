@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..camera import CameraIntrinsics, DepthImage
-from ..errors import NoGraspFound
+from ..errors import InvalidConfig, NoGraspFound
 from ..grasp import PlanarGrasp
+from ..values import RIGID_TOLERANCE, array
 from .reasons import REJECTIONS, commonest
 from .request import Asked
 
@@ -32,16 +34,17 @@ def no_grasps() -> PlanarGrasp:
     return PlanarGrasp(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Plan:
     """Ranked grasps, best first; empty, with its reason, where there is none."""
 
     grasps: PlanarGrasp
     """(N)."""
     quality: Float[np.ndarray, "N"]
-    """Predicted probability of success, descending."""
-    approach_axis: Float[np.ndarray, "3"] = OPTICAL_AXIS
+    """Predicted probability of success in [0, 1], descending."""
+    approach_axis: Float[np.ndarray, "3"] = field(default_factory=lambda: OPTICAL_AXIS)
     """Unit direction of every grasp's approach, camera frame: minus the table's normal where that is known."""
-    counts: Mapping[str, int] = {}
+    counts: Mapping[str, int] = field(default_factory=dict)
     """How many candidates each stage saw and rejected."""
     reason: str | None = None
     """Why the plan is empty, in words."""
@@ -49,6 +52,29 @@ class Plan(NamedTuple):
     """Candidates that were rejected, for a picture; None where the planner does not keep them."""
     warnings: tuple[str, ...] = ()
     """What is doubtful about the image or its camera, a line each."""
+
+    def __post_init__(self) -> None:
+        q = array(self.quality, (), "plan quality")
+        if not (q.ndim == 1 and self.grasps.batch_shape == q.shape):
+            raise InvalidConfig(
+                f"plan of grasps {self.grasps.batch_shape} with quality {q.shape}: expected (N,) of each"
+            )
+        if len(q) and not (q.min() >= 0 and q.max() <= 1):
+            raise InvalidConfig(
+                f"plan quality between {q.min():.4g} and {q.max():.4g}: expected probabilities in [0, 1]"
+            )
+        if (q[1:] > q[:-1]).any():
+            raise InvalidConfig(
+                "plan quality is not descending: expected the best grasp first; order = np.argsort(-quality) and "
+                "Plan(grasps[order], quality[order]) sort it"
+            )
+        axis = array(self.approach_axis, (3,), "plan approach_axis")
+        if axis.shape != (3,) or abs(axis @ axis - 1) > RIGID_TOLERANCE:
+            raise InvalidConfig(
+                f"plan approach_axis {axis.tolist()}: expected one direction of length 1 in the camera frame"
+            )
+        object.__setattr__(self, "quality", q)
+        object.__setattr__(self, "approach_axis", axis)
 
     @property
     def best(self) -> PlanarGrasp:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,8 +31,8 @@ def finished_plan(
     counts = {**view.repaired, **counts, "scored": len(grasps), "planned": len(order)}
     if len(order) == 0:
         plan = empty_plan(explain(counts, view.objects, view.refusal), counts)
-        return plan._replace(
-            approach_axis=view.approach_axis, rejected=rejected, warnings=view.warnings
+        return replace(
+            plan, approach_axis=view.approach_axis, rejected=rejected, warnings=view.warnings
         )
     return Plan(
         grasps[order],

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from ..camera import DepthImage
 from ..errors import InvalidConfig, InvalidImage
 from ..gripper import GripperModel
-from ..values import array, as_mask, is_number
+from ..values import array, as_mask, is_number, unmasked
 
 MAX_PIXEL = 1e6
 """Pixels beyond this are a mistake, …"""
@@ -31,7 +31,7 @@ class Request:
 
     mask: Bool[np.ndarray, "H W"] | None = None
     """The grasp's centre lies on a True pixel. Without it: on what stands on the table. Numbers are taken too: 0 or nan
-    off the object, whole ones above 0 or the float 1 on it."""
+    off the object, whole ones above 0 or the float 1 on it; masked ones (``numpy.ma``) count as 0."""
     box_px: Float[np.ndarray, "4"] | None = None
     """(u0, v0, u1, v1): the centre lies in this rectangle, bounds included."""
     target_px: Float[np.ndarray, "2"] | None = None
@@ -63,7 +63,7 @@ class Request:
         self._set("workspace", (None, 2))
         self._set("width_range", (2,))
         if self.mask is not None:
-            mask = np.asarray(self.mask)
+            mask = unmasked(self.mask)
             if mask.ndim != 2:
                 raise InvalidImage(f"mask has shape {mask.shape}: expected one channel")
             object.__setattr__(self, "mask", as_mask(mask, "mask"))

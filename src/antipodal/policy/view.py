@@ -65,8 +65,12 @@ def look(
     Raises:
         InvalidImage: the mask has another shape than the image, or is empty.
         InvalidConfig: the camera's pose says that it does not look down; a workspace is asked for without that pose;
-            the target has no depth.
+            the target has no depth; ``rng`` is no generator.
     """
+    if not isinstance(rng, np.random.Generator):
+        raise InvalidConfig(
+            f"random state {type(rng).__name__}: expected numpy.random.default_rng(seed)"
+        )
     request = as_request(asked)
     if request.workspace is not None and image.T_world_camera is None:
         raise InvalidConfig(

@@ -273,6 +273,19 @@ def test_a_normalisation_that_is_not_in_metres_is_refused(
         read_model(tmp_path)
 
 
+def test_a_network_for_images_says_what_plans_with_it(shared: Path, imported: Any) -> None:
+    with pytest.raises(IncompatibleCheckpoint, match=r"is fully convolutional: .*load_rival"):
+        load_quality(imported(shared, "FC-GQCNN-4.0-PJ"))
+
+
+def test_a_folder_that_was_not_imported_says_how_to(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    legacy_folder(tmp_path, rng)
+    with pytest.raises(IncompatibleCheckpoint, match=r"'antipodal import-berkeley .*' first"):
+        load_quality(tmp_path)
+
+
 def test_a_network_for_crops_is_no_network_for_images(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleCheckpoint, match="builtin is a network for crops"):
         load_dense_quality("builtin")

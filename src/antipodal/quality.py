@@ -148,6 +148,11 @@ def load_quality(name_or_path: str | Path, precision: Precision = "float32") -> 
         IncompatibleCheckpoint: not a network of this package; says what it is and what was expected.
     """
     file = read_network(name_or_path)
+    if "dense" in file.metadata:
+        raise IncompatibleCheckpoint(
+            f"{file.name} is fully convolutional: antipodal.rivals.load_rival, or rival:{file.name} in the benchmark, "
+            "plans with it"
+        )
     try:
         crop = config_from_dict(CropConfig, file.metadata["crop"], f"{file.name}: crop")
     except TypeError as error:
@@ -196,6 +201,10 @@ def read_network(name_or_path: str | Path) -> NetworkFile:
         path = next(Path(str(p)) for p in _assets() if p.name == f"{name}.onnx")
     else:
         path = Path(name)
+        if (path / "model.ckpt.index").is_file():
+            raise IncompatibleCheckpoint(
+                f"{name} is a model folder of gqcnn: 'antipodal import-berkeley {name} -o model.onnx' first"
+            )
         if not path.is_file():
             raise UnknownAsset.named("model", name, model_names() or ["none built in"])
     if path.suffix != ".onnx":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,8 @@ def wide(image, mask, rng, gripper):
     """As wide as the hand opens."""
     plan = bench_planners.narrow(image, mask, rng)
     g = plan.grasps
-    return plan._replace(
-        grasps=type(g)(g.center_px, g.angle, g.depth, np.array([gripper.max_width]))
+    return replace(
+        plan, grasps=type(g)(g.center_px, g.angle, g.depth, np.array([gripper.max_width]))
     )
 
 

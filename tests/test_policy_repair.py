@@ -8,19 +8,16 @@ import pytest
 from antipodal.camera import DepthImage
 from antipodal.errors import InvalidConfig
 from antipodal.policy import make_policy
-from antipodal.policy.holes import fill_holes
 from antipodal.policy.repair import (
     DEFAULT_REPAIR,
     FULL_REPAIR,
     NO_REPAIR,
     RepairConfig,
-    drop_flying,
     flying_pixels,
 )
+from antipodal.policy.view import look
 from conftest import box
 from policy_scenes import INTRINSICS, YUMI, seen
-
-DOWN = np.array([0.0, 0.0, 1.0])
 
 
 def spotted(rng: np.random.Generator) -> tuple[DepthImage, np.ndarray]:
@@ -57,11 +54,12 @@ def test_repair_says_what_it_changed_and_undoes_both_faults(rng):
     depth[300:310, 300:310] = 0.0
     holed = image.with_depth(depth)
     n_lone = int((lone & holed.valid).sum())
-    dropped = drop_flying(holed, FULL_REPAIR)
-    assert np.count_nonzero(~dropped.valid) == n_lone + 100
-    mended = fill_holes(dropped, DOWN)
-    assert mended.depth == pytest.approx(np.full(INTRINSICS.shape, 0.7), abs=1e-6)
-    assert drop_flying(holed, DEFAULT_REPAIR) is holed
+    mended = look(holed, None, rng, mend=FULL_REPAIR)
+    assert mended.repaired == {"flying_px": n_lone, "filled_px": n_lone + 100}
+    assert mended.filled.depth == pytest.approx(np.full(INTRINSICS.shape, 0.7), abs=1e-6)
+    assert look(holed, None, rng, mend=DEFAULT_REPAIR).repaired == {"filled_px": 100}
+    untouched = look(holed, None, rng, mend=NO_REPAIR)
+    assert untouched.filled is holed and untouched.repaired == {}
 
 
 def test_a_plan_reports_the_repair_and_the_network_sees_the_image_as_it_is(rng):

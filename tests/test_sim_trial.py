@@ -225,12 +225,10 @@ def test_an_object_off_centre_between_the_jaws_is_centred_and_lifted() -> None:
 def test_execution_error_has_the_stated_spread_and_is_none_at_zero() -> None:
     rng = np.random.default_rng(1)
     T = from_above().pose
-    assert execution_error(T, 0.0, 0.0, rng) == pytest.approx(T, abs=1e-15)
+    none, stated = ((c.position_sigma, c.rotation_sigma) for c in (EXACT, TrialConfig()))
+    assert execution_error(T, *none, rng) == pytest.approx(T, abs=1e-15)
     errors = np.array(
-        [
-            transforms.inverse(T) @ execution_error(T, 0.002, np.deg2rad(0.5), rng)
-            for _ in range(2000)
-        ]
+        [transforms.inverse(T) @ execution_error(T, *stated, rng) for _ in range(2000)]
     )
     assert errors[:, :3, 3].std(0) == pytest.approx([0.002] * 3, rel=0.06)
     R = errors[:, :3, :3]

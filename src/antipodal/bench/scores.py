@@ -226,12 +226,12 @@ def _of_quality(outcomes: Outcomes, is_probability: bool, suffix: str) -> dict[s
     """How much was planned, and what its q is worth."""
     planned = ~np.isnan(outcomes.quality)
     quality, success = outcomes.quality[planned], outcomes.success[planned]
-    judged = planned[planned] & is_probability
+    judged = (quality, success) if is_probability else (quality[:0], success[:0])
     return {
         f"planned_share{suffix}": rate(planned),
         f"average_precision{suffix}": average_precision(quality, success),
-        f"ece{suffix}": expected_calibration_error(quality[judged], success[judged], N_BINS),
-        f"brier{suffix}": brier_score(quality[judged], success[judged]),
+        f"ece{suffix}": expected_calibration_error(*judged, N_BINS),
+        f"brier{suffix}": brier_score(*judged),
     }
 
 
